@@ -1,0 +1,233 @@
+/*
+ * kotak_neo for C++17: a thin layer over kotak_neo.h, header only.
+ *
+ *     kneo::client client(config_json);
+ *     client.totp_login("+919999999999", "ABC12", "123456");
+ *     kneo::response trade = client.totp_validate("123456");
+ *     std::cout << trade.redacted() << '\n';
+ *
+ * - Handles are objects that cannot be copied, only moved. They free themselves.
+ * - Text goes in as std::string_view. It need not end with a NUL, and must not
+ *   contain one. "Not given" is std::nullopt.
+ * - A call that is not KNEO_OK throws kneo::error, with status, JSON and message.
+ * - What kotak_neo.h says about threads holds here: any object, any thread. Only
+ *   moving and destroying an object must not happen while another thread uses it.
+ *
+ * Names and meaning of the calls are those of kotak_neo.h.
+ */
+#ifndef KOTAK_NEO_HPP
+#define KOTAK_NEO_HPP
+
+#include "kotak_neo.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace kneo {
+
+/* Text of an argument that may be left out. */
+using optional_text = std::optional<std::string_view>;
+
+/* A call failed. Copies share one text, so copying never throws. */
+class error : public std::exception {
+public:
+    error(std::int32_t status, std::int32_t http_status, std::string message, std::string json,
+          std::string redacted)
+        : status_(status), http_status_(http_status),
+          text_(std::make_shared<const text>(
+              text{std::move(message), std::move(json), std::move(redacted)}))
+    {
+    }
+
+    /* KNEO_REJECTED and the like. */
+    std::int32_t status() const noexcept { return status_; }
+    /* The broker's HTTP status, 0 where there was no answer. */
+    std::int32_t http_status() const noexcept { return http_status_; }
+    /* The message, as of kneo_response_message. */
+    const char *what() const noexcept override { return text_->message.c_str(); }
+    /* The error body, {"error":{...}}, with the broker's own words. */
+    const std::string &json() const noexcept { return text_->json; }
+    /* The same for screens and logs. */
+    const std::string &redacted() const noexcept { return text_->redacted; }
+
+private:
+    struct text {
+        std::string message, json, redacted;
+    };
+    std::int32_t status_;
+    std::int32_t http_status_;
+    std::shared_ptr<const text> text_;
+};
+
+/* What a call gave back. The views live as long as the response. */
+class response {
+public:
+    /* Takes over a response of the C functions. Throws if it is a failure. */
+    explicit response(kneo_response *raw) : raw_(raw)
+    {
+        if (status() != KNEO_OK) {
+            throw error(status(), http_status(), std::string(message()), std::string(json()),
+                        std::string(redacted()));
+        }
+    }
+
+    std::int32_t status() const noexcept { return kneo_response_status(raw_.get()); }
+    std::int32_t http_status() const noexcept { return kneo_response_http_status(raw_.get()); }
+    std::string_view json() const noexcept
+    {
+        return {kneo_response_json(raw_.get()), kneo_response_json_len(raw_.get())};
+    }
+    std::string_view message() const noexcept { return kneo_response_message(raw_.get()); }
+    std::string_view meta() const noexcept { return kneo_response_meta(raw_.get()); }
+    /* The JSON with tokens and personal data masked, for screens and logs. */
+    std::string_view redacted() const noexcept { return kneo_response_redacted(raw_.get()); }
+
+private:
+    struct free_response {
+        void operator()(kneo_response *raw) const noexcept { kneo_response_free(raw); }
+    };
+    std::unique_ptr<kneo_response, free_response> raw_;
+};
+
+namespace detail {
+
+/* An argument as the C functions take it: a copy that ends with NUL, wiped afterwards. */
+class c_text {
+public:
+    c_text(const char *argument, optional_text text)
+    {
+        if (!text)
+            return;
+        if (text->find('\0') != std::string_view::npos)
+            throw nul_byte(argument);
+        size_ = text->size();
+        copy_ = std::make_unique<char[]>(size_ + 1);
+        std::copy(text->begin(), text->end(), copy_.get());
+    }
+    c_text(const c_text &) = delete;
+    c_text &operator=(const c_text &) = delete;
+    ~c_text()
+    {
+        /* volatile: the compiler must not leave it out */
+        volatile char *byte = copy_.get();
+        for (std::size_t i = 0; i < size_; ++i)
+            byte[i] = 0;
+    }
+    const char *get() const noexcept { return copy_.get(); }
+
+private:
+    static error nul_byte(const char *argument)
+    {
+        const std::string message = std::string(argument) + " contains a NUL byte";
+        const std::string json =
+            R"({"error":{"status":"INVALID_ARGUMENT","code":null,"message":")" + message +
+            R"(","hint":null,"http_status":null,"sent":false,"safe_to_repeat":true}})";
+        return error(KNEO_INVALID_ARGUMENT, 0, message, json, json);
+    }
+
+    std::unique_ptr<char[]> copy_;
+    std::size_t size_ = 0;
+};
+
+} // namespace detail
+
+/* One account's connection to the broker. */
+class client {
+public:
+    /* Opens a client with a configuration in JSON; nothing means all defaults. */
+    explicit client(optional_text config_json = std::nullopt)
+    {
+        kneo_client *raw = nullptr;
+        const detail::c_text config("config_json", config_json);
+        response(kneo_client_open(config.get(), &raw));
+        raw_.reset(raw);
+    }
+
+    /* The handle, for functions of kotak_neo.h. The client stays its owner. */
+    kneo_client *get() const noexcept { return raw_.get(); }
+
+    /* Ends the calls in flight, in whatever thread, and keeps the session. */
+    void interrupt() noexcept { kneo_client_interrupt(get()); }
+
+    response totp_login(std::string_view mobile_number, std::string_view ucc, std::string_view totp)
+    {
+        const detail::c_text a("mobile_number", mobile_number), b("ucc", ucc), c("totp", totp);
+        return response(kneo_totp_login(get(), a.get(), b.get(), c.get()));
+    }
+    response totp_validate(std::string_view mpin)
+    {
+        const detail::c_text a("mpin", mpin);
+        return response(kneo_totp_validate(get(), a.get()));
+    }
+    /* Exactly one of mobile_number, user_id and pan is given. */
+    response login(optional_text mobile_number, optional_text user_id, optional_text pan,
+                   std::string_view password)
+    {
+        const detail::c_text a("mobile_number", mobile_number), b("user_id", user_id),
+            c("pan", pan), d("password", password);
+        return response(kneo_login(get(), a.get(), b.get(), c.get(), d.get()));
+    }
+    response session_2fa(std::string_view otp)
+    {
+        const detail::c_text a("otp", otp);
+        return response(kneo_session_2fa(get(), a.get()));
+    }
+    response session_init() { return response(kneo_session_init(get())); }
+    response qr_code_link(std::string_view ucc)
+    {
+        const detail::c_text a("ucc", ucc);
+        return response(kneo_qr_code_link(get(), a.get()));
+    }
+    response qr_code_session(std::string_view ott, std::string_view ucc)
+    {
+        const detail::c_text a("ott", ott), b("ucc", ucc);
+        return response(kneo_qr_code_session(get(), a.get(), b.get()));
+    }
+    response session_info() { return response(kneo_session_info(get())); }
+    response session_export() { return response(kneo_session_export(get())); }
+    response session_import(std::string_view session_json)
+    {
+        const detail::c_text a("session_json", session_json);
+        return response(kneo_session_import(get(), a.get()));
+    }
+    response whatsmyip() { return response(kneo_whatsmyip(get())); }
+    response logout() { return response(kneo_logout(get())); }
+
+private:
+    struct free_client {
+        void operator()(kneo_client *raw) const noexcept { kneo_client_free(raw); }
+    };
+    std::unique_ptr<kneo_client, free_client> raw_;
+};
+
+/* The TOTP of now: {"totp":"123456","valid_for_seconds":17} */
+inline response totp_generate(std::string_view secret_base32)
+{
+    const detail::c_text a("secret_base32", secret_base32);
+    return response(kneo_totp_generate(a.get()));
+}
+
+inline std::string_view version() noexcept { return kneo_version(); }
+inline std::uint32_t abi_version() noexcept { return kneo_abi_version(); }
+inline std::int32_t live_handles() noexcept { return kneo_live_handles(); }
+
+/* Ends every thread of the library. False when one could not end in time. */
+inline bool shutdown(std::chrono::milliseconds timeout) noexcept
+{
+    using limits = std::numeric_limits<std::int32_t>;
+    const auto ms = std::clamp<std::chrono::milliseconds::rep>(timeout.count(), 0, limits::max());
+    return kneo_shutdown(static_cast<std::int32_t>(ms)) == KNEO_OK;
+}
+
+} // namespace kneo
+
+#endif /* KOTAK_NEO_HPP */
