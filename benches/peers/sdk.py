@@ -1,0 +1,84 @@
+"""The official Python SDK, unmodified, as a peer of the login benchmark.
+
+The same lines as the C peers (see peer.h). Requests are sent to the sandbox
+through the SDK's own constructor argument `transport`.
+
+usage: sdk.py ADDRESS CA_FILE
+"""
+
+import os
+import sys
+import time
+
+neo_api_client = None
+httpx = None
+client = None
+
+
+def load():
+    global neo_api_client, httpx
+    import neo_api_client as sdk
+
+    neo_api_client = sdk
+    import httpx as http
+
+    httpx = http
+
+
+def transport(address, ca_file):
+    """Reroutes to the sandbox; trusts its CA beside the roots httpx trusts."""
+    verify = httpx.create_ssl_context()
+    if ca_file:
+        verify.load_verify_locations(ca_file)
+    sandbox = httpx.URL(address)
+
+    class ToSandbox(httpx.HTTPTransport):
+        def handle_request(self, request):
+            request.url = request.url.copy_with(
+                scheme=sandbox.scheme, host=sandbox.host, port=sandbox.port
+            )
+            return super().handle_request(request)
+
+    return ToSandbox(verify=verify)
+
+
+def open_client():
+    global client
+    if sys.argv[1]:
+        client = neo_api_client.NeoAPI(
+            consumer_key=os.environ["KNEO_CONSUMER_KEY"],
+            transport=transport(sys.argv[1], sys.argv[2]),
+        )
+    else:
+        client = neo_api_client.NeoAPI()
+
+
+def login(totp):
+    for answer in (
+        client.totp_login(os.environ["KNEO_MOBILE_NUMBER"], os.environ["KNEO_UCC"], totp),
+        client.totp_validate(os.environ["KNEO_MPIN"]),
+    ):
+        if "token" not in answer.get("data", {}):
+            sys.exit(f"refused: {answer}")
+
+
+def timed(call, *arguments):
+    start = time.perf_counter_ns()
+    call(*arguments)
+    return time.perf_counter_ns() - start
+
+
+for line in sys.stdin:
+    words = line.split()
+    if words == ["load"]:
+        print(timed(load))
+    elif words == ["client"]:
+        print(timed(open_client))
+    elif words[0] == "login":
+        print(*[timed(login, words[1]) for _ in range(int(words[2]))])
+    elif words == ["memory"]:
+        with open("/proc/self/status", encoding="ascii") as status:
+            print(*[text.split()[1] for text in status if text.startswith("VmRSS")])
+    else:
+        sys.exit(f"unknown command: {line}")
+    sys.stdout.flush()

@@ -1,0 +1,97 @@
+"""Drives the official Python SDK, unmodified, against the sandbox.
+
+The parity test starts this program with the SDK's Python and talks to it in
+lines of JSON: one command in, one answer out. Only the SDK's own constructor
+argument `transport` is used: it sends every request to the sandbox instead of
+the broker's host and refuses any host that is not the broker's. The `Host`
+header keeps the name that the SDK asked for, so the sandbox records it.
+
+usage: sdk_driver.py SANDBOX_URL [CA_FILE]
+"""
+
+import importlib.metadata
+import json
+import ssl
+import sys
+
+import httpx
+import neo_api_client
+from neo_api_client.exceptions import ApiException
+
+
+class ToSandbox(httpx.BaseTransport):
+    """Keeps method, path, query, headers and body, and changes the address."""
+
+    def __init__(self, address, ca_file):
+        self.address = httpx.URL(address)
+        verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        self.inner = httpx.HTTPTransport(verify=verify)
+
+    def handle_request(self, request):
+        asked = request.url
+        if asked.scheme != "https" or not asked.host.endswith(
+            (".kotaksecurities.com", ".kotaksecurities.online")
+        ):
+            raise httpx.UnsupportedProtocol(f"not an address of the broker: {asked}")
+        # A new request, so that the SDK's cookie jar sees the broker's host.
+        return self.inner.handle_request(
+            httpx.Request(
+                request.method,
+                asked.copy_with(
+                    scheme=self.address.scheme, host=self.address.host, port=self.address.port
+                ),
+                headers=request.headers,
+                stream=request.stream,
+                extensions=request.extensions,
+            )
+        )
+
+    def close(self):
+        self.inner.close()
+
+
+def feed_url(create):
+    """The address that the SDK would connect to, or what it says instead."""
+    try:
+        return {"url": create().url}
+    except ValueError as error:
+        return {"refused": str(error)}
+
+
+def state(client):
+    """What the SDK keeps of a login, and the addresses that follow from it."""
+    kept = client.configuration
+    names = (
+        "view_token sid edit_token edit_sid edit_rid data_center base_url ucc"
+        " sfeed_websocket_url order_feed_url feed_url rt_url"
+    )
+    answer = {name: getattr(kept, name) for name in names.split()}
+    answer["feed"] = feed_url(client.create_websocket)
+    answer["order_feed"] = feed_url(client.create_order_feed)
+    return answer
+
+
+def run(transport_of):
+    client = None
+    for line in sys.stdin:
+        command = json.loads(line)
+        name, arguments = command["do"], command.get("with", {})
+        if name == "version":
+            answer = importlib.metadata.version("kotakneoapi")
+        elif name == "open":
+            client = neo_api_client.NeoAPI(transport=transport_of(), **arguments)
+            answer = None
+        elif name == "state":
+            answer = state(client)
+        else:
+            try:
+                answer = {"answer": getattr(client, name)(**arguments)}
+            except ApiException as error:
+                answer = {"raised": {"status": error.status, "reason": error.reason}}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    ADDRESS = sys.argv[1]
+    CA_FILE = sys.argv[2] if len(sys.argv) > 2 else None
+    run(lambda: ToSandbox(ADDRESS, CA_FILE))
