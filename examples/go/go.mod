@@ -1,0 +1,3 @@
+module kotak-neo-examples
+
+go 1.19
