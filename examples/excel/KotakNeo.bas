@@ -1,0 +1,186 @@
+Attribute VB_Name = "KotakNeo"
+' Kotak Neo's trading API from VBA: log in, and get the JSON of every call.
+'
+'     KneoLoad "C:\Tools\kotak_neo.dll"
+'     Dim client As LongPtr
+'     client = KneoOpen("{""consumer_key"":""...""}")
+'     Debug.Print KneoTotpLogin(client, "+919999999999", "ABC12", "123456")
+'     Debug.Print KneoTotpValidate(client, "123456")
+'     KneoClose client
+'
+' For 64-bit Office (VBA7). Text is UTF-8 in the library and UTF-16 in VBA; it is
+' converted here, since VBA's own "ByVal String" would use the ANSI code page.
+' The texts given back have tokens and personal data masked. A call that fails
+' raises an error: Err.Number is KNEO_ERROR plus the status, Err.Description the
+' message. A call blocks Excel until the answer is there or its deadline has passed.
+Option Explicit
+
+Public Const KNEO_OK As Long = 0
+Public Const KNEO_INVALID_ARGUMENT As Long = 1
+Public Const KNEO_REJECTED As Long = 5
+
+' Base of the error numbers. Those up to vbObjectError + 512 belong to COM.
+Public Const KNEO_ERROR As Long = vbObjectError + 512
+
+Private Const CP_UTF8 As Long = 65001
+Private Const LOAD_WITH_ALTERED_SEARCH_PATH As Long = 8
+
+Private Declare PtrSafe Function kneo_version Lib "kotak_neo.dll" () As LongPtr
+Private Declare PtrSafe Function kneo_live_handles Lib "kotak_neo.dll" () As Long
+Private Declare PtrSafe Function kneo_shutdown Lib "kotak_neo.dll" (ByVal timeout_ms As Long) As Long
+Private Declare PtrSafe Function kneo_response_status Lib "kotak_neo.dll" (ByVal response As LongPtr) As Long
+Private Declare PtrSafe Function kneo_response_message Lib "kotak_neo.dll" (ByVal response As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_response_redacted Lib "kotak_neo.dll" (ByVal response As LongPtr) As LongPtr
+Private Declare PtrSafe Sub kneo_response_free Lib "kotak_neo.dll" (ByVal response As LongPtr)
+Private Declare PtrSafe Function kneo_client_open Lib "kotak_neo.dll" (ByVal config_json As LongPtr, ByRef out_client As LongPtr) As LongPtr
+Private Declare PtrSafe Sub kneo_client_free Lib "kotak_neo.dll" (ByVal client As LongPtr)
+Private Declare PtrSafe Function kneo_totp_login Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal mobile_number As LongPtr, ByVal ucc As LongPtr, ByVal totp As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_totp_validate Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal mpin As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_login Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal mobile_number As LongPtr, ByVal user_id As LongPtr, ByVal pan As LongPtr, ByVal password As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_session_2fa Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal otp As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_session_info Lib "kotak_neo.dll" (ByVal client As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_logout Lib "kotak_neo.dll" (ByVal client As LongPtr) As LongPtr
+
+Private Declare PtrSafe Function LoadLibraryExW Lib "kernel32" (ByVal lpLibFileName As LongPtr, ByVal hFile As LongPtr, ByVal dwFlags As Long) As LongPtr
+Private Declare PtrSafe Function lstrlenA Lib "kernel32" (ByVal lpString As LongPtr) As Long
+Private Declare PtrSafe Function WideCharToMultiByte Lib "kernel32" (ByVal CodePage As Long, ByVal dwFlags As Long, ByVal lpWideCharStr As LongPtr, ByVal cchWideChar As Long, ByVal lpMultiByteStr As LongPtr, ByVal cbMultiByte As Long, ByVal lpDefaultChar As LongPtr, ByVal lpUsedDefaultChar As LongPtr) As Long
+Private Declare PtrSafe Function MultiByteToWideChar Lib "kernel32" (ByVal CodePage As Long, ByVal dwFlags As Long, ByVal lpMultiByteStr As LongPtr, ByVal cbMultiByte As Long, ByVal lpWideCharStr As LongPtr, ByVal cchWideChar As Long) As Long
+
+' Loads the library from its full path, so that the declarations above find it
+' wherever it is. Call this first.
+Public Sub KneoLoad(ByVal path As String)
+    If LoadLibraryExW(StrPtr(path), 0, LOAD_WITH_ALTERED_SEARCH_PATH) = 0 Then
+        Err.Raise 53, "kotak_neo", "Cannot load " & path
+    End If
+End Sub
+
+Public Function KneoVersion() As String
+    KneoVersion = FromUtf8(kneo_version())
+End Function
+
+' How many handles are not freed yet.
+Public Function KneoLiveHandles() As Long
+    KneoLiveHandles = kneo_live_handles()
+End Function
+
+' Ends every thread of the library and every client. True when all ended in time.
+Public Function KneoShutdown(ByVal timeout_ms As Long) As Boolean
+    KneoShutdown = (kneo_shutdown(timeout_ms) = KNEO_OK)
+End Function
+
+' Opens a client with a configuration in JSON; "" means all defaults.
+Public Function KneoOpen(ByVal config_json As String) As LongPtr
+    Dim config() As Byte
+    Dim client As LongPtr
+    config = ToUtf8("config_json", config_json)
+    Take kneo_client_open(VarPtr(config(0)), client)
+    KneoOpen = client
+End Function
+
+' Frees a client. 0 and a client that is freed already do nothing.
+Public Sub KneoClose(ByVal client As LongPtr)
+    kneo_client_free client
+End Sub
+
+Public Function KneoTotpLogin(ByVal client As LongPtr, ByVal mobile_number As String, ByVal ucc As String, ByVal totp As String) As String
+    Dim a() As Byte, b() As Byte, c() As Byte
+    a = ToUtf8("mobile_number", mobile_number)
+    b = ToUtf8("ucc", ucc)
+    c = ToUtf8("totp", totp)
+    KneoTotpLogin = Take(kneo_totp_login(client, VarPtr(a(0)), VarPtr(b(0)), VarPtr(c(0))))
+End Function
+
+Public Function KneoTotpValidate(ByVal client As LongPtr, ByVal mpin As String) As String
+    Dim a() As Byte
+    a = ToUtf8("mpin", mpin)
+    KneoTotpValidate = Take(kneo_totp_validate(client, VarPtr(a(0))))
+End Function
+
+' The password login by mobile number. User id and PAN are not given: NULL.
+Public Function KneoLogin(ByVal client As LongPtr, ByVal mobile_number As String, ByVal password As String) As String
+    Dim a() As Byte, b() As Byte
+    a = ToUtf8("mobile_number", mobile_number)
+    b = ToUtf8("password", password)
+    KneoLogin = Take(kneo_login(client, VarPtr(a(0)), 0, 0, VarPtr(b(0))))
+End Function
+
+Public Function KneoSession2fa(ByVal client As LongPtr, ByVal otp As String) As String
+    Dim a() As Byte
+    a = ToUtf8("otp", otp)
+    KneoSession2fa = Take(kneo_session_2fa(client, VarPtr(a(0))))
+End Function
+
+Public Function KneoSessionInfo(ByVal client As LongPtr) As String
+    KneoSessionInfo = Take(kneo_session_info(client))
+End Function
+
+Public Function KneoLogout(ByVal client As LongPtr) As String
+    KneoLogout = Take(kneo_logout(client))
+End Function
+
+' Logs in with TOTP and shows each answer in the Immediate window. The library
+' lies beside the workbook; the rest is in the environment or asked for.
+Public Sub KneoDemo()
+    Dim client As LongPtr
+    Dim number As Long, description As String
+    KneoLoad ThisWorkbook.path & "\kotak_neo.dll"
+    On Error GoTo Failed
+    client = KneoOpen(Ask("KNEO_CONFIG", "Configuration (JSON)"))
+    Debug.Print KneoTotpLogin(client, Ask("KNEO_MOBILE_NUMBER", "Mobile number"), Ask("KNEO_UCC", "UCC"), Ask("KNEO_TOTP", "TOTP"))
+    Debug.Print KneoTotpValidate(client, Ask("KNEO_MPIN", "MPIN"))
+    Debug.Print KneoSessionInfo(client)
+    Debug.Print KneoLogout(client)
+Done:
+    KneoClose client
+    Debug.Print "live handles: " & KneoLiveHandles()
+    Exit Sub
+Failed:
+    number = Err.Number
+    description = Err.Description
+    Debug.Print "status " & (number - KNEO_ERROR) & ": " & description
+    Resume Done
+End Sub
+
+Private Function Ask(ByVal variable As String, ByVal label As String) As String
+    Ask = Environ$(variable)
+    If Len(Ask) = 0 Then Ask = InputBox(label, "Kotak Neo")
+End Function
+
+' Reads a response and frees it. Raises an error unless the call was KNEO_OK.
+Private Function Take(ByVal response As LongPtr) As String
+    Dim status As Long, message As String
+    status = kneo_response_status(response)
+    message = FromUtf8(kneo_response_message(response))
+    Take = FromUtf8(kneo_response_redacted(response))
+    kneo_response_free response
+    If status <> KNEO_OK Then Err.Raise KNEO_ERROR + status, "kotak_neo", message
+End Function
+
+' A text as UTF-8 bytes that end with NUL.
+Private Function ToUtf8(ByVal argument As String, ByVal text As String) As Byte()
+    Dim bytes() As Byte
+    Dim size As Long
+    If InStr(1, text, vbNullChar, vbBinaryCompare) > 0 Then
+        Err.Raise KNEO_ERROR + KNEO_INVALID_ARGUMENT, "kotak_neo", argument & " contains a NUL character"
+    End If
+    If Len(text) > 0 Then
+        size = WideCharToMultiByte(CP_UTF8, 0, StrPtr(text), Len(text), 0, 0, 0, 0)
+        ReDim bytes(0 To size)
+        WideCharToMultiByte CP_UTF8, 0, StrPtr(text), Len(text), VarPtr(bytes(0)), size, 0, 0
+    Else
+        ReDim bytes(0 To 0) ' StrPtr may be 0 here
+    End If
+    ToUtf8 = bytes
+End Function
+
+' A copy of the UTF-8 text at an address.
+Private Function FromUtf8(ByVal address As LongPtr) As String
+    Dim text As String
+    Dim bytes As Long, size As Long
+    bytes = lstrlenA(address)
+    If bytes = 0 Then Exit Function
+    size = MultiByteToWideChar(CP_UTF8, 0, address, bytes, 0, 0)
+    text = String$(size, vbNullChar)
+    MultiByteToWideChar CP_UTF8, 0, address, bytes, StrPtr(text), size
+    FromUtf8 = text
+End Function
