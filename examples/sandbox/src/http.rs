@@ -1,0 +1,579 @@
+//! The HTTP server: connections, the record, faults, and how an answer gets onto the wire.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
+use std::future::{Future, pending};
+use std::io::{self, Write as _};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Sleep, sleep};
+use tokio_rustls::TlsAcceptor;
+
+use crate::control;
+use crate::cookies;
+use crate::fault::FaultKind;
+use crate::query;
+use crate::record::Recorded;
+use crate::route::{Answer, Call, Found, Route};
+use crate::state::State;
+
+/// Larger bodies are refused; no call of the broker comes near it.
+const BODY_LIMIT: usize = 4 << 20;
+
+/// How much more than the body `WrongContentLength` promises.
+const MISSING_BYTES: usize = 64;
+
+/// Why a request gets no answer.
+#[derive(Debug)]
+enum Unanswered {
+    /// The connection is being reset, as a fault asks for.
+    Reset,
+    /// The stream is refused, as a fault asks for. hyper takes the reason from the source.
+    Refused(h2::Error),
+    /// The client did not send its body to the end.
+    BodyCutOff,
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unanswered::Reset => "reset on purpose",
+            Unanswered::Refused(_) => "refused on purpose",
+            Unanswered::BodyCutOff => "the body was cut off",
+        })
+    }
+}
+
+impl Error for Unanswered {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Unanswered::Refused(reason) => Some(reason),
+            Unanswered::Reset | Unanswered::BodyCutOff => None,
+        }
+    }
+}
+
+/// One accepted connection.
+struct Connection {
+    state: Arc<State>,
+    number: u64,
+    peer: std::net::SocketAddr,
+    /// Close with a reset.
+    reset: AtomicBool,
+    abort: Notify,
+}
+
+impl Connection {
+    /// Has the connection reset at once.
+    fn reset(&self) -> Unanswered {
+        self.reset.store(true, Ordering::Release);
+        self.abort.notify_one();
+        Unanswered::Reset
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.state.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Accepts connections until `stop` fires or its sender is gone.
+pub(crate) async fn run(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    state: Arc<State>,
+    mut stop: oneshot::Receiver<()>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut stop => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let number = state.accepted.fetch_add(1, Ordering::Relaxed) + 1;
+                state.open.fetch_add(1, Ordering::Relaxed);
+                let connection = Arc::new(Connection {
+                    state: Arc::clone(&state),
+                    number,
+                    peer,
+                    reset: AtomicBool::new(false),
+                    abort: Notify::new(),
+                });
+                tokio::spawn(connect(connection, stream, tls.clone()));
+            }
+            // Out of file descriptors, or a client that left in the queue: later ones may do better.
+            Err(_) => sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+/// Serves one connection to its end.
+async fn connect(connection: Arc<Connection>, stream: TcpStream, tls: Option<TlsAcceptor>) {
+    let mut closing = connection.state.close_all.subscribe();
+    let work = async {
+        // A socket that cannot be told this is already broken; serving it shows that.
+        let _ = stream.set_nodelay(true);
+        let socket = Socket {
+            stream,
+            connection: Arc::clone(&connection),
+        };
+        match tls {
+            None => serve_socket(&connection, socket).await,
+            Some(acceptor) => match acceptor.accept(socket).await {
+                Ok(socket) => serve_socket(&connection, socket).await,
+                Err(_) => add_one(&connection.state.failed_handshakes),
+            },
+        }
+    };
+    tokio::select! {
+        biased;
+        () = connection.abort.notified() => {}
+        _ = closing.changed() => {}
+        () = work => {}
+    }
+}
+
+fn add_one(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+async fn serve_socket<S>(connection: &Arc<Connection>, socket: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    if !connection.state.options.http2 {
+        server = server.http1_only();
+    }
+    let service = service_fn(|request| {
+        let connection = Arc::clone(connection);
+        async move { serve(&connection, request).await }
+    });
+    // A connection that ends badly is the client's doing, or a fault's: nothing to report.
+    let _ = server
+        .serve_connection_with_upgrades(TokioIo::new(socket), service)
+        .await;
+}
+
+/// Answers one request.
+async fn serve(
+    connection: &Connection,
+    request: Request<Incoming>,
+) -> Result<Response<Payload>, Unanswered> {
+    let state = &*connection.state;
+    let (head, body) = request.into_parts();
+    let path = head.uri.path();
+    let query = query::parse(head.uri.query().unwrap_or(""));
+
+    if path.starts_with(control::PREFIX) {
+        let body = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(_) => return Err(Unanswered::BodyCutOff),
+        };
+        let answer = control::answer(state, &head.method, path, &query, &body);
+        return Ok(response(answer, Delivery::Plain));
+    }
+
+    let inner_path = path.strip_prefix(&*state.options.base_path).unwrap_or(path);
+    let found = state.router.find(&head.method, inner_path);
+    let seq = state.records.add(|seq| Recorded {
+        seq,
+        method: head.method.to_string(),
+        path: path.to_owned(),
+        query: query.clone(),
+        headers: head.headers.iter().map(readable).collect(),
+        body: Vec::new(),
+        http_version: version(head.version).to_owned(),
+        connection: connection.number,
+        client_addr: connection.peer,
+        known_route: matches!(found, Found::Route(_)),
+        answered: None,
+    });
+
+    let fault = state.faults.take(path);
+    match fault {
+        Some(FaultKind::ResetBefore) => return Err(connection.reset()),
+        Some(FaultKind::RefuseStream) if head.version == Version::HTTP_2 => {
+            return Err(Unanswered::Refused(h2::Reason::REFUSED_STREAM.into()));
+        }
+        Some(FaultKind::RefuseStream) => return Err(connection.reset()),
+        _ => {}
+    }
+
+    let body = match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let answer =
+                Answer::misdirected(StatusCode::PAYLOAD_TOO_LARGE, "The body is over 4 MiB");
+            return Ok(finish(
+                connection,
+                seq,
+                &head.headers,
+                answer,
+                Delivery::Plain,
+            ));
+        }
+        Err(_) => return Err(Unanswered::BodyCutOff),
+    };
+    if !body.is_empty() {
+        state
+            .records
+            .update(seq, |entry| entry.body = body.to_vec());
+    }
+
+    let mut call = Call {
+        state,
+        path: inner_path,
+        query: &query,
+        headers: &head.headers,
+        body: &body,
+        peer: connection.peer,
+        named_base: None,
+        named_feed: None,
+    };
+    let mut delivery = Delivery::Plain;
+    match fault {
+        None | Some(FaultKind::ResetBefore | FaultKind::RefuseStream) => {}
+        Some(FaultKind::Hang) => {
+            let never: Infallible = pending().await;
+            match never {}
+        }
+        Some(FaultKind::ResetAfter) => {
+            // Carried out, and its answer lost.
+            drop(dispatch(&call, &found));
+            return Err(connection.reset());
+        }
+        Some(FaultKind::Answer {
+            status,
+            headers,
+            body,
+        }) => {
+            let answer = invented(status, &headers, body).unwrap_or_else(unsendable);
+            return Ok(finish(
+                connection,
+                seq,
+                &head.headers,
+                answer,
+                Delivery::Plain,
+            ));
+        }
+        Some(FaultKind::Redirect(target)) => {
+            let headers = [("location".to_owned(), target)];
+            let answer = invented(307, &headers, Vec::new()).unwrap_or_else(unsendable);
+            return Ok(finish(
+                connection,
+                seq,
+                &head.headers,
+                answer,
+                Delivery::Plain,
+            ));
+        }
+        Some(FaultKind::BaseUrl(named)) => call.named_base = Some(named),
+        Some(FaultKind::FeedUrl(named)) => call.named_feed = Some(named),
+        Some(FaultKind::CutJson) => delivery = Delivery::Cut,
+        Some(FaultKind::WrongContentLength) => delivery = Delivery::Overpromised,
+        Some(FaultKind::Trickle { ms }) => delivery = Delivery::Trickle(Duration::from_millis(ms)),
+        Some(FaultKind::Slow { ms }) => {
+            let answer = dispatch(&call, &found);
+            sleep(Duration::from_millis(ms)).await;
+            return Ok(finish(connection, seq, &head.headers, answer, delivery));
+        }
+    }
+    let answer = dispatch(&call, &found);
+    Ok(finish(connection, seq, &head.headers, answer, delivery))
+}
+
+/// Has the route answer, and sees to the cookie of the login hosts.
+fn dispatch(call: &Call<'_>, found: &Found<'_>) -> Answer {
+    let route = match found {
+        Found::Route(route) => route,
+        Found::OtherMethods(methods) => {
+            let message = format!("/{} takes {methods}", call.path.trim_start_matches('/'));
+            let mut answer = Answer::misdirected(StatusCode::METHOD_NOT_ALLOWED, &message);
+            if let Ok(methods) = HeaderValue::try_from(methods) {
+                answer.headers.push((header::ALLOW, methods));
+            }
+            return answer;
+        }
+        Found::Nothing => {
+            let message = format!("The sandbox has no path {}", call.path);
+            return Answer::misdirected(StatusCode::NOT_FOUND, &message);
+        }
+    };
+    let handle = |route: &Route| (route.handler)(call).unwrap_or_else(|refusal| refusal);
+    if !route.login_host {
+        return handle(route);
+    }
+    let cookies = &call.state.cookies;
+    let (value, mut answer) = match cookies.admit(call.headers) {
+        Ok(value) => (value, handle(route)),
+        Err(refusal) => (cookies.issue(), refusal),
+    };
+    answer
+        .headers
+        .push((header::SET_COOKIE, cookies::set(&value)));
+    answer
+}
+
+/// Compresses where agreed, notes the status, and makes the response.
+fn finish(
+    connection: &Connection,
+    seq: u64,
+    headers: &HeaderMap,
+    mut answer: Answer,
+    delivery: Delivery,
+) -> Response<Payload> {
+    if delivery == Delivery::Cut {
+        answer.body.truncate(answer.body.len() / 2);
+    }
+    if connection.state.options.gzip && takes_gzip(headers) && !answer.body.is_empty() {
+        compress(&mut answer);
+    }
+    let status = answer.status.as_u16();
+    connection
+        .state
+        .records
+        .update(seq, |entry| entry.answered = Some(status));
+    response(answer, delivery)
+}
+
+/// How an answer is delivered.
+#[derive(Clone, Copy, PartialEq)]
+enum Delivery {
+    Plain,
+    /// Half of the body.
+    Cut,
+    /// With a `Content-Length` that is too large.
+    Overpromised,
+    /// Byte by byte, with this pause between them.
+    Trickle(Duration),
+}
+
+fn response(answer: Answer, delivery: Delivery) -> Response<Payload> {
+    let length = answer.body.len();
+    let payload = Payload {
+        rest: answer.body,
+        // hyper trusts a known length more than the header, so the lie needs an unknown one.
+        sized: delivery != Delivery::Overpromised,
+        pause: match delivery {
+            Delivery::Trickle(pause) => Some((pause, Box::pin(sleep(Duration::ZERO)))),
+            _ => None,
+        },
+    };
+    let mut response = Response::new(payload);
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    headers.reserve(answer.headers.len());
+    for (name, value) in answer.headers {
+        headers.append(name, value);
+    }
+    if delivery == Delivery::Overpromised {
+        headers.insert(
+            header::CONTENT_LENGTH,
+            HeaderValue::from(length + MISSING_BYTES),
+        );
+    }
+    response
+}
+
+/// The answer that a fault dictates.
+fn invented(status: u16, headers: &[(String, String)], body: Vec<u8>) -> Result<Answer, String> {
+    let status = StatusCode::from_u16(status).map_err(|_| format!("{status} is no HTTP status"))?;
+    let mut answer = Answer {
+        status,
+        headers: Vec::new(),
+        body: body.into(),
+    };
+    for (name, value) in headers {
+        match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            (Ok(name), Ok(value)) => answer.headers.push((name, value)),
+            _ => return Err(format!("the header {name} is malformed")),
+        }
+    }
+    if !answer
+        .headers
+        .iter()
+        .any(|(name, _)| name == header::CONTENT_TYPE)
+    {
+        answer.headers.push((
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        ));
+    }
+    Ok(answer)
+}
+
+/// Stands in for an answer that [`check_invented`] would have refused.
+fn unsendable(message: String) -> Answer {
+    Answer::misdirected(StatusCode::INTERNAL_SERVER_ERROR, &message)
+}
+
+/// Whether a fault's answer can be sent.
+pub(crate) fn check_invented(status: u16, headers: &[(String, String)]) -> Result<(), String> {
+    invented(status, headers, Vec::new()).map(drop)
+}
+
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .any(|value| {
+            value.to_str().is_ok_and(|text| {
+                text.split(',').any(|coding| {
+                    let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
+                    name.trim().eq_ignore_ascii_case("gzip") && quality.trim() != "q=0"
+                })
+            })
+        })
+}
+
+fn compress(answer: &mut Answer) {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder
+        .write_all(&answer.body)
+        .expect("a vector takes any amount");
+    answer.body = encoder.finish().expect("a vector takes any amount").into();
+    answer
+        .headers
+        .push((header::CONTENT_ENCODING, HeaderValue::from_static("gzip")));
+    answer
+        .headers
+        .push((header::VARY, HeaderValue::from_static("accept-encoding")));
+}
+
+fn readable((name, value): (&HeaderName, &HeaderValue)) -> (String, String) {
+    (
+        name.as_str().to_owned(),
+        String::from_utf8_lossy(value.as_bytes()).into_owned(),
+    )
+}
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_3 => "HTTP/3",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// The body of an answer.
+pub(crate) struct Payload {
+    rest: Bytes,
+    sized: bool,
+    pause: Option<(Duration, Pin<Box<Sleep>>)>,
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        if this.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let Some((pause, timer)) = &mut this.pause else {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest)))));
+        };
+        std::task::ready!(timer.as_mut().poll(cx));
+        let next = tokio::time::Instant::now() + *pause;
+        timer.as_mut().reset(next);
+        Poll::Ready(Some(Ok(Frame::data(this.rest.split_to(1)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.sized && self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.sized {
+            SizeHint::with_exact(self.rest.len() as u64)
+        } else {
+            SizeHint::default()
+        }
+    }
+}
+
+/// The TCP socket below HTTP and TLS, which can end in a reset.
+struct Socket {
+    stream: TcpStream,
+    connection: Arc<Connection>,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.connection.reset.load(Ordering::Acquire) {
+            // If the socket is gone already, there is nothing left to reset.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.reset.load(Ordering::Acquire) {
+            // An orderly end (FIN) must not come before the reset.
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
