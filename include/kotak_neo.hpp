@@ -127,7 +127,7 @@ public:
 private:
     static error nul_byte(const char *argument)
     {
-        const std::string message = std::string(argument) + " contains a NUL byte";
+        const std::string message = std::string(argument) + ": contains a NUL byte";
         const std::string json =
             R"({"error":{"status":"INVALID_ARGUMENT","code":null,"message":")" + message +
             R"(","hint":null,"http_status":null,"sent":false,"safe_to_repeat":true}})";

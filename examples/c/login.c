@@ -94,10 +94,11 @@ static const char *variable(const char *name)
     return text;
 }
 
-static int read_line(char *line, int hidden)
+static int prompt(const char *label, char *line, int hidden)
 {
     HANDLE console = GetStdHandle(STD_INPUT_HANDLE);
     DWORD mode = 0;
+    fprintf(stderr, "%s: ", label);
     if (!GetConsoleMode(console, &mode)) /* a pipe or a file */
         return fgets(line, LINE_SIZE, stdin) != NULL;
 
@@ -124,17 +125,19 @@ static const char *variable(const char *name)
     return text != NULL && *text != '\0' ? text : NULL;
 }
 
-static int read_line(char *line, int hidden)
+static int prompt(const char *label, char *line, int hidden)
 {
+    /* Echo goes off before the prompt shows, for users who type fast. */
     struct termios shown;
     int terminal = hidden && tcgetattr(STDIN_FILENO, &shown) == 0;
     if (terminal) {
         struct termios quiet = shown;
         quiet.c_lflag &= ~(tcflag_t)ECHO;
         quiet.c_lflag |= ECHONL;
-        if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) != 0)
+        if (tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet) != 0)
             return 0; /* rather no input than a secret on the screen */
     }
+    fprintf(stderr, "%s: ", label);
     char *got = fgets(line, LINE_SIZE, stdin);
     if (terminal)
         tcsetattr(STDIN_FILENO, TCSADRAIN, &shown);
@@ -151,9 +154,7 @@ static const char *ask(const char *name, const char *label, int hidden)
         return given;
 
     char *line = new_input(LINE_SIZE);
-    fprintf(stderr, "%s: ", label);
-    fflush(stderr);
-    if (!read_line(line, hidden)) {
+    if (!prompt(label, line, hidden)) {
         fprintf(stderr, "\n%s is needed: set %s or type it in\n", label, name);
         wipe_inputs();
         exit(1);

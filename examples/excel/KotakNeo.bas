@@ -32,7 +32,7 @@ Private Declare PtrSafe Function kneo_response_status Lib "kotak_neo.dll" (ByVal
 Private Declare PtrSafe Function kneo_response_message Lib "kotak_neo.dll" (ByVal response As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_response_redacted Lib "kotak_neo.dll" (ByVal response As LongPtr) As LongPtr
 Private Declare PtrSafe Sub kneo_response_free Lib "kotak_neo.dll" (ByVal response As LongPtr)
-Private Declare PtrSafe Function kneo_client_open Lib "kotak_neo.dll" (ByVal config_json As LongPtr, ByRef out_client As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_client_open Lib "kotak_neo.dll" (ByVal config_json As LongPtr, ByRef out As LongPtr) As LongPtr
 Private Declare PtrSafe Sub kneo_client_free Lib "kotak_neo.dll" (ByVal client As LongPtr)
 Private Declare PtrSafe Function kneo_totp_login Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal mobile_number As LongPtr, ByVal ucc As LongPtr, ByVal totp As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_totp_validate Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal mpin As LongPtr) As LongPtr
@@ -161,7 +161,7 @@ Private Function ToUtf8(ByVal argument As String, ByVal text As String) As Byte(
     Dim bytes() As Byte
     Dim size As Long
     If InStr(1, text, vbNullChar, vbBinaryCompare) > 0 Then
-        Err.Raise KNEO_ERROR + KNEO_INVALID_ARGUMENT, "kotak_neo", argument & " contains a NUL character"
+        Err.Raise KNEO_ERROR + KNEO_INVALID_ARGUMENT, "kotak_neo", argument & ": contains a NUL character"
     End If
     If Len(text) > 0 Then
         size = WideCharToMultiByte(CP_UTF8, 0, StrPtr(text), Len(text), 0, 0, 0, 0)

@@ -224,7 +224,7 @@ type arguments struct {
 func newArguments(given ...argument) (*arguments, error) {
 	for _, a := range given {
 		if strings.IndexByte(a.value, 0) >= 0 {
-			message := a.name + " contains a NUL byte"
+			message := a.name + ": contains a NUL byte"
 			json := `{"error":{"status":"INVALID_ARGUMENT","message":"` + message + `","sent":false}}`
 			return nil, &Error{Response{Status: InvalidArgument, JSON: json, Message: message, Redacted: json}}
 		}
