@@ -1,0 +1,508 @@
+/*
+ * kotak_neo: native client for the Kotak Neo trading API. Unofficial.
+ *
+ * License: MIT or Apache-2.0, at your choice.
+ *
+ * Handles. A handle is an opaque pointer whose value is an id, not an address.
+ * NULL, freed, foreign and made-up handles are survived: functions answer
+ * KNEO_INVALID_HANDLE, freeing does nothing. Who gets a handle frees it once.
+ *
+ * Responses. Every call that can fail returns a kneo_response, never NULL.
+ * Status, JSON and message are read from it; its texts stay valid until it is
+ * freed. There is no "last error".
+ *
+ * Texts. In: NUL-terminated UTF-8, NULL where that is allowed means "not
+ * given". They are copied where they are needed after the call. Out: UTF-8,
+ * never to be freed by the caller.
+ *
+ * Threads. Any handle may be used from any thread at any time. There are no
+ * callbacks. A call blocks until the answer is there or its deadline passed.
+ *
+ * Shutdown. End or interrupt your calls, free what you hold, then call
+ * kneo_shutdown before the library is unloaded.
+ */
+
+
+#ifndef KOTAK_NEO_H
+#define KOTAK_NEO_H
+
+/* Generated from src/ffi by cbindgen. Do not edit. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * Done. For calls to the broker the JSON is the broker's body.
+ */
+#define KNEO_OK 0
+
+/**
+ * An argument is missing, malformed or not allowed. Nothing was sent.
+ */
+#define KNEO_INVALID_ARGUMENT 1
+
+/**
+ * The handle is NULL, freed or foreign. Nothing was sent.
+ */
+#define KNEO_INVALID_HANDLE 2
+
+/**
+ * A login step that the call needs has not happened. Nothing was sent.
+ */
+#define KNEO_NOT_LOGGED_IN 3
+
+/**
+ * The broker no longer accepts this session: log in again.
+ */
+#define KNEO_SESSION_EXPIRED 4
+
+/**
+ * The broker answered, and said no.
+ */
+#define KNEO_REJECTED 5
+
+/**
+ * The local budget is used up, or the broker answered 429.
+ */
+#define KNEO_RATE_LIMITED 6
+
+/**
+ * No answer in time. "sent" in the JSON tells whether anything left.
+ */
+#define KNEO_TIMEOUT 7
+
+/**
+ * Name lookup, connection or TLS failed, or an answer was cut off.
+ */
+#define KNEO_NETWORK 8
+
+/**
+ * An order instruction may have been taken. Reserved for orders.
+ */
+#define KNEO_UNKNOWN_OUTCOME 9
+
+/**
+ * The answer is not what the broker documents, or is larger than 16 MiB.
+ */
+#define KNEO_PROTOCOL 10
+
+/**
+ * The broker answered 5xx or 424.
+ */
+#define KNEO_UNAVAILABLE 11
+
+/**
+ * The handle was closed or interrupted while the call waited.
+ */
+#define KNEO_CLOSED 12
+
+/**
+ * A defect in this library.
+ */
+#define KNEO_INTERNAL 13
+
+/**
+ * A wait ended with nothing to give.
+ */
+#define KNEO_END 14
+
+/**
+ * The version of the ABI that this header describes.
+ */
+#define KNEO_ABI_VERSION 1
+
+/**
+ * A connection to the broker for one user. Opaque.
+ *
+ * Owned by the caller, who frees it once with kneo_client_free. Any thread
+ * may use it at any time, also several at once. After fork() the child's
+ * copy of the handle is invalid; the child opens a client of its own.
+ */
+typedef struct kneo_client kneo_client;
+
+/**
+ * The answer to one call. Opaque.
+ *
+ * Owned by the caller, who frees it once with kneo_response_free. Any thread
+ * may read it at any time. All texts read from it stay valid until it is
+ * freed. It outlives its client and kneo_shutdown.
+ */
+typedef struct kneo_response kneo_response;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The version of the loaded library, for example "0.1.0". A constant text
+ * that is never freed.
+ */
+const char *kneo_version(void);
+
+/**
+ * The ABI version of the loaded library. A program built with this header
+ * works with any library that gives KNEO_ABI_VERSION.
+ */
+uint32_t kneo_abi_version(void);
+
+/**
+ * How many handles of this process are not freed yet, of all kinds.
+ *
+ * 0 at the end of a program that frees what it gets: leak checkers do not
+ * see handles.
+ */
+int32_t kneo_live_handles(void);
+
+/**
+ * Ends everything that the library does: calls under way end with
+ * KNEO_CLOSED, clients die, threads end. Responses stay readable and must
+ * still be freed. After that the library can be used again.
+ *
+ * timeout_ms: how long to wait for it, 0 or more milliseconds.
+ *
+ * Returns KNEO_OK when nothing is left running; KNEO_TIMEOUT when something
+ * still runs (a name lookup of the system cannot be cancelled);
+ * KNEO_INVALID_ARGUMENT for a negative timeout, which does nothing.
+ *
+ * Call it before the library is unloaded. Its code stays mapped all the same
+ * once a client was opened, so that an unload never pulls it away from under
+ * a thread. Do not call it from DllMain or a static destructor.
+ */
+int32_t kneo_shutdown(int32_t timeout_ms);
+
+/**
+ * How the call ended: one of the KNEO_ statuses.
+ *
+ * Of a dead handle it is KNEO_INVALID_HANDLE.
+ */
+int32_t kneo_response_status(const kneo_response *response);
+
+/**
+ * The HTTP status of the broker's answer, 0 where there was none.
+ */
+int32_t kneo_response_http_status(const kneo_response *response);
+
+/**
+ * The JSON text of the answer, as UTF-8 with a NUL at its end.
+ *
+ * With KNEO_OK it is the broker's body, byte for byte, or what the function
+ * documents where the broker is not asked. With any other status it is an
+ * error body: {"error":{"status","code","message","hint","http_status",
+ * "operation","request_id","sent","safe_to_repeat","retry_after_ms","tag",
+ * "broker"}}. Never NULL. The answers of logins carry tokens: show
+ * kneo_response_redacted instead.
+ *
+ * The text belongs to the response and stays valid until
+ * kneo_response_free. Of a dead handle it is a constant error body.
+ */
+const char *kneo_response_json(const kneo_response *response);
+
+/**
+ * The length of the JSON text in bytes, without the NUL at its end.
+ */
+size_t kneo_response_json_len(const kneo_response *response);
+
+/**
+ * What went wrong, in one sentence; empty with KNEO_OK. Never NULL.
+ *
+ * Valid until kneo_response_free. It holds no credential and no token.
+ */
+const char *kneo_response_message(const kneo_response *response);
+
+/**
+ * Facts about the call itself, as JSON: "operation", "request_id", "tag",
+ * "elapsed_ms" (a number with fractions), and where they apply "notes" (a
+ * list of sentences) and "otp" (what kneo_login did about the OTP:
+ * {"requested":true}, or false with a "problem"). Never NULL.
+ *
+ * Valid until kneo_response_free.
+ */
+const char *kneo_response_meta(const kneo_response *response);
+
+/**
+ * The JSON text with credentials, tokens and personal data replaced by
+ * "***": for screens and logs. Never NULL.
+ *
+ * Valid until kneo_response_free.
+ */
+const char *kneo_response_redacted(const kneo_response *response);
+
+/**
+ * Frees a response and wipes its texts. NULL and dead handles are ignored.
+ */
+void kneo_response_free(kneo_response *response);
+
+/**
+ * Opens a client. Nothing is sent to anybody.
+ *
+ * config_json: a JSON object, or NULL or "" for all defaults. Its keys, all
+ * optional:
+ * - "environment": "prod" (default) or "uat"
+ * - "generation": 1, 2 or 3; chosen by the login call unless given
+ * - "consumer_key", "consumer_secret", "access_token", "neo_fin_key"
+ * - "base_url": puts every host of the broker on this address (sandbox);
+ *   http is allowed to loopback only
+ * - "timeouts": object of milliseconds, 1 to 3600000 each: "login" 30000,
+ *   "order" 10000, "read" 15000, "download" 120000, "connect" 5000
+ * - "ca_file": PEM file of authorities to trust besides the system's
+ * - "proxy": "http://[user:password@]host:port" or "system"; none unless
+ *   given, and never for loopback
+ * - "local_address": IP address to connect from
+ * - "max_orders_per_second": 1 to 1000000 (10)
+ * - "ledger_file", "ledger_sync" ("process" or "disk"),
+ *   "outcome_window_ms" (120000), "cache_dir"
+ * - "log": {"level":"off|error|warn|info|debug|trace","file":"path"}
+ *
+ * An unknown key is an error that names it; null means absent.
+ *
+ * out: receives the client, or NULL on failure. Must not be NULL.
+ *
+ * Returns a response, never NULL, to be freed with kneo_response_free:
+ * KNEO_OK with the configuration in force, defaults included and secrets left
+ * out, and the library's "version"; or KNEO_INVALID_ARGUMENT.
+ *
+ * # Safety
+ *
+ * config_json must be NULL or a NUL-terminated text, out must be NULL or
+ * point to a writable pointer.
+ */
+kneo_response *kneo_client_open(const char *config_json, kneo_client **out);
+
+/**
+ * Ends the calls that are under way on this client with KNEO_CLOSED, within
+ * a moment. The session stays, and later calls work. NULL and dead handles
+ * are ignored.
+ */
+void kneo_client_interrupt(kneo_client *client);
+
+/**
+ * Frees a client: closes its connections, wipes its session, and ends the
+ * calls that other threads make on it with KNEO_CLOSED. The broker is not
+ * told; kneo_logout does that. NULL and dead handles are ignored.
+ */
+void kneo_client_free(kneo_client *client);
+
+/**
+ * First step of the TOTP login: makes a view session, which may do nothing
+ * but take the second step. Needs "consumer_key" in the configuration; with
+ * "generation":2 also "consumer_secret", or "access_token" instead of both.
+ *
+ * client: a live client.
+ * mobile_number: "+" and country code and number, or the ten digits of an
+ *   Indian number, which get "+91". No blanks, no dashes.
+ * ucc: unique client code, 1 to 16 letters and digits.
+ * totp: 6 digits, valid for 30 seconds; see kneo_totp_generate.
+ *
+ * Returns KNEO_OK with the broker's body ("data" with "token", "sid",
+ * "ucc", "kType":"View" and more). A wrong TOTP or UCC is KNEO_REJECTED. It
+ * is never sent twice; "safe_to_repeat" in the error tells whether the same
+ * call may be made again. Blocks up to the "login" deadline.
+ *
+ * # Safety
+ *
+ * The texts must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_totp_login(kneo_client *client,
+                               const char *mobile_number,
+                               const char *ucc,
+                               const char *totp);
+
+/**
+ * Second step of the TOTP login: turns the view session into a trade
+ * session. Then asks the broker's config service for the feed URLs of the
+ * account's data centre (5 seconds at most; a failure is a note in
+ * kneo_response_meta and does no harm).
+ *
+ * client: a client after kneo_totp_login.
+ * mpin: 6 digits.
+ *
+ * Returns KNEO_OK with the broker's body ("data" with "token", "sid",
+ * "baseUrl", "kType":"Trade" and more). A wrong MPIN is KNEO_REJECTED;
+ * without the first step KNEO_NOT_LOGGED_IN; a "baseUrl" that is no host of
+ * the broker KNEO_PROTOCOL, and nothing is sent there. After a failure the
+ * session is what it was before. Never sent twice. Blocks up to the "login"
+ * deadline.
+ *
+ * # Safety
+ *
+ * mpin must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_totp_validate(kneo_client *client, const char *mpin);
+
+/**
+ * First step of the password login (generation 1). Gets a bearer token
+ * before, unless there is one ("access_token", or "consumer_key" and
+ * "consumer_secret"), and asks the broker to send an OTP after it: what came
+ * of that is "otp" in kneo_response_meta, and the login is valid either way.
+ *
+ * client: a live client.
+ * mobile_number, user_id, pan: exactly one of the three; the others NULL or
+ *   "". The mobile number as for kneo_totp_login; the PAN as five letters,
+ *   four digits and a letter, in any case.
+ * password: not blank.
+ *
+ * Returns KNEO_OK with the broker's body ("data" with "token", "sid" and
+ * more). A wrong password, consumer key or secret is KNEO_REJECTED. Never
+ * sent twice. Blocks up to the "login" deadline.
+ *
+ * # Safety
+ *
+ * The texts must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_login(kneo_client *client,
+                          const char *mobile_number,
+                          const char *user_id,
+                          const char *pan,
+                          const char *password);
+
+/**
+ * Second factor of the password login: makes a trade session.
+ *
+ * client: a client after kneo_login.
+ * otp: the 4-digit OTP that the broker sent, or the 6-digit MPIN. Six digits
+ *   are taken as the MPIN after a login with mobile number or PAN, and as an
+ *   OTP after one with a user id.
+ *
+ * Returns KNEO_OK with the broker's body. A wrong code is KNEO_REJECTED;
+ * without the first step KNEO_NOT_LOGGED_IN. After a failure the session is
+ * what it was before. Never sent twice. Blocks up to the "login" deadline.
+ *
+ * # Safety
+ *
+ * otp must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_session_2fa(kneo_client *client, const char *otp);
+
+/**
+ * OAuth2 of the older generations: exchanges "consumer_key" and
+ * "consumer_secret" of the configuration for a bearer token, which later
+ * logins use. The logins do this themselves when it is needed.
+ *
+ * client: a live client.
+ *
+ * Returns KNEO_OK with the broker's body ("access_token", "expires_in" in
+ * seconds). A wrong key or secret is KNEO_REJECTED. Generation 2 in
+ * production finds its host by the UCC, so there it is
+ * KNEO_INVALID_ARGUMENT. Blocks up to the "login" deadline.
+ */
+kneo_response *kneo_session_init(kneo_client *client);
+
+/**
+ * First step of the QR login (generation 2): looks up the user's host, gets
+ * a bearer token if there is none, and asks for the link to open or scan.
+ *
+ * client: a live client.
+ * ucc: unique client code, 1 to 16 letters and digits.
+ *
+ * Returns KNEO_OK with the broker's body ("data" with "baseDomain" and
+ * "redirectUrl"). Blocks up to the "login" deadline.
+ *
+ * # Safety
+ *
+ * ucc must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_qr_code_link(kneo_client *client, const char *ucc);
+
+/**
+ * Second step of the QR login: makes a trade session of the one-time token
+ * that the approved page gave.
+ *
+ * client: a live client.
+ * ott: the one-time token, not blank.
+ * ucc: unique client code, 1 to 16 letters and digits.
+ *
+ * Returns KNEO_OK with the broker's body. A wrong token is KNEO_REJECTED.
+ * Never sent twice. Blocks up to the "login" deadline.
+ *
+ * # Safety
+ *
+ * The texts must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_qr_code_session(kneo_client *client,
+                                    const char *ott,
+                                    const char *ucc);
+
+/**
+ * The code that an authenticator app shows at this moment (RFC 6238, SHA-1,
+ * 30 seconds, 6 digits). It is as right as the clock of this machine.
+ *
+ * secret_base32: the secret of the registration, with or without blanks and
+ *   padding, in any case.
+ *
+ * Returns KNEO_OK with {"totp":"123456","valid_for_seconds":17} (1 to 30),
+ * or KNEO_INVALID_ARGUMENT. Sends nothing and needs no client.
+ *
+ * # Safety
+ *
+ * secret_base32 must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_totp_generate(const char *secret_base32);
+
+/**
+ * What is known of the session. Holds no secret; sends nothing.
+ *
+ * client: a live client.
+ *
+ * Returns KNEO_OK with {"state":"logged_out"|"view"|"trade",
+ * "environment", ...}; a trade session adds "generation", "ucc",
+ * "data_center", "base_url", "feed_url", "order_feed_url", "logged_in_at"
+ * and "expires_at" (unix seconds).
+ */
+kneo_response *kneo_session_info(kneo_client *client);
+
+/**
+ * The session as a JSON document, from which kneo_session_import in this or
+ * another process can go on until midnight in India. It holds tokens: keep
+ * it like a password. The consumer key is not in it. Sends nothing.
+ *
+ * client: a client with a trade session.
+ *
+ * Returns KNEO_OK with the document, or KNEO_NOT_LOGGED_IN.
+ */
+kneo_response *kneo_session_export(kneo_client *client);
+
+/**
+ * Goes on with a session that kneo_session_export gave. Sends nothing.
+ *
+ * client: a live client of the same environment, with the consumer key.
+ * session_json: the document.
+ *
+ * Returns KNEO_OK with what kneo_session_info shows, or
+ * KNEO_INVALID_ARGUMENT if the document is of another environment, not of
+ * today (IST), expired, or names a host that this client may not use.
+ *
+ * # Safety
+ *
+ * session_json must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_session_import(kneo_client *client,
+                                   const char *session_json);
+
+/**
+ * The IP address that the broker sees requests come from: the one that must
+ * be whitelisted for orders. Generation 3.
+ *
+ * client: a client with a trade session.
+ *
+ * Returns KNEO_OK with the broker's body ("data" is a list with "ip" and
+ * "time"). Blocks up to the "read" deadline.
+ */
+kneo_response *kneo_whatsmyip(kneo_client *client);
+
+/**
+ * Ends the session. Generation 3 forgets it and sends nothing, as the
+ * official SDK does; the older generations tell the broker first.
+ *
+ * client: a client with a trade session.
+ *
+ * Returns KNEO_OK with {"State":"OK",...} or the broker's body, or
+ * KNEO_NOT_LOGGED_IN. After any other failure the session is kept, so that
+ * the call can be made again, unless the status is KNEO_SESSION_EXPIRED.
+ */
+kneo_response *kneo_logout(kneo_client *client);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* KOTAK_NEO_H */

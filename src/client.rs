@@ -1,0 +1,1115 @@
+//! The client: state, deadlines, and the order of the steps of each login.
+
+use std::cell::{Cell, RefCell};
+use std::panic::resume_unwind;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::{HeaderName, HeaderValue};
+use reqwest::cookie::CookieStore;
+use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::check::{self, Mobile};
+use crate::config::{Config, Timeouts};
+use crate::error::Error;
+use crate::hosts::{self, Environment, GW_NAPI, Generation, Hosts};
+use crate::judge;
+use crate::log::{Level, Log};
+use crate::login::{self, Credentials};
+use crate::operation::{self, Kind, Operation, Route, TimeClass};
+use crate::process;
+use crate::reply::{Meta, Reply};
+use crate::secret::Secret;
+use crate::session::{self, Identity, Trade, View};
+use crate::status::Status;
+use crate::transport::{Answer, Jar, Net, Point, Settings};
+
+/// The most that the feed-URL lookup may add to a login.
+const FEED_CONFIG_LIMIT: Duration = Duration::from_secs(5);
+/// A bearer token that ends sooner is not used any more.
+const BEARER_MARGIN: Duration = Duration::from_secs(60);
+/// What the official SDK answers to a logout.
+const LOGGED_OUT: &str = r#"{"State":"OK","message":"You have been successfully logged out"}"#;
+
+/// A connection to the broker for one user.
+///
+/// Clones are the same client. All methods block, and may be called from any
+/// thread at any time.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    hosts: Hosts,
+    net: Net,
+    jar: Arc<Jar>,
+    log: Log,
+    state: Mutex<State>,
+    /// One login step at a time: two at once could mix their sessions.
+    gate: tokio::sync::Mutex<()>,
+    /// Ends the calls that wait when it is notified.
+    stop: Notify,
+    closed: AtomicBool,
+    /// Driven by the threads that call; it has none of its own, but for name
+    /// lookups. Taken out on drop only.
+    runtime: Option<Runtime>,
+}
+
+#[derive(Default)]
+struct State {
+    bearer: Option<Bearer>,
+    view: Option<Arc<View>>,
+    trade: Option<Arc<Trade>>,
+}
+
+/// An OAuth2 token and where it came from.
+struct Bearer {
+    token: Secret,
+    from: Url,
+    good_until: Option<Instant>,
+}
+
+impl Client {
+    /// Opens a client. Nothing is sent and no trust root is loaded yet.
+    ///
+    /// `config` is a JSON object; its keys are in `docs/guide.md`. `None` or
+    /// an empty text means all defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::InvalidArgument`] naming the key that is wrong.
+    pub fn open(config: Option<&str>) -> Result<Self, Error> {
+        let opened = Config::parse(config.unwrap_or("")).and_then(Inner::new);
+        match opened {
+            Ok(inner) => Ok(Self(Arc::new(inner))),
+            Err(error) => Err(error.finished(false, false, meta("client_open"))),
+        }
+    }
+
+    /// First step of the TOTP login: a view session, which may only take the
+    /// second step.
+    ///
+    /// # Errors
+    ///
+    /// See the guide; a wrong TOTP is [`Status::Rejected`].
+    pub fn totp_login(&self, mobile_number: &str, ucc: &str, totp: &str) -> Result<Reply, Error> {
+        let two = self.0.config.generation == Some(Generation::Two);
+        let op = if two { &operation::TOTP_LOGIN_BEARER } else { &operation::TOTP_LOGIN };
+        self.0.call(op, async |call| {
+            let mobile = Mobile::parse("mobile_number", mobile_number)?;
+            let ucc = check::ucc(ucc)?;
+            let totp = check::totp(totp)?;
+            let generation = self.0.generation(Generation::Three, &[Generation::Two])?;
+            call.knows(&totp);
+            let _gate = self.0.gate.lock().await;
+            let place = match generation {
+                Generation::Two => self.0.two(call, ucc).await?,
+                _ => Place::fixed(self.0.hosts.session()),
+            };
+            let bearer = match generation {
+                Generation::Two => Some(self.0.bearer(call, &place.oauth, generation).await?),
+                _ => None,
+            };
+            let mut credentials = self.0.credentials();
+            credentials.bearer = bearer.as_ref();
+            let body = login::totp_login_body(&mobile, ucc, &totp);
+            let target = Target::new(op, generation, &place);
+            let (reply, granted) = self.0.step(call, target, &credentials, body).await?;
+            self.0.enter_view(View {
+                generation,
+                token: granted.token,
+                sid: granted.sid,
+                ucc: granted.ucc.or_else(|| Some(ucc.to_owned())),
+                identity: Identity::Mobile(mobile),
+                user_id: None,
+                base: place.api,
+                on_gateway: place.on_gateway,
+                bearer,
+            });
+            Ok(reply)
+        })
+    }
+
+    /// Second step of the TOTP login: a trade session.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NotLoggedIn`] without the first step; a wrong MPIN is
+    /// [`Status::Rejected`].
+    pub fn totp_validate(&self, mpin: &str) -> Result<Reply, Error> {
+        let two = self.0.config.generation == Some(Generation::Two);
+        let op = if two { &operation::TOTP_VALIDATE_BEARER } else { &operation::TOTP_VALIDATE };
+        self.0.call(op, async |call| {
+            let mpin = check::mpin(mpin)?;
+            call.knows(&mpin);
+            let _gate = self.0.gate.lock().await;
+            let view = self.0.view("kneo_totp_login", |generation| generation != Generation::One)?;
+            let place = Place {
+                api: view.base.clone(),
+                oauth: view.base.clone(),
+                on_gateway: view.on_gateway,
+            };
+            let credentials = self.0.credentials().with_view(&view);
+            let target = Target::new(op, view.generation, &place);
+            let body = login::totp_validate_body(&mpin);
+            let (reply, granted) = self.0.step(call, target, &credentials, body).await?;
+            let trade = self.0.trade_session(call, &view, granted).await?;
+            self.0.enter_trade(trade);
+            Ok(reply)
+        })
+    }
+
+    /// First step of the password login of generation 1. Exactly one of the
+    /// three identifiers is given; an empty one counts as not given.
+    ///
+    /// # Errors
+    ///
+    /// A wrong password is [`Status::Rejected`].
+    pub fn login(
+        &self,
+        mobile_number: Option<&str>,
+        user_id: Option<&str>,
+        pan: Option<&str>,
+        password: &str,
+    ) -> Result<Reply, Error> {
+        let op = &operation::LOGIN;
+        self.0.call(op, async |call| {
+            let given = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
+            let count = [mobile_number, user_id, pan].into_iter().filter(|id| given(*id)).count();
+            if count != 1 {
+                let problem = format!("give exactly one of the three, {count} were given");
+                return Err(Error::argument("mobile_number, user_id, pan", problem));
+            }
+            let user_id = user_id.unwrap_or("");
+            let identity = match (mobile_number, pan) {
+                (Some(mobile), _) if !mobile.is_empty() => {
+                    Identity::Mobile(Mobile::parse("mobile_number", mobile)?)
+                }
+                (_, Some(pan)) if !pan.is_empty() => Identity::Pan(check::pan(pan)?),
+                _ => {
+                    check::present("user_id", user_id)?;
+                    Identity::Other
+                }
+            };
+            let password = Secret::new(check::present("password", password)?.to_owned());
+            let generation = self.0.generation(Generation::One, &[])?;
+            call.knows(&password);
+            let _gate = self.0.gate.lock().await;
+            let place = self.0.one();
+            let bearer = self.0.bearer(call, &place.oauth, generation).await?;
+            let mut credentials = self.0.credentials();
+            credentials.bearer = Some(&bearer);
+            let body = login::login_body(&identity, user_id, &password);
+            let target = Target::new(op, generation, &place);
+            let (reply, granted) = self.0.step(call, target, &credentials, body).await?;
+            let user_id = session::claim(granted.token.expose(), "sub")
+                .and_then(|sub| sub.as_str().map(str::to_owned));
+            self.0.ask_for_otp(call, &place, &credentials, user_id.as_deref()).await;
+            self.0.enter_view(View {
+                generation,
+                token: granted.token,
+                sid: granted.sid,
+                ucc: granted.ucc,
+                identity,
+                user_id,
+                base: place.api,
+                on_gateway: false,
+                bearer: Some(bearer),
+            });
+            Ok(reply)
+        })
+    }
+
+    /// Second factor of the password login: the 4-digit OTP, or the 6-digit
+    /// MPIN after a login with mobile number or PAN.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NotLoggedIn`] without the first step; a wrong code is
+    /// [`Status::Rejected`].
+    pub fn session_2fa(&self, otp: &str) -> Result<Reply, Error> {
+        let op = &operation::SESSION_2FA;
+        self.0.call(op, async |call| {
+            let otp = check::otp(otp)?;
+            call.knows(&otp);
+            let _gate = self.0.gate.lock().await;
+            let view = self.0.view("kneo_login", |generation| generation == Generation::One)?;
+            let body = login::session_2fa_body(&view, &otp)?;
+            let credentials = self.0.credentials().with_view(&view);
+            let target = Target::new(op, view.generation, &Place::fixed(view.base.clone()));
+            let (reply, granted) = self.0.step(call, target, &credentials, body).await?;
+            let trade = self.0.trade_session(call, &view, granted).await?;
+            self.0.enter_trade(trade);
+            Ok(reply)
+        })
+    }
+
+    /// OAuth2 of the older generations: exchanges consumer key and secret for
+    /// a bearer token. The logins do it when it is needed.
+    ///
+    /// # Errors
+    ///
+    /// A wrong key or secret is [`Status::Rejected`].
+    pub fn session_init(&self) -> Result<Reply, Error> {
+        self.0.call(&operation::SESSION_INIT, async |call| {
+            let generation = self.0.generation(Generation::One, &[Generation::Two])?;
+            let _gate = self.0.gate.lock().await;
+            if generation == Generation::Two && self.0.hosts.environment == Environment::Prod {
+                return Err(Error::argument(
+                    "config_json.generation",
+                    "generation 2 finds its host by the UCC; kneo_totp_login and kneo_qr_code_link \
+                     make this step themselves",
+                ));
+            }
+            let (reply, bearer) = self.0.new_bearer(call, &self.0.hosts.oauth(), generation).await?;
+            self.0.state().bearer = Some(bearer);
+            Ok(reply)
+        })
+    }
+
+    /// First step of the QR login of generation 2: the link that the user
+    /// opens.
+    ///
+    /// # Errors
+    ///
+    /// See the guide.
+    pub fn qr_code_link(&self, ucc: &str) -> Result<Reply, Error> {
+        let op = &operation::QR_CODE_LINK;
+        self.0.call(op, async |call| {
+            let ucc = check::ucc(ucc)?;
+            let generation = self.0.generation(Generation::Two, &[])?;
+            let _gate = self.0.gate.lock().await;
+            let place = self.0.two(call, ucc).await?;
+            let bearer = self.0.bearer(call, &place.oauth, generation).await?;
+            let mut credentials = self.0.credentials();
+            credentials.bearer = Some(&bearer);
+            let mut target = Target::new(op, generation, &place);
+            target.query = vec![("id", ucc.to_owned())];
+            let answer = self.0.exchange(call, &target, &credentials, None).await?;
+            self.0.accept(call, op, answer, |body| login::has_data(body).then_some(())).map(|(reply, ())| reply)
+        })
+    }
+
+    /// Second step of the QR login: the one-time token that the page gave
+    /// becomes a trade session.
+    ///
+    /// # Errors
+    ///
+    /// A wrong token is [`Status::Rejected`].
+    pub fn qr_code_session(&self, ott: &str, ucc: &str) -> Result<Reply, Error> {
+        let op = &operation::QR_CODE_SESSION;
+        self.0.call(op, async |call| {
+            let ott = Secret::new(check::present("ott", ott)?.to_owned());
+            let ucc = check::ucc(ucc)?;
+            let generation = self.0.generation(Generation::Two, &[])?;
+            call.knows(&ott);
+            let _gate = self.0.gate.lock().await;
+            let place = self.0.two(call, ucc).await?;
+            let bearer = self.0.bearer(call, &place.oauth, generation).await?;
+            let mut credentials = self.0.credentials();
+            credentials.bearer = Some(&bearer);
+            let body = login::qr_session_body(ott.expose(), ucc);
+            let target = Target::new(op, generation, &place);
+            let (reply, granted) = self.0.step(call, target, &credentials, body).await?;
+            let view = View {
+                generation,
+                token: granted.token.clone(),
+                sid: granted.sid.clone(),
+                ucc: Some(ucc.to_owned()),
+                identity: Identity::Other,
+                user_id: None,
+                base: place.api.clone(),
+                on_gateway: place.on_gateway,
+                bearer: Some(bearer),
+            };
+            let trade = self.0.trade_session(call, &view, granted).await?;
+            self.0.enter_trade(trade);
+            Ok(reply)
+        })
+    }
+
+    /// The address that the broker sees requests come from: the one to
+    /// whitelist for orders. Generation 3.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NotLoggedIn`] without a trade session.
+    pub fn whatsmyip(&self) -> Result<Reply, Error> {
+        let op = &operation::WHATSMYIP;
+        self.0.call(op, async |call| {
+            let trade = self.0.trade()?;
+            let credentials = self.0.credentials().with_trade(&trade);
+            let target = Target::new(op, trade.generation, &Place::fixed(self.0.hosts.session()));
+            let answer = self.0.exchange(call, &target, &credentials, None).await?;
+            self.0.accept(call, op, answer, |body| login::has_data(body).then_some(())).map(|(reply, ())| reply)
+        })
+    }
+
+    /// Ends the session. Generation 3 only forgets it, as the official SDK
+    /// does; the older ones tell the broker first.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NotLoggedIn`] without a trade session. After any other
+    /// failure the session is kept, so that the call can be made again, unless
+    /// the broker says that it does not know the session.
+    pub fn logout(&self) -> Result<Reply, Error> {
+        let op = &operation::LOGOUT;
+        self.0.call(op, async |call| {
+            let _gate = self.0.gate.lock().await;
+            let trade = self.0.trade()?;
+            let told = match trade.generation {
+                Generation::Three => Ok(Reply::local(LOGGED_OUT.to_owned())),
+                _ => self.0.tell_logout(call, &trade).await,
+            };
+            if told.as_ref().map_or_else(|error| error.status() == Status::SessionExpired, |_| true) {
+                *self.0.state() = State::default();
+            }
+            told
+        })
+    }
+
+    /// What is known of the session, without any secret: `state`
+    /// (`logged_out`, `view` or `trade`), and for a trade session generation,
+    /// environment, UCC, data centre, base URL, feed URLs, and when it was
+    /// made and ends (unix seconds).
+    ///
+    /// # Errors
+    ///
+    /// [`Status::Closed`] after the client was closed.
+    pub fn session_info(&self) -> Result<Reply, Error> {
+        self.0.local("session_info", || {
+            let state = self.0.state();
+            let info = match (&state.trade, &state.view) {
+                (Some(trade), _) => trade.info(),
+                (None, Some(view)) => json!({
+                    "state": "view",
+                    "generation": view.generation.number(),
+                    "environment": self.0.hosts.environment.name(),
+                    "ucc": view.ucc,
+                }),
+                (None, None) => json!({
+                    "state": "logged_out",
+                    "environment": self.0.hosts.environment.name(),
+                }),
+            };
+            Ok(Reply::local(info.to_string()))
+        })
+    }
+
+    /// The session as a JSON document from which another process can go on
+    /// the same day. It holds tokens, but not the consumer key.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NotLoggedIn`] without a trade session.
+    pub fn session_export(&self) -> Result<Reply, Error> {
+        self.0.local("session_export", || {
+            let trade = self.0.trade()?;
+            let cookies = self.0.jar.cookies(&trade.base);
+            let cookies = cookies.as_ref().and_then(|value| value.to_str().ok());
+            Ok(Reply::local(trade.export(cookies)))
+        })
+    }
+
+    /// Goes on with a session that [`Client::session_export`] gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::InvalidArgument`] if it is not of this environment, not of
+    /// today (IST), expired, or names a host that may not be used.
+    pub fn session_import(&self, session_json: &str) -> Result<Reply, Error> {
+        self.0.local("session_import", || {
+            let (trade, cookies) = Trade::import(session_json, &self.0.hosts, session::now())?;
+            if self.0.config.generation.is_some_and(|wanted| wanted != trade.generation) {
+                let problem = "is not the generation that the client is configured for";
+                return Err(Error::argument("session_json.generation", problem));
+            }
+            for cookie in cookies.iter().flat_map(|all| all.split("; ")) {
+                self.0.jar.add_cookie_str(cookie, &trade.base);
+            }
+            let info = trade.info().to_string();
+            self.0.enter_trade(trade);
+            Ok(Reply::local(info))
+        })
+    }
+
+    /// Ends the calls that are under way with [`Status::Closed`]. The session
+    /// stays, and calls made later work.
+    pub fn interrupt(&self) {
+        self.0.stop.notify_waiters();
+    }
+
+    /// Ends the calls that are under way, and every later one at once.
+    pub fn close(&self) {
+        self.0.closed.store(true, Ordering::Release);
+        self.0.stop.notify_waiters();
+    }
+
+    /// The configuration in force, for the answer of `kneo_client_open`.
+    pub(crate) fn describe(&self) -> Reply {
+        let mut reply = Reply::local(self.0.config.describe().to_string());
+        reply.meta = meta("client_open");
+        reply
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("hosts", &self.0.hosts).finish_non_exhaustive()
+    }
+}
+
+fn meta(operation: &'static str) -> Meta {
+    Meta { operation, ..Meta::default() }
+}
+
+/// Where the requests of one login go.
+struct Place {
+    api: Url,
+    oauth: Url,
+    on_gateway: bool,
+}
+
+impl Place {
+    fn fixed(api: Url) -> Self {
+        Self { oauth: api.clone(), api, on_gateway: false }
+    }
+}
+
+/// One request to make: which, in which generation, where.
+struct Target {
+    op: &'static Operation,
+    generation: Generation,
+    base: Url,
+    on_gateway: bool,
+    query: Vec<(&'static str, String)>,
+}
+
+impl Target {
+    fn new(op: &'static Operation, generation: Generation, place: &Place) -> Self {
+        Self {
+            op,
+            generation,
+            base: place.api.clone(),
+            on_gateway: place.on_gateway,
+            query: Vec::new(),
+        }
+    }
+
+    fn url(&self, environment: Environment) -> Result<Url, Error> {
+        let route = Route::of(self.generation, environment, self.on_gateway);
+        let Some(path) = self.op.path(route) else {
+            let message = format!(
+                "the broker has no {} in generation {} ({})",
+                self.op.name,
+                self.generation.number(),
+                environment.name()
+            );
+            return Err(Error::new(Status::InvalidArgument, message));
+        };
+        let mut url = hosts::join(&self.base, path);
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        Ok(url)
+    }
+}
+
+/// What is known of a call while it runs, and after it was cut short.
+struct Call {
+    started: Instant,
+    deadline: Instant,
+    request_id: RefCell<Option<String>>,
+    /// Every request that was begun, and whether it may have left.
+    points: RefCell<Vec<(Kind, Point)>>,
+    secrets: RefCell<Vec<Secret>>,
+    notes: RefCell<Vec<String>>,
+    extra: RefCell<Map<String, Value>>,
+    http_status: Cell<u16>,
+}
+
+impl Call {
+    fn new(limit: Duration) -> Self {
+        let started = Instant::now();
+        Self {
+            started,
+            deadline: started + limit,
+            request_id: RefCell::default(),
+            points: RefCell::default(),
+            secrets: RefCell::default(),
+            notes: RefCell::default(),
+            extra: RefCell::default(),
+            http_status: Cell::default(),
+        }
+    }
+
+    /// Remembers a secret, so that no error shows it.
+    fn knows(&self, secret: &Secret) {
+        self.secrets.borrow_mut().push(secret.clone());
+    }
+
+    fn sent(&self) -> bool {
+        self.points.borrow().iter().any(|(_, point)| point.passed())
+    }
+
+    fn finish(&self, operation: &'static str, result: Result<Reply, Error>) -> Result<Reply, Error> {
+        let mut extra = self.extra.take();
+        let notes = self.notes.take();
+        if !notes.is_empty() {
+            extra.insert("notes".to_owned(), notes.into());
+        }
+        let meta = Meta {
+            operation,
+            request_id: self.request_id.take(),
+            elapsed: self.started.elapsed(),
+            extra,
+        };
+        match result {
+            Ok(mut reply) => {
+                reply.meta = meta;
+                Ok(reply)
+            }
+            Err(error) => {
+                let used_up = self
+                    .points
+                    .borrow()
+                    .iter()
+                    .any(|(kind, point)| *kind == Kind::Login && point.passed());
+                let safe = error.status().is_transient() && !used_up;
+                Err(error.finished(self.sent(), safe, meta))
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn new(config: Config) -> Result<Self, Error> {
+        let settings = Arc::new(Settings::new(&config)?);
+        let log = Log::open(config.log.as_ref())?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .thread_name("kneo-lookup")
+            .on_thread_start(|| process::shared().threads.enter())
+            .on_thread_stop(|| process::shared().threads.leave())
+            .build()
+            .map_err(|error| {
+                Error::new(Status::Internal, format!("no event loop could be made: {error}"))
+            })?;
+        let jar = Arc::new(Jar::default());
+        Ok(Self {
+            hosts: Hosts { environment: config.environment, base_url: config.base_url.clone() },
+            net: Net::new(settings, Arc::clone(&jar)),
+            jar,
+            log,
+            state: Mutex::default(),
+            gate: tokio::sync::Mutex::default(),
+            stop: Notify::new(),
+            closed: AtomicBool::new(false),
+            runtime: Some(runtime),
+            config,
+        })
+    }
+
+    /// Makes one call with its deadline. The calling thread drives all I/O.
+    fn call(
+        &self,
+        op: &'static Operation,
+        work: impl AsyncFnOnce(&Call) -> Result<Reply, Error> + Send,
+    ) -> Result<Reply, Error> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return self.drive(op, work);
+        }
+        // Inside somebody's async runtime another one cannot be entered.
+        std::thread::scope(|scope| match scope.spawn(|| self.drive(op, work)).join() {
+            Ok(result) => result,
+            Err(panic) => resume_unwind(panic),
+        })
+    }
+
+    fn drive(
+        &self,
+        op: &'static Operation,
+        work: impl AsyncFnOnce(&Call) -> Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        let _counted = process::shared().calls.count();
+        let call = Call::new(op.time.of(&self.config.timeouts));
+        let result = match &self.runtime {
+            Some(runtime) => runtime.block_on(self.until_stopped(op, &call, work(&call))),
+            None => Err(closed()),
+        };
+        self.finish(op.name, &call, result)
+    }
+
+    async fn until_stopped(
+        &self,
+        op: &Operation,
+        call: &Call,
+        work: impl Future<Output = Result<Reply, Error>>,
+    ) -> Result<Reply, Error> {
+        let mut stop = pin!(self.stop.notified());
+        // From here on a stop is seen; one that came before shows in the flag.
+        stop.as_mut().enable();
+        if self.closed.load(Ordering::Acquire) {
+            return Err(closed());
+        }
+        tokio::select! {
+            biased;
+            result = work => result,
+            () = stop => Err(closed()),
+            () = tokio::time::sleep_until(call.deadline.into()) => {
+                let limit = call.deadline - call.started;
+                let message = format!("no answer to {} within {} ms", op.name, limit.as_millis());
+                Err(Error::new(Status::Timeout, message))
+            }
+        }
+    }
+
+    /// Makes a call that needs no network.
+    fn local(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        let call = Call::new(Duration::ZERO);
+        let result = if self.closed.load(Ordering::Acquire) { Err(closed()) } else { work() };
+        self.finish(name, &call, result)
+    }
+
+    fn finish(
+        &self,
+        name: &'static str,
+        call: &Call,
+        result: Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        let result = call.finish(name, result);
+        match &result {
+            Ok(reply) => self.log.line(Level::Info, format_args!("{name} OK {}", reply.meta())),
+            Err(error) => self.log.line(
+                Level::Error,
+                format_args!("{name} {} {} {}", error.status().name(), error.message(), error.meta()),
+            ),
+        }
+        result
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            consumer_key: self.config.consumer_key.as_ref(),
+            consumer_secret: self.config.consumer_secret.as_ref(),
+            fin_key: self.config.neo_fin_key.as_ref(),
+            ..Credentials::default()
+        }
+    }
+
+    /// The generation of a login that is of `usual`, or of one of `others` if
+    /// the configuration says so.
+    fn generation(&self, usual: Generation, others: &[Generation]) -> Result<Generation, Error> {
+        match self.config.generation {
+            None => Ok(usual),
+            Some(wanted) if wanted == usual || others.contains(&wanted) => Ok(wanted),
+            Some(wanted) => {
+                let problem = format!("this login does not exist in generation {}", wanted.number());
+                Err(Error::argument("config_json.generation", problem))
+            }
+        }
+    }
+
+    fn view(&self, first: &str, fits: impl Fn(Generation) -> bool) -> Result<Arc<View>, Error> {
+        let view = self.state().view.clone().filter(|view| fits(view.generation));
+        view.ok_or_else(|| {
+            let message = format!("this is the second step of a login; call {first} first");
+            Error::new(Status::NotLoggedIn, message)
+        })
+    }
+
+    fn trade(&self) -> Result<Arc<Trade>, Error> {
+        let trade = self.state().trade.clone();
+        trade.ok_or_else(|| {
+            Error::new(Status::NotLoggedIn, "complete both steps of a login before this call")
+        })
+    }
+
+    /// Stores a view session. A trade session of the same user stays in force
+    /// until the second step; one of another user ends here, so that no order
+    /// goes to an account that the caller has just left.
+    fn enter_view(&self, view: View) {
+        let mut state = self.state();
+        let same = |trade: &Arc<Trade>| trade.ucc.is_some() && trade.ucc == view.ucc;
+        if !state.trade.as_ref().is_some_and(same) {
+            state.trade = None;
+        }
+        state.view = Some(Arc::new(view));
+    }
+
+    fn enter_trade(&self, trade: Trade) {
+        let mut state = self.state();
+        state.view = None;
+        state.trade = Some(Arc::new(trade));
+    }
+
+    fn one(&self) -> Place {
+        Place { api: self.hosts.gateway(), oauth: self.hosts.oauth(), on_gateway: false }
+    }
+
+    /// Finds the hosts of generation 2 for a user.
+    async fn two(&self, call: &Call, ucc: &str) -> Result<Place, Error> {
+        if self.hosts.environment == Environment::Uat {
+            return Ok(self.one());
+        }
+        let op = &operation::BASE_URL;
+        let mut target = Target::new(op, Generation::Two, &Place::fixed(self.hosts.lookup()));
+        target.query = vec![("id", ucc.to_owned())];
+        let answer = self.exchange(call, &target, &Credentials::default(), None).await?;
+        let (_, named) = self.accept(call, op, answer, login::looked_up_base)?;
+        let base = self
+            .hosts
+            .named("baseURL", &named)
+            .map_err(|problem| Error::new(Status::Protocol, problem))?;
+        let on_gateway = named.trim_end_matches('/') == GW_NAPI.trim_end_matches('/');
+        let oauth = if on_gateway { self.hosts.oauth() } else { base.clone() };
+        Ok(Place { api: base, oauth, on_gateway })
+    }
+
+    /// The bearer token for `oauth`: one that is there, the configured one, or
+    /// a new one.
+    async fn bearer(&self, call: &Call, oauth: &Url, generation: Generation) -> Result<Secret, Error> {
+        let good = |bearer: &&Bearer| {
+            let soon = Instant::now() + BEARER_MARGIN;
+            bearer.from == *oauth && bearer.good_until.is_none_or(|end| end > soon)
+        };
+        let kept = self.state().bearer.as_ref().filter(good).map(|bearer| bearer.token.clone());
+        let bearer = match kept.or_else(|| self.config.access_token.clone()) {
+            Some(token) => token,
+            None => {
+                let (_, bearer) = self.new_bearer(call, oauth, generation).await?;
+                let token = bearer.token.clone();
+                self.state().bearer = Some(bearer);
+                token
+            }
+        };
+        call.knows(&bearer);
+        Ok(bearer)
+    }
+
+    async fn new_bearer(
+        &self,
+        call: &Call,
+        oauth: &Url,
+        generation: Generation,
+    ) -> Result<(Reply, Bearer), Error> {
+        let op = &operation::SESSION_INIT;
+        let target = Target::new(op, generation, &Place::fixed(oauth.clone()));
+        let body = Some(login::session_init_body());
+        let answer = self.exchange(call, &target, &self.credentials(), body).await?;
+        let (reply, (token, seconds)) = self.accept(call, op, answer, login::bearer)?;
+        let good_until =
+            seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
+        Ok((reply, Bearer { token, from: oauth.clone(), good_until }))
+    }
+
+    /// Sends one step of a login and reads what it grants.
+    async fn step(
+        &self,
+        call: &Call,
+        target: Target,
+        credentials: &Credentials<'_>,
+        body: Zeroizing<Vec<u8>>,
+    ) -> Result<(Reply, login::Granted), Error> {
+        let answer = self.exchange(call, &target, credentials, Some(body)).await?;
+        let accepted = self.accept(call, target.op, answer, login::granted);
+        if accepted.as_ref().is_err_and(|error| error.status() == Status::SessionExpired) {
+            // It was the bearer token: the next login makes a new one.
+            self.state().bearer = None;
+        }
+        accepted
+    }
+
+    /// Asks the broker to send an OTP. The login is valid without it, so what
+    /// happened is told in the meta data only.
+    async fn ask_for_otp(
+        &self,
+        call: &Call,
+        place: &Place,
+        credentials: &Credentials<'_>,
+        user_id: Option<&str>,
+    ) {
+        let op = &operation::OTP_GENERATE;
+        let asked = async {
+            let Some(user_id) = user_id else {
+                return Err(Error::new(Status::Protocol, "the view token names no user"));
+            };
+            let target = Target::new(op, Generation::One, place);
+            let body = Some(login::otp_generate_body(user_id));
+            let answer = self.exchange(call, &target, credentials, body).await?;
+            let ok = (200..300).contains(&answer.http_status) && !judge::is_refusal(&answer);
+            if ok { Ok(()) } else { Err(self.refused(call, op, &answer)) }
+        };
+        let told = match tokio::time::timeout_at(call.deadline.into(), asked).await {
+            Ok(Ok(())) => json!({"requested": true}),
+            Ok(Err(error)) => json!({"requested": false, "problem": error.message()}),
+            Err(_) => json!({"requested": false, "problem": "no answer in time"}),
+        };
+        call.extra.borrow_mut().insert("otp".to_owned(), told);
+    }
+
+    /// Makes a trade session of what the second step granted.
+    async fn trade_session(
+        &self,
+        call: &Call,
+        view: &View,
+        granted: login::Granted,
+    ) -> Result<Trade, Error> {
+        let three = view.generation == Generation::Three;
+        // In UAT there is one host, whatever the answer names.
+        let named = granted.base_url.as_deref().filter(|_| self.hosts.environment == Environment::Prod);
+        let base = match named {
+            Some(text) if three => self
+                .hosts
+                .named("baseUrl", text)
+                .map_err(|problem| Error::new(Status::Protocol, problem))?,
+            _ => view.base.clone(),
+        };
+        let (mut feed_url, mut order_feed_url) = (None, None);
+        if three {
+            let center = granted.data_center.as_deref().unwrap_or("");
+            let service = self.feed_config(call, center).await;
+            let mut notes = call.notes.borrow_mut();
+            feed_url = Some(login::choose_feed(
+                &self.hosts,
+                [("broadcast_endpoint", service.feed.as_deref()), ("feedUrl", granted.feed_url.as_deref())],
+                self.hosts.default_feed(),
+                &mut notes,
+            ));
+            let default = match named {
+                Some(_) => Hosts::order_feed_on(&base),
+                None => self.hosts.order_feed_of(center),
+            };
+            order_feed_url = Some(login::choose_feed(
+                &self.hosts,
+                [("interactive_endpoint", service.order_feed.as_deref()), ("rtUrl", granted.rt_url.as_deref())],
+                default,
+                &mut notes,
+            ));
+        }
+        Ok(Trade {
+            generation: view.generation,
+            environment: self.hosts.environment,
+            token: granted.token,
+            sid: granted.sid,
+            rid: granted.rid,
+            ucc: granted.ucc.or_else(|| view.ucc.clone()),
+            data_center: granted.data_center,
+            server_id: granted.server_id,
+            base,
+            on_gateway: view.on_gateway,
+            bearer: view.bearer.clone(),
+            feed_url,
+            order_feed_url,
+            logged_in_at: session::now(),
+        })
+    }
+
+    /// Asks the config service for feed URLs: best effort, five seconds at
+    /// most, and told in a note if it failed.
+    async fn feed_config(&self, call: &Call, data_center: &str) -> login::FeedUrls {
+        if data_center.is_empty() {
+            return login::FeedUrls::default();
+        }
+        let op = &operation::FEED_CONFIG;
+        let place = Place::fixed(self.hosts.config_service());
+        let mut target = Target::new(op, Generation::Three, &place);
+        let environment = match self.hosts.environment {
+            Environment::Prod => "prod",
+            Environment::Uat => "qa",
+        };
+        target.query = vec![
+            ("appVersion", crate::VERSION.to_owned()),
+            ("platform", "api".to_owned()),
+            ("environment", environment.to_owned()),
+        ];
+        let asked = async {
+            let credentials = Credentials {
+                consumer_key: self.config.consumer_key.as_ref(),
+                ..Credentials::default()
+            };
+            let answer = self.exchange(call, &target, &credentials, None).await?;
+            let read = |body: &[u8]| Some(login::feed_urls(body, data_center));
+            self.accept(call, op, answer, read).map(|(_, urls)| urls)
+        };
+        let limit = call.deadline.min(Instant::now() + FEED_CONFIG_LIMIT);
+        let problem = match tokio::time::timeout_at(limit.into(), asked).await {
+            Ok(Ok(Some(urls))) => return urls,
+            Ok(Ok(None)) => format!("no entry for the data centre {data_center}"),
+            Ok(Err(error)) => error.message().to_owned(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        call.notes.borrow_mut().push(format!("feed config service: {problem}"));
+        login::FeedUrls::default()
+    }
+
+    async fn tell_logout(&self, call: &Call, trade: &Trade) -> Result<Reply, Error> {
+        let op = &operation::LOGOUT;
+        let credentials = self.credentials().with_trade(trade);
+        let place = Place {
+            api: trade.base.clone(),
+            oauth: trade.base.clone(),
+            on_gateway: trade.on_gateway,
+        };
+        let mut target = Target::new(op, trade.generation, &place);
+        target.query = vec![("sId", trade.server_id.clone().unwrap_or_else(|| "None".to_owned()))];
+        let body = Some(Zeroizing::default());
+        let answer = self.exchange(call, &target, &credentials, body).await?;
+        if !(200..300).contains(&answer.http_status) || judge::is_refusal(&answer) {
+            return Err(self.refused(call, op, &answer));
+        }
+        // The broker's answer is not documented: any success will do.
+        let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_ok();
+        if is_json {
+            return self.accept(call, op, answer, |_| Some(())).map(|(reply, ())| reply);
+        }
+        let mut reply = Reply::local(LOGGED_OUT.to_owned());
+        reply.http_status = answer.http_status;
+        Ok(reply)
+    }
+
+    /// Sends one request. A read is sent once more if the connection broke.
+    async fn exchange(
+        &self,
+        call: &Call,
+        target: &Target,
+        credentials: &Credentials<'_>,
+        body: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<Answer, Error> {
+        let op = target.op;
+        let environment = self.hosts.environment;
+        for secret in [credentials.bearer, credentials.token, credentials.sid].into_iter().flatten() {
+            call.knows(secret);
+        }
+        let mut body = body;
+        let mut may_repeat = op.kind == Kind::Read;
+        loop {
+            let url = target.url(environment)?;
+            let mut request = login::request(
+                op,
+                url,
+                target.generation,
+                environment,
+                credentials,
+                body.take(),
+            )?;
+            let id = request_id()?;
+            let value = HeaderValue::from_str(&id)
+                .map_err(|_| Error::new(Status::Internal, "a request id fits no header"))?;
+            request.headers.insert(HeaderName::from_static("x-request-id"), value);
+            let point = Point::default();
+            call.points.borrow_mut().push((op.kind, point.clone()));
+            *call.request_id.borrow_mut() = Some(id.clone());
+            let (host, path) = (request.url.host_str().unwrap_or("").to_owned(), request.url.path().to_owned());
+            self.log.line(Level::Debug, format_args!("{} {host}{path} {id}", request.method));
+            let sent = self.net.send(request, &point).await;
+            match sent {
+                Ok(answer) => {
+                    call.http_status.set(answer.http_status);
+                    self.log.line(
+                        Level::Trace,
+                        format_args!("{id} HTTP {} {} bytes", answer.http_status, answer.body.len()),
+                    );
+                    return Ok(answer);
+                }
+                Err(failure) if may_repeat && failure.status == Status::Network && failure.sent => {
+                    self.log.line(Level::Warn, format_args!("{id} {}; once more", failure.message));
+                    may_repeat = false;
+                }
+                Err(failure) => return Err(Error::new(failure.status, failure.message)),
+            }
+        }
+    }
+
+    /// Takes an answer that has what `read` looks for, or tells why not.
+    fn accept<T>(
+        &self,
+        call: &Call,
+        op: &Operation,
+        mut answer: Answer,
+        read: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Result<(Reply, T), Error> {
+        let payload = match answer.http_status {
+            200..=299 => read(&answer.body),
+            _ => None,
+        };
+        let Some(payload) = payload else { return Err(self.refused(call, op, &answer)) };
+        match String::from_utf8(std::mem::take(&mut *answer.body)) {
+            Ok(json) => {
+                let reply = Reply {
+                    json: Zeroizing::new(json),
+                    http_status: answer.http_status,
+                    meta: Meta::default(),
+                };
+                Ok((reply, payload))
+            }
+            Err(bytes) => {
+                answer.body = Zeroizing::new(bytes.into_bytes());
+                Err(self.refused(call, op, &answer))
+            }
+        }
+    }
+
+    fn refused(&self, call: &Call, op: &Operation, answer: &Answer) -> Error {
+        let secrets = call.secrets.borrow();
+        let config = &self.config;
+        let known: Vec<&str> = secrets
+            .iter()
+            .chain(&config.consumer_key)
+            .chain(&config.consumer_secret)
+            .chain(&config.access_token)
+            .map(Secret::expose)
+            .collect();
+        judge::error(op, answer, &known)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Does not wait for a name lookup, and is allowed inside another
+            // runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl TimeClass {
+    fn of(self, timeouts: &Timeouts) -> Duration {
+        match self {
+            Self::Login => timeouts.login,
+            Self::Read => timeouts.read,
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::new(Status::Closed, "the client was closed or interrupted")
+}
+
+/// A random UUID, version 4.
+fn request_id() -> Result<String, Error> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::new(Status::Internal, format!("no random bytes: {error}")))?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = data_encoding::HEXLOWER.encode(&bytes);
+    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+}

@@ -1,0 +1,100 @@
+//! Clients: open, interrupt, free.
+
+use std::ffi::c_char;
+use std::ptr;
+
+use super::guard::{guard, respond};
+use super::pin;
+use super::registry::registry;
+use super::response::kneo_response;
+use super::text::optional;
+use crate::client::Client;
+use crate::error::Error;
+
+/// A connection to the broker for one user. Opaque.
+///
+/// Owned by the caller, who frees it once with kneo_client_free. Any thread
+/// may use it at any time, also several at once. After fork() the child's
+/// copy of the handle is invalid; the child opens a client of its own.
+#[allow(non_camel_case_types)]
+pub struct kneo_client {
+    _opaque: [u8; 0],
+}
+
+/// Opens a client. Nothing is sent to anybody.
+///
+/// config_json: a JSON object, or NULL or "" for all defaults. Its keys, all
+/// optional:
+/// - "environment": "prod" (default) or "uat"
+/// - "generation": 1, 2 or 3; chosen by the login call unless given
+/// - "consumer_key", "consumer_secret", "access_token", "neo_fin_key"
+/// - "base_url": puts every host of the broker on this address (sandbox);
+///   http is allowed to loopback only
+/// - "timeouts": object of milliseconds, 1 to 3600000 each: "login" 30000,
+///   "order" 10000, "read" 15000, "download" 120000, "connect" 5000
+/// - "ca_file": PEM file of authorities to trust besides the system's
+/// - "proxy": "http://[user:password@]host:port" or "system"; none unless
+///   given, and never for loopback
+/// - "local_address": IP address to connect from
+/// - "max_orders_per_second": 1 to 1000000 (10)
+/// - "ledger_file", "ledger_sync" ("process" or "disk"),
+///   "outcome_window_ms" (120000), "cache_dir"
+/// - "log": {"level":"off|error|warn|info|debug|trace","file":"path"}
+///
+/// An unknown key is an error that names it; null means absent.
+///
+/// out: receives the client, or NULL on failure. Must not be NULL.
+///
+/// Returns a response, never NULL, to be freed with kneo_response_free:
+/// KNEO_OK with the configuration in force, defaults included and secrets left
+/// out, and the library's "version"; or KNEO_INVALID_ARGUMENT.
+///
+/// # Safety
+///
+/// config_json must be NULL or a NUL-terminated text, out must be NULL or
+/// point to a writable pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kneo_client_open(
+    config_json: *const c_char,
+    out: *mut *mut kneo_client,
+) -> *mut kneo_response {
+    respond("client_open", || {
+        if out.is_null() {
+            return Err(Error::argument("out", "must not be NULL"));
+        }
+        // SAFETY: not NULL, and writable as the caller promises.
+        unsafe { out.write(ptr::null_mut()) };
+        // SAFETY: the caller promises a text or NULL.
+        let config = unsafe { optional("config_json", config_json) }?;
+        let client = Client::open(config)?;
+        pin::module();
+        let reply = client.describe();
+        // SAFETY: as above.
+        unsafe { out.write(registry().clients.insert(client)) };
+        Ok(reply)
+    })
+}
+
+/// Ends the calls that are under way on this client with KNEO_CLOSED, within
+/// a moment. The session stays, and later calls work. NULL and dead handles
+/// are ignored.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_client_interrupt(client: *mut kneo_client) {
+    guard((), || {
+        if let Some(client) = registry().clients.get(client) {
+            client.interrupt();
+        }
+    });
+}
+
+/// Frees a client: closes its connections, wipes its session, and ends the
+/// calls that other threads make on it with KNEO_CLOSED. The broker is not
+/// told; kneo_logout does that. NULL and dead handles are ignored.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_client_free(client: *mut kneo_client) {
+    guard((), || {
+        if let Some(client) = registry().clients.remove(client) {
+            client.close();
+        }
+    });
+}

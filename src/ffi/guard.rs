@@ -1,0 +1,114 @@
+//! The guard around every export: no panic reaches the host.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+use super::registry::registry;
+use super::response::{Response, kneo_response};
+use crate::client::Client;
+use crate::error::Error;
+use crate::reply::{Meta, Reply};
+use crate::status::Status;
+
+thread_local! {
+    // Both live for the time of one export only; nothing is kept between
+    // calls. The hook has no other way to know whose panic it sees.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs `work`; a panic gives `fallback`.
+pub(super) fn guard<T>(fallback: T, work: impl FnOnce() -> T) -> T {
+    caught(|| struck(work)).unwrap_or(fallback)
+}
+
+/// Runs `work` and hands out its result as a response, never NULL.
+pub(super) fn respond(
+    operation: &'static str,
+    work: impl FnOnce() -> Result<Reply, Error>,
+) -> *mut kneo_response {
+    let made = caught(|| {
+        let result = caught(|| struck(work)).unwrap_or_else(|()| Err(internal()));
+        let named = result.map_err(|error| error.named(operation));
+        registry().responses.insert(Response::new(named).into())
+    });
+    made.unwrap_or(Response::lost())
+}
+
+/// Runs `work` on the client behind a handle.
+pub(super) fn respond_with(
+    operation: &'static str,
+    client: *const super::client::kneo_client,
+    work: impl FnOnce(&Client) -> Result<Reply, Error>,
+) -> *mut kneo_response {
+    respond(operation, || match registry().clients.get(client) {
+        Some(client) => work(&client),
+        None => Err(Error::new(Status::InvalidHandle, "client: NULL, freed or foreign handle")),
+    })
+}
+
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, ()> {
+    silence_panics();
+    let outer = GUARDED.replace(true);
+    // What a panic may have left half done is behind locks that are taken
+    // over, or is dropped with the call.
+    let result = panic::catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(outer);
+    result.map_err(drop)
+}
+
+/// `work`, unless a test asked for a panic in its place.
+fn struck<T>(work: impl FnOnce() -> T) -> T {
+    #[cfg(debug_assertions)]
+    fault::strike();
+    work()
+}
+
+/// The place of a panic is told, its message is not: it may quote anything.
+fn internal() -> Error {
+    let place = PLACE.take().unwrap_or_else(|| "an unknown place".to_owned());
+    Error::new(Status::Internal, format!("a defect in this library, at {place}; please report it"))
+        .finished(true, false, Meta::default())
+}
+
+/// Keeps panics inside the guard off the host's stderr. All others go where
+/// they went before.
+fn silence_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let ours = GUARDED.try_with(Cell::get).unwrap_or(false)
+                || std::thread::current().name().is_some_and(|name| name.starts_with("kneo-"));
+            if !ours {
+                before(info);
+                return;
+            }
+            let place = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
+            // A thread that is ending has no place to keep it: then it is lost.
+            let _kept = PLACE.try_with(|slot| slot.replace(place));
+        }));
+    });
+}
+
+/// Lets tests see what a panic does. Not in release builds.
+#[cfg(debug_assertions)]
+pub mod fault {
+    use std::cell::Cell;
+
+    thread_local! {
+        static NEXT: Cell<Option<String>> = const { Cell::new(None) };
+    }
+
+    /// Makes the next guarded work of this thread panic with `message`.
+    pub fn panic_next(message: &str) {
+        NEXT.set(Some(message.to_owned()));
+    }
+
+    pub(super) fn strike() {
+        if let Some(message) = NEXT.take() {
+            std::panic::panic_any(message);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The C ABI: the only place with `unsafe` and raw pointers.
+//!
+//! Every export is guard, read arguments, call the client, hand out the
+//! response. What needs more lines belongs into the core.
+
+pub mod client;
+mod guard;
+pub mod library;
+pub mod login;
+mod pin;
+mod registry;
+pub mod response;
+mod text;
+
+#[cfg(debug_assertions)]
+pub use guard::fault;

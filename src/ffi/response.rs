@@ -1,0 +1,179 @@
+//! Responses: what a call hands out, and how it is read and freed.
+
+use std::ffi::{CStr, c_char};
+use std::ptr;
+use std::sync::OnceLock;
+
+use zeroize::Zeroizing;
+
+use super::guard::guard;
+use super::registry::registry;
+use crate::error::Error;
+use crate::redact;
+use crate::reply::{Meta, Reply};
+use crate::status::Status;
+
+/// The answer to one call. Opaque.
+///
+/// Owned by the caller, who frees it once with kneo_response_free. Any thread
+/// may read it at any time. All texts read from it stay valid until it is
+/// freed. It outlives its client and kneo_shutdown.
+#[allow(non_camel_case_types)]
+pub struct kneo_response {
+    _opaque: [u8; 0],
+}
+
+/// What is behind a response handle.
+pub(super) struct Response {
+    status: Status,
+    http_status: i32,
+    json: Text,
+    message: Text,
+    meta: Meta,
+    meta_text: OnceLock<Text>,
+    redacted: OnceLock<Text>,
+}
+
+impl Response {
+    pub(super) fn new(result: Result<Reply, Error>) -> Self {
+        let (status, http_status, json, message, meta) = match result {
+            Ok(reply) => {
+                let Reply { json, http_status, meta } = reply;
+                (Status::Ok, http_status, json, String::new(), meta)
+            }
+            Err(error) => (
+                error.status(),
+                error.http_status().unwrap_or(0),
+                Zeroizing::new(error.to_json()),
+                error.message().to_owned(),
+                error.into_meta(),
+            ),
+        };
+        Self {
+            status,
+            http_status: i32::from(http_status),
+            json: Text::new(&json),
+            message: Text::new(&message),
+            meta,
+            meta_text: OnceLock::new(),
+            redacted: OnceLock::new(),
+        }
+    }
+
+    /// Stands for a response that could not be made at all. It is never in
+    /// the registry, so it reads like a dead handle.
+    pub(super) fn lost() -> *mut kneo_response {
+        ptr::null_mut::<kneo_response>().wrapping_byte_add(usize::MAX)
+    }
+}
+
+/// A text with its NUL, wiped on drop: it may carry tokens.
+struct Text(Zeroizing<Vec<u8>>);
+
+impl Text {
+    fn new(text: &str) -> Self {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() + 1));
+        // JSON has no raw NUL; a message might quote one.
+        bytes.extend(text.bytes().map(|byte| if byte == 0 { b'?' } else { byte }));
+        bytes.push(0);
+        Self(bytes)
+    }
+
+    fn pointer(&self) -> *const c_char {
+        self.0.as_ptr().cast()
+    }
+
+    fn len(&self) -> usize {
+        self.0.len() - 1
+    }
+}
+
+const DEAD_JSON: &CStr = c"{\"error\":{\"status\":\"INVALID_HANDLE\",\"code\":null,\"message\":\"response: NULL, freed or foreign handle\",\"hint\":null,\"http_status\":null,\"operation\":null,\"request_id\":null,\"sent\":false,\"safe_to_repeat\":false,\"retry_after_ms\":null,\"tag\":null,\"broker\":null}}";
+const DEAD_MESSAGE: &CStr = c"response: NULL, freed or foreign handle";
+const DEAD_META: &CStr = c"{\"operation\":null,\"request_id\":null,\"tag\":null,\"elapsed_ms\":0}";
+
+/// Reads something of a response; `dead` is the answer for a dead handle.
+fn read<T>(response: *const kneo_response, dead: T, get: impl FnOnce(&Response) -> T) -> T
+where
+    T: Copy,
+{
+    guard(dead, || registry().responses.get(response).map_or(dead, |found| get(&found)))
+}
+
+/// How the call ended: one of the KNEO_ statuses.
+///
+/// Of a dead handle it is KNEO_INVALID_HANDLE.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_response_status(response: *const kneo_response) -> i32 {
+    read(response, Status::InvalidHandle.code(), |found| found.status.code())
+}
+
+/// The HTTP status of the broker's answer, 0 where there was none.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_response_http_status(response: *const kneo_response) -> i32 {
+    read(response, 0, |found| found.http_status)
+}
+
+/// The JSON text of the answer, as UTF-8 with a NUL at its end.
+///
+/// With KNEO_OK it is the broker's body, byte for byte, or what the function
+/// documents where the broker is not asked. With any other status it is an
+/// error body: {"error":{"status","code","message","hint","http_status",
+/// "operation","request_id","sent","safe_to_repeat","retry_after_ms","tag",
+/// "broker"}}. Never NULL. The answers of logins carry tokens: show
+/// kneo_response_redacted instead.
+///
+/// The text belongs to the response and stays valid until
+/// kneo_response_free. Of a dead handle it is a constant error body.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_response_json(response: *const kneo_response) -> *const c_char {
+    read(response, DEAD_JSON.as_ptr(), |found| found.json.pointer())
+}
+
+/// The length of the JSON text in bytes, without the NUL at its end.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_response_json_len(response: *const kneo_response) -> usize {
+    read(response, DEAD_JSON.count_bytes(), |found| found.json.len())
+}
+
+/// What went wrong, in one sentence; empty with KNEO_OK. Never NULL.
+///
+/// Valid until kneo_response_free. It holds no credential and no token.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_response_message(response: *const kneo_response) -> *const c_char {
+    read(response, DEAD_MESSAGE.as_ptr(), |found| found.message.pointer())
+}
+
+/// Facts about the call itself, as JSON: "operation", "request_id", "tag",
+/// "elapsed_ms" (a number with fractions), and where they apply "notes" (a
+/// list of sentences) and "otp" (what kneo_login did about the OTP:
+/// {"requested":true}, or false with a "problem"). Never NULL.
+///
+/// Valid until kneo_response_free.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_response_meta(response: *const kneo_response) -> *const c_char {
+    read(response, DEAD_META.as_ptr(), |found| {
+        found.meta_text.get_or_init(|| Text::new(&found.meta.to_json())).pointer()
+    })
+}
+
+/// The JSON text with credentials, tokens and personal data replaced by
+/// "***": for screens and logs. Never NULL.
+///
+/// Valid until kneo_response_free.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_response_redacted(response: *const kneo_response) -> *const c_char {
+    read(response, DEAD_JSON.as_ptr(), |found| {
+        let made = found.redacted.get_or_init(|| {
+            let json = String::from_utf8_lossy(&found.json.0[..found.json.len()]);
+            Text::new(&redact::everything(&json))
+        });
+        made.pointer()
+    })
+}
+
+/// Frees a response and wipes its texts. NULL and dead handles are ignored.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_response_free(response: *mut kneo_response) {
+    guard((), || drop(registry().responses.remove(response)));
+}

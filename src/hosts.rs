@@ -1,0 +1,327 @@
+//! Where requests go: the broker's hosts, and which hosts named by its
+//! answers may be used.
+
+use url::{Host, Url};
+
+/// Which of the broker's environments a client talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Environment {
+    Prod,
+    Uat,
+}
+
+impl Environment {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Prod => "prod",
+            Self::Uat => "uat",
+        }
+    }
+}
+
+/// Which generation of the broker's API a session belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Generation {
+    /// OAuth2, password, OTP or MPIN.
+    One,
+    /// OAuth2, TOTP or QR code.
+    Two,
+    /// Consumer key, TOTP, MPIN: the current one.
+    Three,
+}
+
+impl Generation {
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Three => 3,
+        }
+    }
+}
+
+/// The base of a second-generation session that uses the older paths.
+pub(crate) const GW_NAPI: &str = "https://gw-napi.kotaksecurities.com/";
+/// The market feed, where no answer names one.
+const FEED: &str = "https://sfeed.kotaksecurities.com/apifeed";
+
+/// The hosts of one client.
+#[derive(Clone, Debug)]
+pub(crate) struct Hosts {
+    pub(crate) environment: Environment,
+    /// Puts every host on this address.
+    pub(crate) base_url: Option<Url>,
+}
+
+impl Hosts {
+    /// OAuth2 of the older generations, where no looked-up base says else.
+    pub(crate) fn oauth(&self) -> Url {
+        self.known(match self.environment {
+            Environment::Prod => "https://napi.kotaksecurities.com/",
+            Environment::Uat => "https://nsbxapi.kotaksecurities.com/",
+        })
+    }
+
+    /// The API of generation 1, and of generation 2 in UAT.
+    pub(crate) fn gateway(&self) -> Url {
+        self.known(match self.environment {
+            Environment::Prod => GW_NAPI,
+            Environment::Uat => "https://nsbxapi-gw.kotaksecurities.com/",
+        })
+    }
+
+    /// Login and client IP of generation 3; its other calls too, while no
+    /// base URL is known.
+    pub(crate) fn session(&self) -> Url {
+        self.known(match self.environment {
+            Environment::Prod => "https://mis.kotaksecurities.com",
+            Environment::Uat => "https://d-mis.kotaksecurities.com",
+        })
+    }
+
+    /// The base-URL lookup of generation 2; one for both environments.
+    pub(crate) fn lookup(&self) -> Url {
+        self.known("https://lapi.kotaksecurities.com/")
+    }
+
+    /// The service that tells the feed URLs of a data centre.
+    pub(crate) fn config_service(&self) -> Url {
+        self.known(match self.environment {
+            Environment::Prod => "https://lapi.kotaksecurities.com/",
+            Environment::Uat => "https://qapi.kotaksecurities.online/",
+        })
+    }
+
+    /// The market feed, where no answer named one.
+    pub(crate) fn default_feed(&self) -> Url {
+        socket(self.known(FEED))
+    }
+
+    /// The order feed on the host of a base URL.
+    pub(crate) fn order_feed_on(base: &Url) -> Url {
+        socket(join(base, "realtime"))
+    }
+
+    /// The order feed of a data centre, where no base URL is known.
+    pub(crate) fn order_feed_of(&self, data_center: &str) -> Url {
+        let host = match data_center.to_ascii_lowercase().as_str() {
+            "adc" => "https://cis.kotaksecurities.com/",
+            "e21" => "https://e21.kotaksecurities.com/",
+            "e22" => "https://e22.kotaksecurities.com/",
+            "e41" => "https://e41.kotaksecurities.com/",
+            "e43" => "https://e43.kotaksecurities.com/",
+            _ => "https://mis.kotaksecurities.com/",
+        };
+        Self::order_feed_on(&self.known(host))
+    }
+
+    /// A host that an answer of the broker names in `field`.
+    ///
+    /// The problem is a sentence for the caller. It shows the host only: the
+    /// rest of the URL may carry anything.
+    pub(crate) fn named(&self, field: &str, text: &str) -> Result<Url, String> {
+        let url = Url::parse(text.trim())
+            .map_err(|_| format!("the broker's answer has no valid URL in {field}; nothing was sent there"))?;
+        self.accept(field, url)
+    }
+
+    /// A feed that an answer names: `https` stands for `wss` there.
+    pub(crate) fn named_feed(&self, field: &str, text: &str) -> Result<Url, String> {
+        let text = text.trim();
+        let http = match text.split_once("://") {
+            Some(("wss", rest)) => format!("https://{rest}"),
+            Some(("ws", rest)) => format!("http://{rest}"),
+            _ => text.to_owned(),
+        };
+        self.named(field, &http).map(socket)
+    }
+
+    fn accept(&self, field: &str, url: Url) -> Result<Url, String> {
+        if self.base_url.as_ref().is_some_and(|base| base.origin() == url.origin()) && is_bare(&url) {
+            return Ok(url);
+        }
+        let host = url.host_str().unwrap_or("").to_owned();
+        let refuse = |why: &str| {
+            Err(format!(
+                "the broker's answer names the host \"{host}\" in {field}: {why}; nothing was sent there"
+            ))
+        };
+        let ours = host.ends_with(".kotaksecurities.com")
+            || (self.environment == Environment::Uat && host.ends_with(".kotaksecurities.online"));
+        if !ours {
+            return refuse("it is no host of the broker");
+        }
+        if url.scheme() != "https" {
+            return refuse("it is not reached over TLS");
+        }
+        if url.port().is_some() {
+            return refuse("the port is not 443");
+        }
+        if !is_bare(&url) {
+            return refuse("it carries user info, a query or a fragment");
+        }
+        Ok(self.route(url))
+    }
+
+    fn known(&self, text: &'static str) -> Url {
+        match Url::parse(text) {
+            Ok(url) => self.route(url),
+            // The constants above are URLs; a test parses each.
+            Err(_) => unreachable!("a host constant is no URL"),
+        }
+    }
+
+    /// The place that really is called for a host of the broker.
+    fn route(&self, url: Url) -> Url {
+        match &self.base_url {
+            None => url,
+            Some(base) => join(base, url.path()),
+        }
+    }
+}
+
+fn is_bare(url: &Url) -> bool {
+    url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+}
+
+/// `base` and `path` with exactly one slash between them; a base may carry a
+/// path of its own.
+pub(crate) fn join(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    let path = path.trim_start_matches('/');
+    let joined = format!("{}/{path}", base.path().trim_end_matches('/'));
+    url.set_path(&joined);
+    url
+}
+
+fn socket(mut url: Url) -> Url {
+    let scheme = if url.scheme() == "http" { "ws" } else { "wss" };
+    // Both pairs are of the same kind for the URL standard, so this holds.
+    let changed = url.set_scheme(scheme);
+    debug_assert!(changed.is_ok());
+    url
+}
+
+/// Checks the configured `base_url`.
+pub(crate) fn parse_base_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
+    if !is_bare(&url) {
+        return Err("must have no user info, query or fragment".to_owned());
+    }
+    match (url.scheme(), url.host()) {
+        (_, None) => Err("has no host".to_owned()),
+        ("https", _) => Ok(url),
+        ("http", Some(host)) if is_loopback(&host) => Ok(url),
+        ("http", _) => Err("plain http is allowed to loopback only; use https".to_owned()),
+        _ => Err("must start with https:// (or http:// for loopback)".to_owned()),
+    }
+}
+
+/// Whether `host` can be nothing but this machine. The name `localhost`
+/// counts, because our resolver gives loopback addresses only for it.
+pub(crate) fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
+    match host {
+        Host::Domain(name) => is_localhost(name.as_ref()),
+        Host::Ipv4(ip) => ip.is_loopback(),
+        Host::Ipv6(ip) => ip.is_loopback(),
+    }
+}
+
+pub(crate) fn is_localhost(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(environment: Environment, base: Option<&str>) -> Hosts {
+        let base_url = base.map(|text| parse_base_url(text).expect("a valid base URL"));
+        Hosts { environment, base_url }
+    }
+
+    #[test]
+    fn every_constant_is_a_url() {
+        for environment in [Environment::Prod, Environment::Uat] {
+            let hosts = hosts(environment, None);
+            for url in [
+                hosts.oauth(),
+                hosts.gateway(),
+                hosts.session(),
+                hosts.lookup(),
+                hosts.config_service(),
+            ] {
+                assert_eq!(url.scheme(), "https");
+            }
+            for center in ["adc", "E21", "e22", "E41", "E43", "gdc", ""] {
+                let feed = hosts.order_feed_of(center);
+                assert!(feed.scheme() == "wss" && feed.path() == "/realtime", "{feed}");
+            }
+            assert_eq!(hosts.default_feed().as_str(), "wss://sfeed.kotaksecurities.com/apifeed");
+        }
+    }
+
+    #[test]
+    fn takes_hosts_of_the_broker_only() {
+        let prod = hosts(Environment::Prod, None);
+        let good = |text: &str| prod.named("baseUrl", text).expect(text).to_string();
+        assert_eq!(good("https://e43.kotaksecurities.com"), "https://e43.kotaksecurities.com/");
+        assert_eq!(good("https://neo-gw.kotaksecurities.com/xyz"), "https://neo-gw.kotaksecurities.com/xyz");
+        assert_eq!(good("https://E43.KOTAKSECURITIES.COM:443/"), "https://e43.kotaksecurities.com/");
+        for (bad, why) in [
+            ("https://evil.example", "no host of the broker"),
+            ("https://kotaksecurities.com.evil.example/", "no host of the broker"),
+            ("https://evilkotaksecurities.com", "no host of the broker"),
+            ("https://evil.example/.kotaksecurities.com", "no host of the broker"),
+            ("https://e43.kotaksecurities.com.", "no host of the broker"),
+            ("https://e43.kotaksecurities.online", "no host of the broker"),
+            ("http://e43.kotaksecurities.com", "not reached over TLS"),
+            ("https://e43.kotaksecurities.com:8443", "port is not 443"),
+            ("https://e43.kotaksecurities.com@evil.example", "no host of the broker"),
+            ("https://u:p@e43.kotaksecurities.com", "user info"),
+            ("https://e43.kotaksecurities.com/?a=b", "user info, a query"),
+            ("http://127.0.0.1:1", "no host of the broker"),
+            ("e43.kotaksecurities.com", "no valid URL"),
+            ("", "no valid URL"),
+        ] {
+            let problem = prod.named("baseUrl", bad).expect_err(bad);
+            assert!(problem.contains(why) && problem.contains("baseUrl"), "{bad}: {problem}");
+        }
+        let uat = hosts(Environment::Uat, None);
+        assert!(uat.named("baseUrl", "https://q.kotaksecurities.online").is_ok());
+    }
+
+    #[test]
+    fn a_configured_base_takes_every_host() {
+        let sandbox = hosts(Environment::Prod, Some("http://127.0.0.1:9000/s/"));
+        assert_eq!(sandbox.session().as_str(), "http://127.0.0.1:9000/s/");
+        let named = |text: &str| sandbox.named("baseUrl", text).map(String::from);
+        assert_eq!(named("http://127.0.0.1:9000/s"), Ok("http://127.0.0.1:9000/s".to_owned()));
+        assert_eq!(named("https://e43.kotaksecurities.com/x"), Ok("http://127.0.0.1:9000/s/x".to_owned()));
+        assert!(named("https://evil.example").is_err());
+        assert!(named("http://127.0.0.1:9001").is_err());
+        let feed = sandbox.named_feed("feedUrl", "wss://sfeed.kotaksecurities.com/apifeed");
+        assert_eq!(feed.map(String::from), Ok("ws://127.0.0.1:9000/s/apifeed".to_owned()));
+    }
+
+    #[test]
+    fn joins_with_one_slash() {
+        let base = Url::parse("https://h.kotaksecurities.com/xyz//").expect("a URL");
+        assert_eq!(join(&base, "//a/b").as_str(), "https://h.kotaksecurities.com/xyz/a/b");
+        let feed = Hosts::order_feed_on(&base);
+        assert_eq!(feed.as_str(), "wss://h.kotaksecurities.com/xyz/realtime");
+    }
+
+    #[test]
+    fn base_urls() {
+        for good in ["https://example.com", "http://localhost:1", "http://[::1]:2", "http://127.9.9.9"] {
+            assert!(parse_base_url(good).is_ok(), "{good}");
+        }
+        for bad in ["ftp://localhost", "http://10.0.0.1", "https://u@h", "https://h?x", "localhost:1", "x"] {
+            assert!(parse_base_url(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The log file of a client. It is off unless the configuration names one.
+//!
+//! A line tells what was asked and how it ended. It never carries a header, a
+//! body or a query, so there is no credential in it to mask.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::error::Error;
+use crate::json::Fields;
+
+/// How much is written; each level includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    Off,
+    /// Calls that failed.
+    Error,
+    /// What was odd but did not fail a call.
+    Warn,
+    /// Every call.
+    Info,
+    /// Every request.
+    Debug,
+    /// Every step of a request.
+    Trace,
+}
+
+/// The key `log` of the configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    level: Level,
+    file: PathBuf,
+}
+
+impl Settings {
+    pub(crate) fn take(fields: &mut Fields) -> Result<Option<Self>, Error> {
+        let Some(mut given) = fields.object("log")? else { return Ok(None) };
+        let levels = [
+            ("off", Level::Off),
+            ("error", Level::Error),
+            ("warn", Level::Warn),
+            ("info", Level::Info),
+            ("debug", Level::Debug),
+            ("trace", Level::Trace),
+        ];
+        let level = given.choice("level", &levels, false)?.unwrap_or(Level::Info);
+        let file = given.text("file")?.filter(|path| !path.is_empty());
+        given.finish()?;
+        match file {
+            Some(file) => Ok(Some(Self { level, file: PathBuf::from(file) })),
+            None => Err(Error::argument("config_json.log.file", "must name a file")),
+        }
+    }
+}
+
+/// Appends lines to the log file.
+#[derive(Default)]
+pub(crate) struct Log {
+    to: Option<(Level, Mutex<File>)>,
+}
+
+impl Log {
+    pub(crate) fn open(settings: Option<&Settings>) -> Result<Self, Error> {
+        let Some(settings) = settings.filter(|given| given.level > Level::Off) else {
+            return Ok(Self::default());
+        };
+        let file = OpenOptions::new().create(true).append(true).open(&settings.file).map_err(
+            |error| Error::argument("config_json.log.file", format_args!("cannot be opened: {error}")),
+        )?;
+        Ok(Self { to: Some((settings.level, Mutex::new(file))) })
+    }
+
+    /// Writes one line. A full disk must not fail a trade, so a line that
+    /// cannot be written is given up.
+    pub(crate) fn line(&self, level: Level, text: fmt::Arguments<'_>) {
+        let Some((most, file)) = &self.to else { return };
+        if level > *most {
+            return;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // One write, so that lines of several processes do not mix.
+        let line = format!("{}.{:03} {level:?} {text}\n", now.as_secs(), now.subsec_millis());
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let _given_up = file.write_all(line.as_bytes());
+    }
+}

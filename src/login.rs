@@ -1,0 +1,479 @@
+//! The logins: what each step sends, and what state its answer gives.
+//!
+//! Nothing here does I/O or looks at a clock.
+
+use std::fmt;
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::check::Mobile;
+use crate::error::Error;
+use crate::hosts::{Environment, Generation, Hosts};
+use crate::json;
+use crate::operation::{Auth, Operation};
+use crate::secret::Secret;
+use crate::session::{Identity, Trade, View};
+use crate::transport::Request;
+
+/// The credentials that requests may carry. Which of them do is written in
+/// the table of operations.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Credentials<'a> {
+    pub(crate) consumer_key: Option<&'a Secret>,
+    pub(crate) consumer_secret: Option<&'a Secret>,
+    pub(crate) fin_key: Option<&'a Secret>,
+    pub(crate) bearer: Option<&'a Secret>,
+    pub(crate) token: Option<&'a Secret>,
+    pub(crate) sid: Option<&'a Secret>,
+}
+
+impl<'a> Credentials<'a> {
+    pub(crate) fn with_view(mut self, view: &'a View) -> Self {
+        self.bearer = view.bearer.as_ref();
+        self.token = Some(&view.token);
+        self.sid = Some(&view.sid);
+        self
+    }
+
+    pub(crate) fn with_trade(mut self, trade: &'a Trade) -> Self {
+        self.bearer = trade.bearer.as_ref();
+        self.token = Some(&trade.token);
+        self.sid = Some(&trade.sid);
+        self
+    }
+}
+
+/// The `neo-fin-key` when the caller gives none: public constants of the
+/// broker's SDKs, not secrets.
+fn default_fin_key(generation: Generation, environment: Environment) -> &'static str {
+    match (generation, environment) {
+        (Generation::Three, _) => "neotradeapi",
+        (_, Environment::Prod) => "X6Nk8cQhUgGmJ2vBdWw4sfzrz4L5En",
+        (_, Environment::Uat) => "bQJNkL5z8m4aGcRgjDvXhHfSx7VpZnE",
+    }
+}
+
+/// The request of `op` to `url`, with the headers that its row asks for.
+pub(crate) fn request(
+    op: &Operation,
+    url: Url,
+    generation: Generation,
+    environment: Environment,
+    credentials: &Credentials<'_>,
+    body: Option<Zeroizing<Vec<u8>>>,
+) -> Result<Request, Error> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(op.content_type));
+    if let Some(value) = authorization(op.auth, credentials)? {
+        headers.insert(AUTHORIZATION, value);
+    }
+    if matches!(op.auth, Auth::BearerView | Auth::BearerTrade | Auth::KeyView | Auth::KeyTrade) {
+        headers.insert(HeaderName::from_static("auth"), header("token", credentials.token)?);
+        headers.insert(HeaderName::from_static("sid"), header("sid", credentials.sid)?);
+    }
+    if op.fin_key {
+        let value = match credentials.fin_key {
+            Some(given) => header("neo_fin_key", Some(given))?,
+            None => HeaderValue::from_static(default_fin_key(generation, environment)),
+        };
+        headers.insert(HeaderName::from_static("neo-fin-key"), value);
+    }
+    if generation == Generation::Three {
+        if let Some(key) = credentials.consumer_key {
+            let start: String = key.expose().chars().take(8).collect();
+            let id = HeaderValue::from_str(&format!("{start}***"))
+                .map_err(|_| Error::argument("consumer_key", "fits no HTTP header"))?;
+            headers.insert(HeaderName::from_static("x-client-id"), id);
+        }
+    }
+    Ok(Request { method: op.method.clone(), url, headers, body })
+}
+
+fn authorization(auth: Auth, credentials: &Credentials<'_>) -> Result<Option<HeaderValue>, Error> {
+    match auth {
+        Auth::None => Ok(None),
+        Auth::Application => {
+            let key = needed("consumer_key", credentials.consumer_key)?;
+            let secret = needed("consumer_secret", credentials.consumer_secret)?;
+            let pair = Zeroizing::new(format!("{}:{}", key.expose(), secret.expose()));
+            let encoded = data_encoding::BASE64.encode(pair.as_bytes());
+            Ok(Secret::new(encoded).header_after("Basic "))
+        }
+        Auth::Bearer | Auth::BearerView | Auth::BearerTrade => {
+            let bearer = needed("access_token", credentials.bearer)?;
+            match bearer.header_after("Bearer ") {
+                Some(value) => Ok(Some(value)),
+                None => Err(Error::argument("access_token", "fits no HTTP header")),
+            }
+        }
+        Auth::Key | Auth::KeyView | Auth::KeyTrade => {
+            header("consumer_key", credentials.consumer_key).map(Some)
+        }
+    }
+}
+
+fn needed<'a>(name: &str, given: Option<&'a Secret>) -> Result<&'a Secret, Error> {
+    given.ok_or_else(|| {
+        Error::argument(&format!("config_json.{name}"), "is needed for this call and was not given")
+    })
+}
+
+fn header(name: &str, given: Option<&Secret>) -> Result<HeaderValue, Error> {
+    needed(name, given)?
+        .header()
+        .ok_or_else(|| Error::argument(name, "has a character that fits no HTTP header"))
+}
+
+/// Body of the OAuth2 session init.
+pub(crate) fn session_init_body() -> Zeroizing<Vec<u8>> {
+    json::string_object(&[("grant_type", "client_credentials")])
+}
+
+/// Body of the first step with a TOTP.
+pub(crate) fn totp_login_body(mobile: &Mobile, ucc: &str, totp: &Secret) -> Zeroizing<Vec<u8>> {
+    json::string_object(&[
+        ("mobileNumber", mobile.as_str()),
+        ("ucc", ucc),
+        ("totp", totp.expose()),
+    ])
+}
+
+/// Body of the second step with the MPIN.
+pub(crate) fn totp_validate_body(mpin: &Secret) -> Zeroizing<Vec<u8>> {
+    json::string_object(&[("mpin", mpin.expose())])
+}
+
+/// Body of the password login. A user id goes in a key with a lower-case d.
+pub(crate) fn login_body(
+    identity: &Identity,
+    user_id: &str,
+    password: &Secret,
+) -> Zeroizing<Vec<u8>> {
+    let (key, value) = match identity {
+        Identity::Mobile(mobile) => ("mobileNumber", mobile.as_str()),
+        Identity::Pan(pan) => ("pan", pan.as_str()),
+        Identity::Other => ("userid", user_id),
+    };
+    json::string_object(&[(key, value), ("password", password.expose())])
+}
+
+/// Body that asks for an OTP by mail and message.
+pub(crate) fn otp_generate_body(user_id: &str) -> Zeroizing<Vec<u8>> {
+    let user_id = serde_json::Value::from(user_id);
+    Zeroizing::new(
+        format!(r#"{{"userId":{user_id},"sendEmail":true,"isWhitelisted":true}}"#).into_bytes(),
+    )
+}
+
+/// Body of the second factor. Six digits after a login with mobile number or
+/// PAN are the MPIN; everything else is an OTP, which needs the user id.
+pub(crate) fn session_2fa_body(view: &View, code: &Secret) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let code = code.expose();
+    match (&view.identity, code.len()) {
+        (Identity::Mobile(mobile), 6) => {
+            Ok(json::string_object(&[("mobileNumber", mobile.as_str()), ("mpin", code)]))
+        }
+        (Identity::Pan(pan), 6) => Ok(json::string_object(&[("pan", pan), ("mpin", code)])),
+        _ => match &view.user_id {
+            Some(user_id) => Ok(json::string_object(&[("userId", user_id), ("otp", code)])),
+            None => Err(Error::argument(
+                "otp",
+                "the view token of the broker names no user, so an OTP cannot be used; \
+                 log in with the mobile number and give the MPIN",
+            )),
+        },
+    }
+}
+
+/// Body of the QR login's second step.
+pub(crate) fn qr_session_body(ott: &str, ucc: &str) -> Zeroizing<Vec<u8>> {
+    json::string_object(&[("ott", ott), ("id", ucc)])
+}
+
+/// A string of an answer. Anything else counts as not given: the broker fills
+/// keys that it has no value for with null, false or 0.
+#[derive(Default)]
+struct Text(Option<Secret>);
+
+impl Text {
+    fn given(self) -> Option<Secret> {
+        self.0.filter(|text| !text.expose().is_empty())
+    }
+
+    fn plain(self) -> Option<String> {
+        self.given().map(|text| text.expose().to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyKind;
+
+        impl<'de> Visitor<'de> for AnyKind {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(Some(Secret::new(text.to_owned()))))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Text, E> {
+                Ok(Text(None))
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Text, E> {
+                Ok(Text(None))
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Text, E> {
+                Ok(Text(None))
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Text, E> {
+                Ok(Text(None))
+            }
+            fn visit_unit<E>(self) -> Result<Text, E> {
+                Ok(Text(None))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Text(None))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Text(None))
+            }
+        }
+
+        deserializer.deserialize_any(AnyKind)
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer<T> {
+    data: T,
+}
+
+/// What any login step answers with, as far as a client needs it.
+#[derive(Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
+struct Session {
+    token: Text,
+    sid: Text,
+    rid: Text,
+    ucc: Text,
+    data_center: Text,
+    hs_server_id: Text,
+    base_url: Text,
+    feed_url: Text,
+    rt_url: Text,
+}
+
+/// Token, session id and the rest of a login answer; `None` if the two are
+/// not there.
+pub(crate) struct Granted {
+    pub(crate) token: Secret,
+    pub(crate) sid: Secret,
+    pub(crate) rid: Option<Secret>,
+    pub(crate) ucc: Option<String>,
+    pub(crate) data_center: Option<String>,
+    pub(crate) server_id: Option<String>,
+    pub(crate) base_url: Option<String>,
+    pub(crate) feed_url: Option<String>,
+    pub(crate) rt_url: Option<String>,
+}
+
+/// Reads the answer of a login step.
+pub(crate) fn granted(body: &[u8]) -> Option<Granted> {
+    let Answer { data } = serde_json::from_slice::<Answer<Session>>(body).ok()?;
+    Some(Granted {
+        token: data.token.given()?,
+        sid: data.sid.given()?,
+        rid: data.rid.given(),
+        ucc: data.ucc.plain(),
+        data_center: data.data_center.plain(),
+        server_id: data.hs_server_id.plain(),
+        base_url: data.base_url.plain(),
+        feed_url: data.feed_url.plain(),
+        rt_url: data.rt_url.plain(),
+    })
+}
+
+/// Reads the answer of the session init: the bearer token, and for how many
+/// seconds it is good.
+pub(crate) fn bearer(body: &[u8]) -> Option<(Secret, Option<u64>)> {
+    #[derive(Deserialize)]
+    struct Token {
+        access_token: Text,
+        #[serde(default)]
+        expires_in: Option<serde_json::Value>,
+    }
+    let token: Token = serde_json::from_slice(body).ok()?;
+    Some((token.access_token.given()?, token.expires_in.and_then(|seconds| seconds.as_u64())))
+}
+
+/// Reads the answer of the base-URL lookup.
+pub(crate) fn looked_up_base(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Base {
+        #[serde(rename = "baseURL")]
+        base_url: Text,
+    }
+    serde_json::from_slice::<Answer<Base>>(body).ok()?.data.base_url.plain()
+}
+
+/// Whether the answer is an object with an object under `data`.
+pub(crate) fn has_data(body: &[u8]) -> bool {
+    let answer = serde_json::from_slice::<Answer<serde_json::Value>>(body);
+    answer.is_ok_and(|answer| answer.data.is_object() || answer.data.is_array())
+}
+
+/// The feed URLs of one data centre.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct FeedUrls {
+    pub(crate) feed: Option<String>,
+    pub(crate) order_feed: Option<String>,
+}
+
+/// Reads the answer of the config service. The source in use names the keys
+/// that hold the endpoints.
+pub(crate) fn feed_urls(body: &[u8], data_center: &str) -> Option<FeedUrls> {
+    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let configs = answer.get("data")?.get("configs")?.as_object()?;
+    let text = |key: String| configs.get(&key)?.as_str().filter(|text| !text.is_empty());
+    let source = text(format!("{data_center}_broadcast_source"))?;
+    Some(FeedUrls {
+        feed: text(format!("{data_center}_{source}_broadcast_endpoint")).map(str::to_owned),
+        order_feed: text(format!("{data_center}_{source}_interactive_endpoint")).map(str::to_owned),
+    })
+}
+
+/// Chooses a feed URL: the config service's, then the login answer's, then
+/// the default. One that may not be used is passed over and told in `notes`.
+pub(crate) fn choose_feed(
+    hosts: &Hosts,
+    candidates: [(&str, Option<&str>); 2],
+    default: Url,
+    notes: &mut Vec<String>,
+) -> Url {
+    for (field, text) in candidates {
+        let Some(text) = text else { continue };
+        match hosts.named_feed(field, text) {
+            Ok(url) => return url,
+            Err(problem) => notes.push(problem),
+        }
+    }
+    default
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(identity: Identity, user_id: Option<&str>) -> View {
+        View {
+            generation: Generation::One,
+            token: Secret::new("fake".to_owned()),
+            sid: Secret::new("fake".to_owned()),
+            ucc: None,
+            identity,
+            user_id: user_id.map(str::to_owned),
+            base: Url::parse("https://gw-napi.kotaksecurities.com/").expect("a URL"),
+            on_gateway: false,
+            bearer: None,
+        }
+    }
+
+    fn text(bytes: &[u8]) -> String {
+        String::from_utf8(bytes.to_vec()).expect("it is JSON")
+    }
+
+    #[test]
+    fn six_digits_are_an_mpin_only_where_the_sdk_says_so() {
+        let mobile = Identity::Mobile(Mobile::parse("m", "+919999999999").expect("a number"));
+        let body = |identity: &Identity, user: Option<&str>, code: &str| {
+            session_2fa_body(&view(identity.clone(), user), &Secret::new(code.to_owned()))
+                .map(|bytes| text(&bytes))
+        };
+        assert_eq!(
+            body(&mobile, Some("u"), "000000").expect("an MPIN"),
+            r#"{"mobileNumber":"+919999999999","mpin":"000000"}"#
+        );
+        assert_eq!(
+            body(&Identity::Pan("XXXXX0000X".to_owned()), None, "000000").expect("an MPIN"),
+            r#"{"pan":"XXXXX0000X","mpin":"000000"}"#
+        );
+        assert_eq!(
+            body(&Identity::Other, Some("fake-user-0000"), "000000").expect("an OTP"),
+            r#"{"userId":"fake-user-0000","otp":"000000"}"#
+        );
+        assert_eq!(
+            body(&mobile, Some("fake-user-0000"), "1234").expect("an OTP"),
+            r#"{"userId":"fake-user-0000","otp":"1234"}"#
+        );
+        assert!(body(&mobile, None, "1234").is_err());
+    }
+
+    #[test]
+    fn a_grant_needs_token_and_sid() {
+        assert!(granted(br#"{"data":{"token":"t","sid":"s"}}"#).is_some());
+        for body in [
+            r#"{"data":{"token":"t"}}"#,
+            r#"{"data":{"token":"","sid":"s"}}"#,
+            r#"{"data":{"token":7,"sid":"s"}}"#,
+            r#"{"data":["t","s"]}"#,
+            r#"{"data":null}"#,
+            r#"{"stCode":429,"errMsg":"Invalid UCC","status":"failure"}"#,
+            "[]",
+            "",
+        ] {
+            assert!(granted(body.as_bytes()).is_none(), "{body}");
+        }
+        let odd = br#"{"data":{"token":"t","sid":"s","dataCenter":7,"baseUrl":null,"feedUrl":false,
+            "ucc":"","rid":{"a":[1.5]},"rtUrl":[null]}}"#;
+        let granted = granted(odd).expect("odd keys do not matter");
+        assert!(granted.data_center.is_none() && granted.base_url.is_none());
+        assert!(granted.ucc.is_none() && granted.rid.is_none() && granted.rt_url.is_none());
+    }
+
+    #[test]
+    fn bearer_tokens() {
+        let (token, life) = bearer(br#"{"access_token":"fake","expires_in":3600}"#).expect("a token");
+        assert_eq!((token.expose(), life), ("fake", Some(3600)));
+        assert!(bearer(br#"{"access_token":"fake","expires_in":"x"}"#).expect("a token").1.is_none());
+        assert!(bearer(br#"{"error":"invalid_client"}"#).is_none());
+    }
+
+    #[test]
+    fn feed_urls_need_the_source_in_use() {
+        let body = br#"{"data":{"configs":{"E22_broadcast_source":"sh",
+            "E22_ks_broadcast_endpoint":"https://a","E22_sh_broadcast_endpoint":"https://b"}}}"#;
+        let urls = feed_urls(body, "E22").expect("there is a source");
+        assert_eq!((urls.feed.as_deref(), urls.order_feed), (Some("https://b"), None));
+        assert_eq!(feed_urls(body, "e22"), None);
+        assert_eq!(feed_urls(b"{}", "E22"), None);
+    }
+
+    #[test]
+    fn the_first_usable_feed_url_wins() {
+        let hosts = Hosts { environment: Environment::Prod, base_url: None };
+        let mut notes = Vec::new();
+        let mut choose = |service: Option<&str>, answer: Option<&str>| {
+            let candidates = [("config service", service), ("feedUrl", answer)];
+            String::from(choose_feed(&hosts, candidates, hosts.default_feed(), &mut notes))
+        };
+        let a = "https://a.kotaksecurities.com/x";
+        let b = "https://b.kotaksecurities.com/x";
+        assert_eq!(choose(Some(a), Some(b)), "wss://a.kotaksecurities.com/x");
+        assert_eq!(choose(None, Some(b)), "wss://b.kotaksecurities.com/x");
+        assert_eq!(choose(None, None), "wss://sfeed.kotaksecurities.com/apifeed");
+        assert_eq!(choose(Some("https://evil.example"), Some(b)), "wss://b.kotaksecurities.com/x");
+        assert_eq!(notes.len(), 1);
+        assert!(notes[0].contains("evil.example"));
+    }
+}

@@ -1,0 +1,80 @@
+//! What a call that succeeded gives back.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::redact;
+
+/// The answer to a call.
+pub struct Reply {
+    pub(crate) json: Zeroizing<String>,
+    pub(crate) http_status: u16,
+    pub(crate) meta: Meta,
+}
+
+impl Reply {
+    /// A reply that this library makes itself.
+    pub(crate) fn local(json: String) -> Self {
+        Self { json: Zeroizing::new(json), http_status: 0, meta: Meta::default() }
+    }
+
+    /// The JSON text: the broker's body byte for byte, or what the call
+    /// documents where the broker is not asked. Logins carry tokens in it.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// The JSON text with credentials, tokens and personal data masked.
+    #[must_use]
+    pub fn redacted(&self) -> String {
+        redact::everything(&self.json).into_owned()
+    }
+
+    /// The HTTP status of the broker's answer, 0 where it was not asked.
+    #[must_use]
+    pub fn http_status(&self) -> u16 {
+        self.http_status
+    }
+
+    /// Facts about the call itself, as JSON: operation, request id, tag,
+    /// milliseconds spent, notes.
+    #[must_use]
+    pub fn meta(&self) -> String {
+        self.meta.to_json()
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reply")
+            .field("http_status", &self.http_status)
+            .field("json", &self.redacted())
+            .finish()
+    }
+}
+
+/// Facts about one call, of a reply as of an error.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Meta {
+    pub(crate) operation: &'static str,
+    pub(crate) request_id: Option<String>,
+    pub(crate) elapsed: Duration,
+    /// Further keys, for example what happened to the OTP.
+    pub(crate) extra: Map<String, Value>,
+}
+
+impl Meta {
+    pub(crate) fn to_json(&self) -> String {
+        let mut all = Map::new();
+        all.insert("operation".to_owned(), self.operation.into());
+        all.insert("request_id".to_owned(), self.request_id.clone().into());
+        all.insert("tag".to_owned(), Value::Null);
+        let micros = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX);
+        all.insert("elapsed_ms".to_owned(), serde_json::json!(micros as f64 / 1000.0));
+        all.extend(self.extra.clone());
+        Value::Object(all).to_string()
+    }
+}

@@ -1,0 +1,314 @@
+//! A session is a value: logged out, then view, then trade.
+//!
+//! Only a [`Trade`] can be asked for what an order needs, so no order can be
+//! placed with the token of a view session.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
+use url::Url;
+
+use crate::check::Mobile;
+use crate::error::Error;
+use crate::hosts::{Environment, Generation, Hosts};
+use crate::json::Fields;
+use crate::secret::Secret;
+
+/// Name and version of the exported document.
+const FORMAT: &str = "kotak_neo.session";
+const FORMAT_VERSION: u64 = 1;
+
+/// India has one time zone without summer time.
+const IST_OFFSET: u64 = 5 * 3600 + 30 * 60;
+const DAY: u64 = 24 * 3600;
+
+/// After the first step of a login: may ask for the second step, no more.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) generation: Generation,
+    pub(crate) token: Secret,
+    pub(crate) sid: Secret,
+    pub(crate) ucc: Option<String>,
+    /// How the user named himself (generation 1).
+    pub(crate) identity: Identity,
+    /// The `sub` of the view token (generation 1).
+    pub(crate) user_id: Option<String>,
+    /// Where the second step goes, and whether by the gateway's paths.
+    pub(crate) base: Url,
+    pub(crate) on_gateway: bool,
+    /// The bearer token of the first step (generations 1 and 2).
+    pub(crate) bearer: Option<Secret>,
+}
+
+/// Which identifier the password login used. It decides what a code of six
+/// characters means in the second step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    Mobile(Mobile),
+    Pan(String),
+    Other,
+}
+
+/// A complete session.
+#[derive(Debug)]
+pub(crate) struct Trade {
+    pub(crate) generation: Generation,
+    pub(crate) environment: Environment,
+    pub(crate) token: Secret,
+    pub(crate) sid: Secret,
+    pub(crate) rid: Option<Secret>,
+    pub(crate) ucc: Option<String>,
+    pub(crate) data_center: Option<String>,
+    /// The `sId` of generations 1 and 2.
+    pub(crate) server_id: Option<String>,
+    pub(crate) base: Url,
+    pub(crate) on_gateway: bool,
+    pub(crate) bearer: Option<Secret>,
+    pub(crate) feed_url: Option<Url>,
+    pub(crate) order_feed_url: Option<Url>,
+    /// Unix seconds.
+    pub(crate) logged_in_at: u64,
+}
+
+impl Trade {
+    /// When the token says that it ends, in unix seconds.
+    pub(crate) fn expires_at(&self) -> Option<u64> {
+        claim(self.token.expose(), "exp")?.as_u64()
+    }
+
+    /// What `kneo_session_info` shows: no token and no session id.
+    pub(crate) fn info(&self) -> serde_json::Value {
+        json!({
+            "state": "trade",
+            "generation": self.generation.number(),
+            "environment": self.environment.name(),
+            "ucc": self.ucc,
+            "data_center": self.data_center,
+            "base_url": self.base.as_str(),
+            "feed_url": self.feed_url.as_ref().map(Url::as_str),
+            "order_feed_url": self.order_feed_url.as_ref().map(Url::as_str),
+            "logged_in_at": self.logged_in_at,
+            "expires_at": self.expires_at(),
+        })
+    }
+
+    /// The document that [`Trade::import`] reads. `cookies` are those of the
+    /// base URL's host. The consumer key is not in it.
+    pub(crate) fn export(&self, cookies: Option<&str>) -> String {
+        json!({
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "environment": self.environment.name(),
+            "generation": self.generation.number(),
+            "logged_in_at": self.logged_in_at,
+            "ucc": self.ucc,
+            "data_center": self.data_center,
+            "server_id": self.server_id,
+            "base_url": self.base.as_str(),
+            "on_gateway": self.on_gateway.to_string(),
+            "feed_url": self.feed_url.as_ref().map(Url::as_str),
+            "order_feed_url": self.order_feed_url.as_ref().map(Url::as_str),
+            "token": self.token.expose(),
+            "sid": self.sid.expose(),
+            "rid": self.rid.as_ref().map(Secret::expose),
+            "bearer": self.bearer.as_ref().map(Secret::expose),
+            "cookies": cookies,
+        })
+        .to_string()
+    }
+
+    /// Reads an exported session. It must be of this environment, of today
+    /// (IST), not expired, and name hosts that may be used. The second value
+    /// is its cookies.
+    pub(crate) fn import(
+        text: &str,
+        hosts: &Hosts,
+        now: u64,
+    ) -> Result<(Self, Option<String>), Error> {
+        const NAME: &str = "session_json";
+        let wrong = |key: &str, problem: &str| Error::argument(&format!("{NAME}.{key}"), problem);
+        let mut fields = Fields::parse(NAME, text)?;
+        if fields.text("format")?.as_deref() != Some(FORMAT) {
+            return Err(wrong("format", "this is no session that kneo_session_export made"));
+        }
+        if fields.integer("version", 0..=u64::MAX)? != Some(FORMAT_VERSION) {
+            return Err(wrong("version", "made by another version of this library"));
+        }
+        let environment = fields.text("environment")?;
+        if environment.as_deref() != Some(hosts.environment.name()) {
+            return Err(wrong("environment", "the session is of another environment than this client"));
+        }
+        let generation = match fields.integer("generation", 1..=3)? {
+            Some(1) => Generation::One,
+            Some(2) => Generation::Two,
+            Some(_) => Generation::Three,
+            None => return Err(wrong("generation", "is missing")),
+        };
+        let logged_in_at = fields
+            .integer("logged_in_at", 0..=now.saturating_add(300))
+            .map_err(|_| wrong("logged_in_at", "must be unix seconds that are not in the future"))?
+            .ok_or_else(|| wrong("logged_in_at", "is missing"))?;
+        if day(logged_in_at) != day(now) {
+            return Err(wrong("logged_in_at", "the session is not of today (IST); log in again"));
+        }
+        // A host that this client may not talk to could collect the token.
+        let host = |key: &str, text: Option<String>| -> Result<Option<Url>, Error> {
+            let Some(text) = text else { return Ok(None) };
+            let url = if key == "base_url" {
+                hosts.named(key, &text)
+            } else {
+                hosts.named_feed(key, &text)
+            };
+            url.map(Some).map_err(|_| wrong(key, "names a host that this client may not use"))
+        };
+        let base = fields.text("base_url")?;
+        let feed = fields.text("feed_url")?;
+        let order_feed = fields.text("order_feed_url")?;
+        let required = |key: &str, value: Option<Secret>| value.ok_or_else(|| wrong(key, "is missing"));
+        let token = fields.secret("token")?;
+        let sid = fields.secret("sid")?;
+        let session = Self {
+            generation,
+            environment: hosts.environment,
+            token: required("token", token)?,
+            sid: required("sid", sid)?,
+            rid: fields.secret("rid")?,
+            ucc: fields.text("ucc")?,
+            data_center: fields.text("data_center")?,
+            server_id: fields.text("server_id")?,
+            base: host("base_url", base)?.ok_or_else(|| wrong("base_url", "is missing"))?,
+            on_gateway: fields
+                .choice("on_gateway", &[("true", true), ("false", false)], false)?
+                .unwrap_or(false),
+            bearer: fields.secret("bearer")?,
+            feed_url: host("feed_url", feed)?,
+            order_feed_url: host("order_feed_url", order_feed)?,
+            logged_in_at,
+        };
+        let cookies = fields.text("cookies")?;
+        fields.finish()?;
+        if session.generation != Generation::Three && session.bearer.is_none() {
+            return Err(wrong("bearer", "is missing"));
+        }
+        if session.expires_at().is_some_and(|end| end <= now) {
+            return Err(wrong("token", "the session has expired; log in again"));
+        }
+        Ok((session, cookies))
+    }
+}
+
+/// The day in India, counted from 1 January 1970.
+fn day(unix_seconds: u64) -> u64 {
+    (unix_seconds + IST_OFFSET) / DAY
+}
+
+/// Seconds since 1970; 0 if the clock of this machine is before that.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+/// One claim of a JSON Web Token. The signature is the broker's business.
+pub(crate) fn claim(token: &str, name: &str) -> Option<serde_json::Value> {
+    let payload = token.split('.').nth(1)?.trim_end_matches('=');
+    let bytes = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let mut claims: serde_json::Map<_, _> = serde_json::from_slice(&bytes).ok()?;
+    claims.remove(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TODAY: u64 = 1_760_000_000;
+
+    fn hosts() -> Hosts {
+        Hosts { environment: Environment::Prod, base_url: None }
+    }
+
+    /// A token whose payload is `{"exp":<exp>,"sub":"fake-user-0000"}`.
+    fn token(exp: u64) -> String {
+        let payload = format!(r#"{{"exp":{exp},"sub":"fake-user-0000"}}"#);
+        format!("fake.{}.fake", URL_SAFE_NO_PAD.encode(payload))
+    }
+
+    fn session() -> Trade {
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        Trade {
+            generation: Generation::Three,
+            environment: Environment::Prod,
+            token: Secret::new(token(TODAY + 3600)),
+            sid: Secret::new("fake-sid".to_owned()),
+            rid: Some(Secret::new("fake-rid".to_owned())),
+            ucc: Some("TEST1".to_owned()),
+            data_center: Some("E43".to_owned()),
+            server_id: None,
+            base: url("https://e43.kotaksecurities.com/"),
+            on_gateway: false,
+            bearer: None,
+            feed_url: Some(url("wss://sfeed.kotaksecurities.com/apifeed")),
+            order_feed_url: Some(url("wss://e43.kotaksecurities.com/realtime")),
+            logged_in_at: TODAY,
+        }
+    }
+
+    #[test]
+    fn export_and_import_are_inverse() {
+        let text = session().export(Some("a=b"));
+        let (read, cookies) = Trade::import(&text, &hosts(), TODAY + 60).expect("it is ours");
+        assert_eq!(read.export(cookies.as_deref()), text);
+        assert!(!text.contains("consumer_key"));
+    }
+
+    #[test]
+    fn import_names_what_is_wrong() {
+        let good = session().export(None);
+        let refused = |text: &str, now: u64| {
+            let error = Trade::import(text, &hosts(), now).expect_err("it must be refused");
+            assert!(!error.to_json().contains("fake-"), "{error:?}");
+            error.message().to_owned()
+        };
+        let swap = |from: &str, to: &str| {
+            assert!(good.contains(from), "{from}");
+            good.replace(from, to)
+        };
+        for (text, start) in [
+            (String::new(), "session_json: not a JSON object"),
+            (swap(r#""version":1"#, r#""version":2"#), "session_json.version"),
+            (swap(r#""format":"kotak"#, r#""format":"other"#), "session_json.format"),
+            (swap(r#""environment":"prod""#, r#""environment":"uat""#), "session_json.environment"),
+            (swap("https://e43.kotaksecurities.com/", "https://evil.example/"), "session_json.base_url"),
+            (swap("wss://sfeed.kotaksecurities.com/apifeed", "wss://evil.example/"), "session_json.feed_url"),
+            (swap(r#""sid":"fake-sid""#, r#""sid":null"#), "session_json.sid: is missing"),
+            (swap(r#""ucc":"TEST1""#, r#""ucd":"TEST1""#), "session_json: unknown key \"ucd\""),
+            (swap(r#""generation":3"#, r#""generation":1"#), "session_json.bearer: is missing"),
+        ] {
+            let message = refused(&text, TODAY);
+            assert!(message.starts_with(start), "{message}");
+        }
+        assert!(refused(&good, TODAY + DAY).contains("not of today"));
+        assert!(refused(&good, TODAY + 3600).contains("has expired"));
+        assert!(refused(&good, TODAY - 3600).contains("not in the future"));
+    }
+
+    #[test]
+    fn a_day_starts_at_midnight_in_india() {
+        // 2025-10-09 18:29:59 and 18:30:00 UTC.
+        assert_eq!(day(1_760_034_599) + 1, day(1_760_034_600));
+    }
+
+    #[test]
+    fn info_has_no_secret() {
+        let info = session().info().to_string();
+        assert!(!info.contains("fake-"), "{info}");
+    }
+
+    #[test]
+    fn claims_of_odd_tokens() {
+        assert_eq!(claim(&token(5), "sub"), Some("fake-user-0000".into()));
+        for odd in ["", ".", "a.b.c", "a.e30.c", "..", "a.é.c"] {
+            assert_eq!(claim(odd, "sub"), None, "{odd}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Request bodies that can be sent once.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use zeroize::Zeroizing;
+
+use crate::secret::Wiped;
+
+/// The point after which a byte of a request may have left.
+///
+/// HTTP writes head and body through one buffer and asks for the body before
+/// it flushes, so until the body is asked for, nothing has left.
+#[derive(Clone, Debug, Default)]
+pub struct Point {
+    passed: Arc<AtomicBool>,
+    not_after: Option<Instant>,
+}
+
+impl Point {
+    /// A point that cannot be passed once `deadline` is over.
+    pub fn not_after(deadline: Instant) -> Self {
+        Self { passed: Arc::default(), not_after: Some(deadline) }
+    }
+
+    /// Whether a byte may have left.
+    pub fn passed(&self) -> bool {
+        self.passed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn pass(&self) {
+        self.passed.store(true, Ordering::Release);
+    }
+}
+
+/// A body whose bytes are handed out once, and wiped after that.
+///
+/// It cannot be cloned, so no layer below can send it again; a second request
+/// for its bytes fails, which fails the request.
+pub(crate) struct SingleUse {
+    bytes: Option<Bytes>,
+    length: u64,
+    point: Point,
+}
+
+impl SingleUse {
+    pub(crate) fn new(bytes: Zeroizing<Vec<u8>>, point: Point) -> Self {
+        let length = bytes.len() as u64;
+        Self { bytes: Some(Bytes::from_owner(Wiped(bytes))), length, point }
+    }
+}
+
+/// Why a body did not give its bytes.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The bytes were taken before.
+    UsedBefore,
+    /// The deadline passed before the first byte.
+    TooLate,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::UsedBefore => "a request body was asked for twice",
+            Self::TooLate => "the deadline passed before anything was sent",
+        })
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl Body for SingleUse {
+    type Data = Bytes;
+    type Error = Refused;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Refused>>> {
+        let this = self.get_mut();
+        let Some(bytes) = this.bytes.take() else {
+            return Poll::Ready(Some(Err(Refused::UsedBefore)));
+        };
+        if this.point.not_after.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Poll::Ready(Some(Err(Refused::TooLate)));
+        }
+        this.point.pass();
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(if self.bytes.is_some() { self.length } else { 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    fn block<T>(future: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime without I/O").block_on(future)
+    }
+
+    #[test]
+    fn gives_its_bytes_once() {
+        let point = Point::default();
+        let mut body = SingleUse::new(Zeroizing::new(b"abc".to_vec()), point.clone());
+        assert!(!point.passed() && body.size_hint().exact() == Some(3));
+        let frame = block(body.frame()).expect("one frame").expect("the first time works");
+        assert_eq!(frame.into_data().expect("it is data").as_ref(), b"abc");
+        assert!(point.passed() && body.is_end_stream());
+        let second = block(body.frame()).expect("an answer");
+        assert!(matches!(second, Err(Refused::UsedBefore)));
+    }
+
+    #[test]
+    fn gives_nothing_after_the_deadline() {
+        let point = Point::not_after(Instant::now());
+        let mut body = SingleUse::new(Zeroizing::new(b"abc".to_vec()), point.clone());
+        assert!(matches!(block(body.frame()), Some(Err(Refused::TooLate))));
+        assert!(!point.passed());
+        assert!(matches!(block(body.frame()), Some(Err(Refused::UsedBefore))));
+    }
+}

@@ -1,0 +1,269 @@
+//! The one way by which order instructions leave.
+//!
+//! It is made so that an instruction is delivered at most once and nothing of
+//! it leaves after the call that sends it has ended:
+//!
+//! - HTTP/1.1 only. Over HTTP/2 the layers below may send a request again
+//!   (REFUSED_STREAM, GOAWAY) and may hold bytes back for a stream window.
+//! - No pool and no task in the background. The future that sends owns the
+//!   connection and drives it; when it is dropped, the connection is closed
+//!   with whatever had not been handed to the operating system.
+//! - A body gives its bytes once ([`SingleUse`]) and not after its deadline.
+//! - A connection that the broker closed while it was idle is noticed before
+//!   anything is sent on it; one idle for long is not used at all. Nothing is
+//!   ever sent to keep one warm.
+//! - No redirects, no repeats, no early data.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE, USER_AGENT};
+use http::{HeaderValue, Uri};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::rt::TokioIo;
+use once_cell::sync::OnceCell;
+use reqwest::cookie::CookieStore;
+use tokio::net::TcpStream;
+use tower_service::Service;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::body::Refused;
+use super::names::Names;
+pub use super::{Answer, Failure, Jar, Point, Request, Settings};
+use super::{SingleUse, host_of};
+use crate::status::Status;
+
+/// A connection that was idle for longer is replaced, not used.
+const LONGEST_IDLE: Duration = Duration::from_secs(20);
+/// Connections kept for later; more threads than this may send at once.
+const MOST_IDLE: usize = 16;
+
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type Http = hyper_rustls::HttpsConnector<HttpConnector<Names>>;
+type Proxied = hyper_rustls::HttpsConnector<Tunnel<HttpConnector<Names>>>;
+
+/// Sends instructions, each at most once.
+pub struct Door {
+    settings: Arc<Settings>,
+    jar: Arc<Jar>,
+    connector: OnceCell<HttpConnector<Names>>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+struct Connection {
+    /// Scheme, host and port that it leads to.
+    origin: url::Origin,
+    sender: http1::SendRequest<SingleUse>,
+    driver: http1::Connection<Stream, SingleUse>,
+    idle_since: Instant,
+    closed: bool,
+}
+
+impl Connection {
+    /// Polls `future`, and the connection with it, until `future` is ready.
+    async fn drive<T>(&mut self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        std::future::poll_fn(|cx| {
+            self.turn(cx);
+            let polled = future.as_mut().poll(cx);
+            if polled.is_pending() {
+                // What the future just asked of the connection.
+                self.turn(cx);
+            }
+            polled
+        })
+        .await
+    }
+
+    fn turn(&mut self, cx: &mut std::task::Context<'_>) {
+        if !self.closed && pin!(&mut self.driver).poll(cx).is_ready() {
+            self.closed = true;
+        }
+    }
+
+    /// Whether a request may be started on it. Sees a close that has already
+    /// been received.
+    async fn is_usable(&mut self) -> bool {
+        // Lets the runtime collect what the socket received meanwhile.
+        tokio::task::yield_now().await;
+        std::future::poll_fn(|cx| {
+            self.turn(cx);
+            Poll::Ready(())
+        })
+        .await;
+        !self.closed && self.sender.is_ready()
+    }
+}
+
+impl Door {
+    /// A door without any connection yet.
+    pub fn new(settings: Arc<Settings>, jar: Arc<Jar>) -> Self {
+        Self { settings, jar, connector: OnceCell::new(), idle: Mutex::default() }
+    }
+
+    /// Sends `request`; `point` says whether a byte of it may have left, also
+    /// after this future was dropped.
+    ///
+    /// # Errors
+    ///
+    /// Without an answer; [`Failure::sent`] is `point.passed()`.
+    pub async fn send(&self, request: Request, point: &Point) -> Result<Answer, Failure> {
+        let host = host_of(&request.url);
+        let url = request.url.clone();
+        let mut connection = self.connection(&url, &host).await?;
+        let head = self.head(request, point).map_err(|problem| Failure {
+            status: Status::Internal,
+            message: format!("the request could not be written: {problem}"),
+            sent: false,
+        })?;
+        let failed = |error: hyper::Error| failure(&host, &error, point);
+
+        let sending = connection.sender.send_request(head);
+        let response = connection.drive(sending).await.map_err(failed)?;
+        let (parts, mut body) = response.into_parts();
+        self.jar.set_cookies(&mut parts.headers.get_all(SET_COOKIE).iter(), &url);
+        let mut answer = Answer::from_head(parts.status.as_u16(), &parts.headers);
+        while let Some(frame) = next_frame(&mut connection, &mut body).await {
+            if let Ok(data) = frame.map_err(failed)?.into_data() {
+                answer.push(&data)?;
+            }
+        }
+        self.keep(connection).await;
+        Ok(answer)
+    }
+
+    async fn connection(&self, url: &Url, host: &str) -> Result<Connection, Failure> {
+        while let Some(mut kept) = self.take(&url.origin()) {
+            if kept.idle_since.elapsed() <= LONGEST_IDLE && kept.is_usable().await {
+                return Ok(kept);
+            }
+        }
+        let limit = self.settings.connect;
+        match tokio::time::timeout(limit, self.connect(url)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(super::connect_failure(host, limit, false, &*error)),
+            Err(_) => Err(Failure {
+                status: Status::Timeout,
+                message: format!(
+                    "no connection to {host} within {} ms; nothing was sent",
+                    limit.as_millis()
+                ),
+                sent: false,
+            }),
+        }
+    }
+
+    async fn connect(&self, url: &Url) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
+        let tls = self.settings.tls().map_err(|failure| failure.message)?;
+        let http = self.connector.get_or_init(|| {
+            let mut http = HttpConnector::new_with_resolver(Names);
+            http.enforce_http(false);
+            http.set_nodelay(true);
+            http.set_local_address(self.settings.local_address);
+            http
+        });
+        let uri: Uri = url.as_str().parse()?;
+        let https = HttpsConnectorBuilder::new().with_tls_config((*tls.http1).clone()).https_or_http();
+        let stream: Stream = match self.settings.proxies.find(url) {
+            None => {
+                let mut connector: Http = https.enable_http1().wrap_connector(http.clone());
+                connector.call(uri).await?
+            }
+            Some(found) => {
+                let mut tunnel = Tunnel::new(found.proxy, http.clone());
+                if let Some(credentials) = found.credentials {
+                    tunnel = tunnel.with_auth(credentials);
+                }
+                let mut connector: Proxied = https.enable_http1().wrap_connector(tunnel);
+                connector.call(uri).await?
+            }
+        };
+        let (sender, driver) = http1::handshake(stream).await?;
+        Ok(Connection {
+            origin: url.origin(),
+            sender,
+            driver,
+            idle_since: super::idle_since(),
+            closed: false,
+        })
+    }
+
+    fn head(&self, request: Request, point: &Point) -> http::Result<http::Request<SingleUse>> {
+        let body = request.body.unwrap_or_else(|| Zeroizing::new(Vec::new()));
+        let length = body.len();
+        let target = match request.url.query() {
+            Some(query) => format!("{}?{query}", request.url.path()),
+            None => request.url.path().to_owned(),
+        };
+        let mut head = http::Request::builder()
+            .method(request.method)
+            .uri(target)
+            .body(SingleUse::new(body, point.clone()))?;
+        let headers = head.headers_mut();
+        *headers = request.headers;
+        headers.insert(HOST, HeaderValue::from_str(&host_of(&request.url))?);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        headers.insert(USER_AGENT, HeaderValue::from_static(super::USER_AGENT));
+        // An instruction's answer is short: packing it would cost, not save.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(cookies) = self.jar.cookies(&request.url) {
+            headers.insert(COOKIE, cookies);
+        }
+        Ok(head)
+    }
+
+    /// Keeps a connection for later if it is whole.
+    async fn keep(&self, mut connection: Connection) {
+        std::future::poll_fn(|cx| {
+            connection.turn(cx);
+            Poll::Ready(())
+        })
+        .await;
+        if connection.closed || !connection.sender.is_ready() {
+            return;
+        }
+        connection.idle_since = super::idle_since();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() == MOST_IDLE {
+            idle.remove(0);
+        }
+        idle.push(connection);
+    }
+
+    /// The connection to `origin` that was used last.
+    fn take(&self, origin: &url::Origin) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = idle.iter().rposition(|kept| kept.origin == *origin)?;
+        Some(idle.remove(at))
+    }
+}
+
+async fn next_frame(
+    connection: &mut Connection,
+    body: &mut Incoming,
+) -> Option<Result<http_body::Frame<bytes::Bytes>, hyper::Error>> {
+    connection.drive(body.frame()).await
+}
+
+fn failure(host: &str, error: &hyper::Error, point: &Point) -> Failure {
+    let refused = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Refused>());
+    match refused {
+        Some(Refused::TooLate) => Failure {
+            status: Status::Timeout,
+            message: Refused::TooLate.to_string(),
+            sent: point.passed(),
+        },
+        _ => super::broken(host, error, point.passed()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! What the door promises, against a server that counts bytes.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
+
+use http::{HeaderMap, Method};
+
+use super::*;
+use crate::config;
+
+/// What the server does with one connection.
+#[derive(Clone, Copy, PartialEq)]
+enum Deed {
+    /// Answers this many requests, then closes.
+    Answer(usize),
+    /// Reads a whole request and closes without an answer.
+    ReadAndClose,
+    /// Reads a whole request and keeps silent.
+    ReadAndWait,
+}
+
+/// A server for a list of connections. It tells every whole request it got.
+struct Server {
+    port: u16,
+    got: Receiver<String>,
+    thread: JoinHandle<()>,
+}
+
+fn serve(deeds: Vec<Deed>) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let (tell, got) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        for deed in deeds {
+            let (mut stream, _) = listener.accept().expect("a client connects");
+            match deed {
+                Deed::Answer(count) => {
+                    for _ in 0..count {
+                        let Some(request) = read_request(&mut stream) else { break };
+                        tell.send(request).expect("the test listens");
+                        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\
+                                      set-cookie: a=b; Path=/\r\n\r\n{}";
+                        stream.write_all(answer.as_bytes()).expect("the client reads");
+                    }
+                }
+                Deed::ReadAndClose => {
+                    let request = read_request(&mut stream).expect("a whole request");
+                    tell.send(request).expect("the test listens");
+                }
+                Deed::ReadAndWait => {
+                    let request = read_request(&mut stream).expect("a whole request");
+                    tell.send(request).expect("the test listens");
+                    // Ends when the client closes.
+                    while stream.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
+                }
+            }
+        }
+    });
+    Server { port, got, thread }
+}
+
+fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut text = Vec::new();
+    let mut buffer = [0; 1024];
+    loop {
+        if let Some(end) = text.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&text[..end]).to_lowercase();
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "))
+                .map_or(0, |length| length.trim().parse().expect("a number"));
+            if text.len() >= end + 4 + length {
+                return Some(String::from_utf8_lossy(&text).into_owned());
+            }
+        }
+        match stream.read(&mut buffer) {
+            Ok(count) if count > 0 => text.extend_from_slice(&buffer[..count]),
+            _ => return None,
+        }
+    }
+}
+
+fn door() -> Door {
+    let settings =
+        Settings::with(None, &config::Proxy::None, None, Duration::from_secs(30)).expect("no CA file");
+    Door::new(Arc::new(settings), Arc::default())
+}
+
+fn order(port: u16) -> Request {
+    Request {
+        method: Method::POST,
+        url: Url::parse(&format!("http://127.0.0.1:{port}/order?sId=1")).expect("a URL"),
+        headers: HeaderMap::new(),
+        body: Some(Zeroizing::new(b"jData=1".to_vec())),
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+#[test]
+fn one_connection_serves_many() {
+    let server = serve(vec![Deed::Answer(3)]);
+    let door = door();
+    let runtime = runtime();
+    for turn in 0..3 {
+        let point = Point::default();
+        let answer = runtime.block_on(door.send(order(server.port), &point)).expect("an answer");
+        assert_eq!((answer.http_status, answer.body.as_slice()), (200, b"{}".as_slice()));
+        assert!(point.passed());
+        let request = server.got.recv().expect("the server got it");
+        assert!(request.starts_with("POST /order?sId=1 HTTP/1.1\r\n"), "{request}");
+        assert!(request.ends_with("\r\n\r\njData=1"), "{request}");
+        assert_eq!(request.contains("cookie: a=b\r\n"), turn > 0, "{request}");
+    }
+    server.thread.join().expect("one connection was enough");
+}
+
+#[test]
+fn a_close_while_idle_costs_nothing() {
+    let server = serve(vec![Deed::Answer(1), Deed::Answer(1)]);
+    let door = door();
+    let runtime = runtime();
+    for _ in 0..2 {
+        runtime.block_on(door.send(order(server.port), &Point::default())).expect("an answer");
+        server.got.recv().expect("the server got it");
+        // The close of the first connection has to arrive.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    server.thread.join().expect("two connections, one request each");
+    assert!(server.got.try_recv().is_err());
+}
+
+#[test]
+fn no_answer_is_no_second_try() {
+    let server = serve(vec![Deed::ReadAndClose]);
+    let door = door();
+    let point = Point::default();
+    let failure = runtime().block_on(door.send(order(server.port), &point)).err().expect("no answer");
+    assert_eq!(failure.status, Status::Network);
+    assert!(failure.sent && point.passed(), "{failure:?}");
+    server.thread.join().expect("one connection");
+    assert_eq!(server.got.iter().count(), 1);
+}
+
+#[test]
+fn a_dropped_call_closes_its_connection() {
+    let server = serve(vec![Deed::ReadAndWait]);
+    let door = door();
+    let point = Point::default();
+    runtime().block_on(async {
+        let limit = Duration::from_millis(200);
+        let late = tokio::time::timeout(limit, door.send(order(server.port), &point)).await;
+        assert!(late.is_err(), "the server never answers");
+    });
+    assert!(point.passed());
+    server.thread.join().expect("the server saw the close");
+    assert_eq!(server.got.iter().count(), 1);
+}
+
+#[test]
+fn after_the_deadline_nothing_leaves() {
+    let server = serve(vec![Deed::Answer(1)]);
+    let door = door();
+    let point = Point::not_after(Instant::now());
+    let failure = runtime().block_on(door.send(order(server.port), &point)).err().expect("too late");
+    assert_eq!(failure.status, Status::Timeout);
+    assert!(!failure.sent && !point.passed());
+    server.thread.join().expect("the server saw a connection without a request");
+    assert_eq!(server.got.iter().count(), 0);
+}
+
+#[test]
+fn no_server_is_told_as_not_sent() {
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    let point = Point::default();
+    let failure = runtime().block_on(door().send(order(port), &point)).err().expect("nobody listens");
+    assert_eq!((failure.status, failure.sent), (Status::Network, false));
+    assert!(failure.message.contains("nothing was sent"), "{}", failure.message);
+}

@@ -1,0 +1,100 @@
+//! Which connections go through a proxy, and which proxy.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Uri};
+use hyper_util::client::proxy::matcher::Matcher;
+use url::Url;
+
+use crate::config;
+use crate::hosts;
+
+/// The proxies of one client: none, one for all, or those of the system.
+#[derive(Clone)]
+pub(crate) struct Proxies(Option<Arc<Matcher>>);
+
+/// A proxy to open a tunnel through.
+pub(crate) struct Tunnel {
+    pub(crate) proxy: Uri,
+    pub(crate) credentials: Option<HeaderValue>,
+}
+
+impl Proxies {
+    pub(crate) fn new(wanted: &config::Proxy) -> Self {
+        Self(match wanted {
+            config::Proxy::None => None,
+            config::Proxy::System => Some(Arc::new(Matcher::from_system())),
+            config::Proxy::Url(url) => {
+                Some(Arc::new(Matcher::builder().all(url.as_str()).build()))
+            }
+        })
+    }
+
+    /// The proxy for `url`. Never one for loopback.
+    pub(crate) fn find(&self, url: &Url) -> Option<Tunnel> {
+        let matcher = self.0.as_ref()?;
+        if url.host().is_none_or(|host| hosts::is_loopback(&host)) {
+            return None;
+        }
+        let destination: Uri = url.as_str().parse().ok()?;
+        let found = matcher.intercept(&destination)?;
+        let mut credentials = found.basic_auth().cloned();
+        if let Some(value) = &mut credentials {
+            value.set_sensitive(true);
+        }
+        Some(Tunnel { proxy: found.uri().clone(), credentials })
+    }
+
+    /// The same rule in the shape that reqwest takes.
+    pub(crate) fn for_reqwest(&self) -> Option<reqwest::Proxy> {
+        self.0.as_ref()?;
+        let this = self.clone();
+        Some(reqwest::Proxy::custom(move |url| {
+            let found = this.find(url)?;
+            let mut proxy = Url::parse(&found.proxy.to_string()).ok()?;
+            if let Some((user, password)) = this.login(url) {
+                proxy.set_username(&user).ok()?;
+                proxy.set_password(password.as_deref()).ok()?;
+            }
+            Some(proxy)
+        }))
+    }
+
+    /// User and password for the proxy of `url`, as reqwest wants them: in
+    /// the proxy's URL.
+    fn login(&self, url: &Url) -> Option<(String, Option<String>)> {
+        use base64::Engine as _;
+        let header = self.find(url)?.credentials?;
+        let encoded = header.to_str().ok()?.strip_prefix("Basic ")?;
+        let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
+        let text = String::from_utf8(bytes).ok()?;
+        match text.split_once(':') {
+            Some((user, password)) => Some((user.to_owned(), Some(password.to_owned()))),
+            None => Some((text, None)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("a URL")
+    }
+
+    #[test]
+    fn never_for_loopback() {
+        let wanted = config::Proxy::Url(url("http://u:p@proxy.invalid:3128"));
+        let proxies = Proxies::new(&wanted);
+        for local in ["http://127.0.0.1:1", "https://localhost:2", "http://[::1]:3"] {
+            assert!(proxies.find(&url(local)).is_none(), "{local}");
+        }
+        let far = url("https://mis.kotaksecurities.com/login");
+        let found = proxies.find(&far).expect("all other hosts go through it");
+        assert_eq!(found.proxy.host(), Some("proxy.invalid"));
+        assert_eq!(found.credentials.expect("the URL has a login"), "Basic dTpw");
+        assert_eq!(proxies.login(&far), Some(("u".to_owned(), Some("p".to_owned()))));
+        assert!(Proxies::new(&config::Proxy::None).find(&far).is_none());
+    }
+}
