@@ -11,14 +11,17 @@ fn main() {
     println!("cargo:rerun-if-changed=cbindgen.toml");
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    let config = cbindgen::Config::from_file(root.join("cbindgen.toml"))
-        .expect("cbindgen.toml can be read");
+    let config =
+        cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml can be read");
     let mut builder = cbindgen::Builder::new().with_config(config);
     // In the order of the header.
     for file in ["library", "response", "client", "login"] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }
-    builder.generate().expect("the header can be generated").write_to_file(out.join("kotak_neo.h"));
+    builder
+        .generate()
+        .expect("the header can be generated")
+        .write_to_file(out.join("kotak_neo.h"));
 
     // The number is the ABI version: it changes only when old programs break.
     if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {

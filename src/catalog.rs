@@ -24,39 +24,143 @@ pub(crate) struct Entry {
 }
 
 const fn entry(code: &'static str, meaning: Meaning, hint: &'static str) -> Entry {
-    Entry { code, meaning, hint }
+    Entry {
+        code,
+        meaning,
+        hint,
+    }
 }
 
 use Meaning::{Fault, NoData, Refusal, Session};
 
 const ENTRIES: &[Entry] = &[
-    entry("32", Refusal, "This tag was already used today; give every order a tag of its own."),
-    entry("400", Refusal, "A field that the broker requires is missing or malformed; its text names it."),
-    entry("401", Refusal, "The TOTP, MPIN or password is wrong; check the clock of this machine and log in again."),
-    entry("429", Refusal, "The UCC is wrong (in a login answer this code is no rate limit); it stands in the app under Profile."),
-    entry("1002", Refusal, "A parameter is not what the broker expects; compare it with the documented values."),
-    entry("1003", Session, "The session is invalid or has expired; log in again."),
-    entry("1004", Refusal, "Funds or limits do not suffice; look at the limits call."),
-    entry("1005", Fault, "The broker had an internal error; read the books before you repeat anything."),
-    entry("1006", Refusal, "The order could not be processed: executed or cancelled already, not found, or a wrong exchange."),
-    entry("1007", Refusal, "The broker could not read the request or does not know the symbol; use pTrdSymbol of the scrip master."),
-    entry("1008", Refusal, "The market is closed; use an after-market order."),
-    entry("1009", Refusal, "The instrument, quantity or price is not valid; check the trading symbol, the lot size and a blank price."),
-    entry("1010", Refusal, "The quantity is not allowed or the contract has expired."),
-    entry("1017", Refusal, "This account or application may not place orders through the API; ask the broker."),
-    entry("1021", Refusal, "The order is complete; it can be neither modified nor cancelled."),
-    entry("1037", Refusal, "The session was made from another IP address; log in from the address that sends the orders."),
-    entry("5202", Refusal, "The broker did not accept this report call; check its parameters."),
+    entry(
+        "32",
+        Refusal,
+        "This tag was already used today; give every order a tag of its own.",
+    ),
+    entry(
+        "400",
+        Refusal,
+        "A field that the broker requires is missing or malformed; its text names it.",
+    ),
+    entry(
+        "401",
+        Refusal,
+        "The TOTP, MPIN or password is wrong; check the clock of this machine and log in again.",
+    ),
+    entry(
+        "429",
+        Refusal,
+        "The UCC is wrong (in a login answer this code is no rate limit); it stands in the app under Profile.",
+    ),
+    entry(
+        "1002",
+        Refusal,
+        "A parameter is not what the broker expects; compare it with the documented values.",
+    ),
+    entry(
+        "1003",
+        Session,
+        "The session is invalid or has expired; log in again.",
+    ),
+    entry(
+        "1004",
+        Refusal,
+        "Funds or limits do not suffice; look at the limits call.",
+    ),
+    entry(
+        "1005",
+        Fault,
+        "The broker had an internal error; read the books before you repeat anything.",
+    ),
+    entry(
+        "1006",
+        Refusal,
+        "The order could not be processed: executed or cancelled already, not found, or a wrong exchange.",
+    ),
+    entry(
+        "1007",
+        Refusal,
+        "The broker could not read the request or does not know the symbol; use pTrdSymbol of the scrip master.",
+    ),
+    entry(
+        "1008",
+        Refusal,
+        "The market is closed; use an after-market order.",
+    ),
+    entry(
+        "1009",
+        Refusal,
+        "The instrument, quantity or price is not valid; check the trading symbol, the lot size and a blank price.",
+    ),
+    entry(
+        "1010",
+        Refusal,
+        "The quantity is not allowed or the contract has expired.",
+    ),
+    entry(
+        "1017",
+        Refusal,
+        "This account or application may not place orders through the API; ask the broker.",
+    ),
+    entry(
+        "1021",
+        Refusal,
+        "The order is complete; it can be neither modified nor cancelled.",
+    ),
+    entry(
+        "1037",
+        Refusal,
+        "The session was made from another IP address; log in from the address that sends the orders.",
+    ),
+    entry(
+        "5202",
+        Refusal,
+        "The broker did not accept this report call; check its parameters.",
+    ),
     entry("5203", NoData, "There is no data: the book is empty."),
-    entry("5204", Refusal, "The tag was used before, or the cancel of an after-market order lacks its trading symbol."),
-    entry("10300", Refusal, "A parameter is missing or malformed; the broker's text names it."),
-    entry("10512", Refusal, "A login header is missing; check the consumer key, the access token and neo_fin_key."),
+    entry(
+        "5204",
+        Refusal,
+        "The tag was used before, or the cancel of an after-market order lacks its trading symbol.",
+    ),
+    entry(
+        "10300",
+        Refusal,
+        "A parameter is missing or malformed; the broker's text names it.",
+    ),
+    entry(
+        "10512",
+        Refusal,
+        "A login header is missing; check the consumer key, the access token and neo_fin_key.",
+    ),
     entry("10522", Refusal, "No OTP could be generated; log in again."),
-    entry("91400", Refusal, "Only orders placed through the API can be changed or looked up through it."),
-    entry("100008", Refusal, "This machine's IP address is not whitelisted for orders; kneo_whatsmyip tells which it is."),
-    entry("100021", Refusal, "This kind of session or application may not place orders; log in completely, with the MPIN."),
-    entry("900901", Session, "The gateway does not accept the access token; make a new one with kneo_session_init."),
-    entry("invalid_client", Refusal, "The consumer key or secret is wrong; it must be the one of DefaultApplication."),
+    entry(
+        "91400",
+        Refusal,
+        "Only orders placed through the API can be changed or looked up through it.",
+    ),
+    entry(
+        "100008",
+        Refusal,
+        "This machine's IP address is not whitelisted for orders; kneo_whatsmyip tells which it is.",
+    ),
+    entry(
+        "100021",
+        Refusal,
+        "This kind of session or application may not place orders; log in completely, with the MPIN.",
+    ),
+    entry(
+        "900901",
+        Session,
+        "The gateway does not accept the access token; make a new one with kneo_session_init.",
+    ),
+    entry(
+        "invalid_client",
+        Refusal,
+        "The consumer key or secret is wrong; it must be the one of DefaultApplication.",
+    ),
 ];
 
 /// What is known of `code`.
@@ -71,7 +175,11 @@ mod tests {
     #[test]
     fn every_code_stands_once_with_one_sentence() {
         for (at, entry) in ENTRIES.iter().enumerate() {
-            assert!(ENTRIES[..at].iter().all(|other| other.code != entry.code), "{}", entry.code);
+            assert!(
+                ENTRIES[..at].iter().all(|other| other.code != entry.code),
+                "{}",
+                entry.code
+            );
             assert!(entry.hint.ends_with('.'), "{}", entry.code);
         }
         assert_eq!(find("1003").map(|entry| entry.meaning), Some(Session));

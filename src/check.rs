@@ -48,7 +48,12 @@ pub(crate) fn ucc(text: &str) -> Result<&str, Error> {
 }
 
 /// A code of `digits` digits. The text is never shown.
-fn code(name: &str, text: &str, lengths: &[usize], form: impl fmt::Display) -> Result<Secret, Error> {
+fn code(
+    name: &str,
+    text: &str,
+    lengths: &[usize],
+    form: impl fmt::Display,
+) -> Result<Secret, Error> {
     if lengths.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(Secret::new(text.to_owned()));
     }
@@ -79,7 +84,10 @@ pub(crate) fn pan(text: &str) -> Result<String, Error> {
     if well_formed {
         return Ok(upper);
     }
-    Err(Error::argument("pan", "must be five letters, four digits and a letter, like XXXXX0000X"))
+    Err(Error::argument(
+        "pan",
+        "must be five letters, four digits and a letter, like XXXXX0000X",
+    ))
 }
 
 /// Free text that must be there: a password, a user id, a one-time token.
@@ -99,7 +107,11 @@ mod tests {
 
     #[test]
     fn mobile_numbers() {
-        let good = |text| Mobile::parse("mobile_number", text).map(|m| m.as_str().to_owned()).ok();
+        let good = |text| {
+            Mobile::parse("mobile_number", text)
+                .map(|m| m.as_str().to_owned())
+                .ok()
+        };
         assert_eq!(good("9999999999").as_deref(), Some("+919999999999"));
         assert_eq!(good("+919999999999").as_deref(), Some("+919999999999"));
         assert_eq!(good("+6599999999").as_deref(), Some("+6599999999"));
@@ -116,7 +128,11 @@ mod tests {
         ] {
             let error = Mobile::parse("mobile_number", bad).expect_err(bad);
             assert!(error.message().contains(why), "{bad}: {}", error.message());
-            assert!(error.message().contains("+919999999999"), "{}", error.message());
+            assert!(
+                error.message().contains("+919999999999"),
+                "{}",
+                error.message()
+            );
         }
     }
 
@@ -127,8 +143,13 @@ mod tests {
         assert!(totp("012345").is_ok() && totp("12345").is_err() && totp("1234567").is_err());
         assert!(mpin("000000").is_ok() && mpin("0000 0").is_err() && mpin("").is_err());
         assert!(otp("1234").is_ok() && otp("123456").is_ok() && otp("12345").is_err());
-        assert_eq!(pan("xxxxx0000x").expect("case does not matter"), "XXXXX0000X");
-        assert!(pan("XXXXX00000").is_err() && pan("XXXX00000X").is_err() && pan("XXXXX0000").is_err());
+        assert_eq!(
+            pan("xxxxx0000x").expect("case does not matter"),
+            "XXXXX0000X"
+        );
+        assert!(
+            pan("XXXXX00000").is_err() && pan("XXXX00000X").is_err() && pan("XXXXX0000").is_err()
+        );
         assert!(present("password", " \t").is_err() && present("password", "p w").is_ok());
     }
 

@@ -100,7 +100,11 @@ impl Client {
     /// See the guide; a wrong TOTP is [`Status::Rejected`].
     pub fn totp_login(&self, mobile_number: &str, ucc: &str, totp: &str) -> Result<Reply, Error> {
         let two = self.0.config.generation == Some(Generation::Two);
-        let op = if two { &operation::TOTP_LOGIN_BEARER } else { &operation::TOTP_LOGIN };
+        let op = if two {
+            &operation::TOTP_LOGIN_BEARER
+        } else {
+            &operation::TOTP_LOGIN
+        };
         self.0.call(op, async |call| {
             let mobile = Mobile::parse("mobile_number", mobile_number)?;
             let ucc = check::ucc(ucc)?;
@@ -144,12 +148,18 @@ impl Client {
     /// [`Status::Rejected`].
     pub fn totp_validate(&self, mpin: &str) -> Result<Reply, Error> {
         let two = self.0.config.generation == Some(Generation::Two);
-        let op = if two { &operation::TOTP_VALIDATE_BEARER } else { &operation::TOTP_VALIDATE };
+        let op = if two {
+            &operation::TOTP_VALIDATE_BEARER
+        } else {
+            &operation::TOTP_VALIDATE
+        };
         self.0.call(op, async |call| {
             let mpin = check::mpin(mpin)?;
             call.knows(&mpin);
             let _gate = self.0.gate.lock().await;
-            let view = self.0.view("kneo_totp_login", |generation| generation != Generation::One)?;
+            let view = self.0.view("kneo_totp_login", |generation| {
+                generation != Generation::One
+            })?;
             let place = Place {
                 api: view.base.clone(),
                 oauth: view.base.clone(),
@@ -181,7 +191,10 @@ impl Client {
         let op = &operation::LOGIN;
         self.0.call(op, async |call| {
             let given = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
-            let count = [mobile_number, user_id, pan].into_iter().filter(|id| given(*id)).count();
+            let count = [mobile_number, user_id, pan]
+                .into_iter()
+                .filter(|id| given(*id))
+                .count();
             if count != 1 {
                 let problem = format!("give exactly one of the three, {count} were given");
                 return Err(Error::argument("mobile_number, user_id, pan", problem));
@@ -210,7 +223,9 @@ impl Client {
             let (reply, granted) = self.0.step(call, target, &credentials, body).await?;
             let user_id = session::claim(granted.token.expose(), "sub")
                 .and_then(|sub| sub.as_str().map(str::to_owned));
-            self.0.ask_for_otp(call, &place, &credentials, user_id.as_deref()).await;
+            self.0
+                .ask_for_otp(call, &place, &credentials, user_id.as_deref())
+                .await;
             self.0.enter_view(View {
                 generation,
                 token: granted.token,
@@ -239,7 +254,9 @@ impl Client {
             let otp = check::otp(otp)?;
             call.knows(&otp);
             let _gate = self.0.gate.lock().await;
-            let view = self.0.view("kneo_login", |generation| generation == Generation::One)?;
+            let view = self
+                .0
+                .view("kneo_login", |generation| generation == Generation::One)?;
             let body = login::session_2fa_body(&view, &otp)?;
             let credentials = self.0.credentials().with_view(&view);
             let target = Target::new(op, view.generation, &Place::fixed(view.base.clone()));
@@ -267,7 +284,10 @@ impl Client {
                      make this step themselves",
                 ));
             }
-            let (reply, bearer) = self.0.new_bearer(call, &self.0.hosts.oauth(), generation).await?;
+            let (reply, bearer) = self
+                .0
+                .new_bearer(call, &self.0.hosts.oauth(), generation)
+                .await?;
             self.0.state().bearer = Some(bearer);
             Ok(reply)
         })
@@ -292,7 +312,9 @@ impl Client {
             let mut target = Target::new(op, generation, &place);
             target.query = vec![("id", ucc.to_owned())];
             let answer = self.0.exchange(call, &target, &credentials, None).await?;
-            self.0.accept(call, op, answer, |body| login::has_data(body).then_some(())).map(|(reply, ())| reply)
+            self.0
+                .accept(call, op, answer, |body| login::has_data(body).then_some(()))
+                .map(|(reply, ())| reply)
         })
     }
 
@@ -347,7 +369,9 @@ impl Client {
             let credentials = self.0.credentials().with_trade(&trade);
             let target = Target::new(op, trade.generation, &Place::fixed(self.0.hosts.session()));
             let answer = self.0.exchange(call, &target, &credentials, None).await?;
-            self.0.accept(call, op, answer, |body| login::has_data(body).then_some(())).map(|(reply, ())| reply)
+            self.0
+                .accept(call, op, answer, |body| login::has_data(body).then_some(()))
+                .map(|(reply, ())| reply)
         })
     }
 
@@ -368,7 +392,10 @@ impl Client {
                 Generation::Three => Ok(Reply::local(LOGGED_OUT.to_owned())),
                 _ => self.0.tell_logout(call, &trade).await,
             };
-            if told.as_ref().map_or_else(|error| error.status() == Status::SessionExpired, |_| true) {
+            if told
+                .as_ref()
+                .map_or_else(|error| error.status() == Status::SessionExpired, |_| true)
+            {
                 *self.0.state() = State::default();
             }
             told
@@ -427,7 +454,12 @@ impl Client {
     pub fn session_import(&self, session_json: &str) -> Result<Reply, Error> {
         self.0.local("session_import", || {
             let (trade, cookies) = Trade::import(session_json, &self.0.hosts, session::now())?;
-            if self.0.config.generation.is_some_and(|wanted| wanted != trade.generation) {
+            if self
+                .0
+                .config
+                .generation
+                .is_some_and(|wanted| wanted != trade.generation)
+            {
                 let problem = "is not the generation that the client is configured for";
                 return Err(Error::argument("session_json.generation", problem));
             }
@@ -462,12 +494,17 @@ impl Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("hosts", &self.0.hosts).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("hosts", &self.0.hosts)
+            .finish_non_exhaustive()
     }
 }
 
 fn meta(operation: &'static str) -> Meta {
-    Meta { operation, ..Meta::default() }
+    Meta {
+        operation,
+        ..Meta::default()
+    }
 }
 
 /// Where the requests of one login go.
@@ -479,7 +516,11 @@ struct Place {
 
 impl Place {
     fn fixed(api: Url) -> Self {
-        Self { oauth: api.clone(), api, on_gateway: false }
+        Self {
+            oauth: api.clone(),
+            api,
+            on_gateway: false,
+        }
     }
 }
 
@@ -559,7 +600,11 @@ impl Call {
         self.points.borrow().iter().any(|(_, point)| point.passed())
     }
 
-    fn finish(&self, operation: &'static str, result: Result<Reply, Error>) -> Result<Reply, Error> {
+    fn finish(
+        &self,
+        operation: &'static str,
+        result: Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
         let mut extra = self.extra.take();
         let notes = self.notes.take();
         if !notes.is_empty() {
@@ -601,11 +646,17 @@ impl Inner {
             .on_thread_stop(|| process::shared().threads.leave())
             .build()
             .map_err(|error| {
-                Error::new(Status::Internal, format!("no event loop could be made: {error}"))
+                Error::new(
+                    Status::Internal,
+                    format!("no event loop could be made: {error}"),
+                )
             })?;
         let jar = Arc::new(Jar::default());
         Ok(Self {
-            hosts: Hosts { environment: config.environment, base_url: config.base_url.clone() },
+            hosts: Hosts {
+                environment: config.environment,
+                base_url: config.base_url.clone(),
+            },
             net: Net::new(settings, Arc::clone(&jar)),
             jar,
             log,
@@ -679,7 +730,11 @@ impl Inner {
         work: impl FnOnce() -> Result<Reply, Error>,
     ) -> Result<Reply, Error> {
         let call = Call::new(Duration::ZERO);
-        let result = if self.closed.load(Ordering::Acquire) { Err(closed()) } else { work() };
+        let result = if self.closed.load(Ordering::Acquire) {
+            Err(closed())
+        } else {
+            work()
+        };
         self.finish(name, &call, result)
     }
 
@@ -691,10 +746,17 @@ impl Inner {
     ) -> Result<Reply, Error> {
         let result = call.finish(name, result);
         match &result {
-            Ok(reply) => self.log.line(Level::Info, format_args!("{name} OK {}", reply.meta())),
+            Ok(reply) => self
+                .log
+                .line(Level::Info, format_args!("{name} OK {}", reply.meta())),
             Err(error) => self.log.line(
                 Level::Error,
-                format_args!("{name} {} {} {}", error.status().name(), error.message(), error.meta()),
+                format_args!(
+                    "{name} {} {} {}",
+                    error.status().name(),
+                    error.message(),
+                    error.meta()
+                ),
             ),
         }
         result
@@ -720,14 +782,21 @@ impl Inner {
             None => Ok(usual),
             Some(wanted) if wanted == usual || others.contains(&wanted) => Ok(wanted),
             Some(wanted) => {
-                let problem = format!("this login does not exist in generation {}", wanted.number());
+                let problem = format!(
+                    "this login does not exist in generation {}",
+                    wanted.number()
+                );
                 Err(Error::argument("config_json.generation", problem))
             }
         }
     }
 
     fn view(&self, first: &str, fits: impl Fn(Generation) -> bool) -> Result<Arc<View>, Error> {
-        let view = self.state().view.clone().filter(|view| fits(view.generation));
+        let view = self
+            .state()
+            .view
+            .clone()
+            .filter(|view| fits(view.generation));
         view.ok_or_else(|| {
             let message = format!("this is the second step of a login; call {first} first");
             Error::new(Status::NotLoggedIn, message)
@@ -737,7 +806,10 @@ impl Inner {
     fn trade(&self) -> Result<Arc<Trade>, Error> {
         let trade = self.state().trade.clone();
         trade.ok_or_else(|| {
-            Error::new(Status::NotLoggedIn, "complete both steps of a login before this call")
+            Error::new(
+                Status::NotLoggedIn,
+                "complete both steps of a login before this call",
+            )
         })
     }
 
@@ -760,7 +832,11 @@ impl Inner {
     }
 
     fn one(&self) -> Place {
-        Place { api: self.hosts.gateway(), oauth: self.hosts.oauth(), on_gateway: false }
+        Place {
+            api: self.hosts.gateway(),
+            oauth: self.hosts.oauth(),
+            on_gateway: false,
+        }
     }
 
     /// Finds the hosts of generation 2 for a user.
@@ -771,25 +847,45 @@ impl Inner {
         let op = &operation::BASE_URL;
         let mut target = Target::new(op, Generation::Two, &Place::fixed(self.hosts.lookup()));
         target.query = vec![("id", ucc.to_owned())];
-        let answer = self.exchange(call, &target, &Credentials::default(), None).await?;
+        let answer = self
+            .exchange(call, &target, &Credentials::default(), None)
+            .await?;
         let (_, named) = self.accept(call, op, answer, login::looked_up_base)?;
         let base = self
             .hosts
             .named("baseURL", &named)
             .map_err(|problem| Error::new(Status::Protocol, problem))?;
         let on_gateway = named.trim_end_matches('/') == GW_NAPI.trim_end_matches('/');
-        let oauth = if on_gateway { self.hosts.oauth() } else { base.clone() };
-        Ok(Place { api: base, oauth, on_gateway })
+        let oauth = if on_gateway {
+            self.hosts.oauth()
+        } else {
+            base.clone()
+        };
+        Ok(Place {
+            api: base,
+            oauth,
+            on_gateway,
+        })
     }
 
     /// The bearer token for `oauth`: one that is there, the configured one, or
     /// a new one.
-    async fn bearer(&self, call: &Call, oauth: &Url, generation: Generation) -> Result<Secret, Error> {
+    async fn bearer(
+        &self,
+        call: &Call,
+        oauth: &Url,
+        generation: Generation,
+    ) -> Result<Secret, Error> {
         let good = |bearer: &&Bearer| {
             let soon = Instant::now() + BEARER_MARGIN;
             bearer.from == *oauth && bearer.good_until.is_none_or(|end| end > soon)
         };
-        let kept = self.state().bearer.as_ref().filter(good).map(|bearer| bearer.token.clone());
+        let kept = self
+            .state()
+            .bearer
+            .as_ref()
+            .filter(good)
+            .map(|bearer| bearer.token.clone());
         let bearer = match kept.or_else(|| self.config.access_token.clone()) {
             Some(token) => token,
             None => {
@@ -812,11 +908,20 @@ impl Inner {
         let op = &operation::SESSION_INIT;
         let target = Target::new(op, generation, &Place::fixed(oauth.clone()));
         let body = Some(login::session_init_body());
-        let answer = self.exchange(call, &target, &self.credentials(), body).await?;
+        let answer = self
+            .exchange(call, &target, &self.credentials(), body)
+            .await?;
         let (reply, (token, seconds)) = self.accept(call, op, answer, login::bearer)?;
         let good_until =
             seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
-        Ok((reply, Bearer { token, from: oauth.clone(), good_until }))
+        Ok((
+            reply,
+            Bearer {
+                token,
+                from: oauth.clone(),
+                good_until,
+            },
+        ))
     }
 
     /// Sends one step of a login and reads what it grants.
@@ -827,9 +932,14 @@ impl Inner {
         credentials: &Credentials<'_>,
         body: Zeroizing<Vec<u8>>,
     ) -> Result<(Reply, login::Granted), Error> {
-        let answer = self.exchange(call, &target, credentials, Some(body)).await?;
+        let answer = self
+            .exchange(call, &target, credentials, Some(body))
+            .await?;
         let accepted = self.accept(call, target.op, answer, login::granted);
-        if accepted.as_ref().is_err_and(|error| error.status() == Status::SessionExpired) {
+        if accepted
+            .as_ref()
+            .is_err_and(|error| error.status() == Status::SessionExpired)
+        {
             // It was the bearer token: the next login makes a new one.
             self.state().bearer = None;
         }
@@ -854,7 +964,11 @@ impl Inner {
             let body = Some(login::otp_generate_body(user_id));
             let answer = self.exchange(call, &target, credentials, body).await?;
             let ok = (200..300).contains(&answer.http_status) && !judge::is_refusal(&answer);
-            if ok { Ok(()) } else { Err(self.refused(call, op, &answer)) }
+            if ok {
+                Ok(())
+            } else {
+                Err(self.refused(call, op, &answer))
+            }
         };
         let told = match tokio::time::timeout_at(call.deadline.into(), asked).await {
             Ok(Ok(())) => json!({"requested": true}),
@@ -873,7 +987,10 @@ impl Inner {
     ) -> Result<Trade, Error> {
         let three = view.generation == Generation::Three;
         // In UAT there is one host, whatever the answer names.
-        let named = granted.base_url.as_deref().filter(|_| self.hosts.environment == Environment::Prod);
+        let named = granted
+            .base_url
+            .as_deref()
+            .filter(|_| self.hosts.environment == Environment::Prod);
         let base = match named {
             Some(text) if three => self
                 .hosts
@@ -888,7 +1005,10 @@ impl Inner {
             let mut notes = call.notes.borrow_mut();
             feed_url = Some(login::choose_feed(
                 &self.hosts,
-                [("broadcast_endpoint", service.feed.as_deref()), ("feedUrl", granted.feed_url.as_deref())],
+                [
+                    ("broadcast_endpoint", service.feed.as_deref()),
+                    ("feedUrl", granted.feed_url.as_deref()),
+                ],
                 self.hosts.default_feed(),
                 &mut notes,
             ));
@@ -898,7 +1018,10 @@ impl Inner {
             };
             order_feed_url = Some(login::choose_feed(
                 &self.hosts,
-                [("interactive_endpoint", service.order_feed.as_deref()), ("rtUrl", granted.rt_url.as_deref())],
+                [
+                    ("interactive_endpoint", service.order_feed.as_deref()),
+                    ("rtUrl", granted.rt_url.as_deref()),
+                ],
                 default,
                 &mut notes,
             ));
@@ -955,7 +1078,9 @@ impl Inner {
             Ok(Err(error)) => error.message().to_owned(),
             Err(_) => "no answer in time".to_owned(),
         };
-        call.notes.borrow_mut().push(format!("feed config service: {problem}"));
+        call.notes
+            .borrow_mut()
+            .push(format!("feed config service: {problem}"));
         login::FeedUrls::default()
     }
 
@@ -968,7 +1093,10 @@ impl Inner {
             on_gateway: trade.on_gateway,
         };
         let mut target = Target::new(op, trade.generation, &place);
-        target.query = vec![("sId", trade.server_id.clone().unwrap_or_else(|| "None".to_owned()))];
+        target.query = vec![(
+            "sId",
+            trade.server_id.clone().unwrap_or_else(|| "None".to_owned()),
+        )];
         let body = Some(Zeroizing::default());
         let answer = self.exchange(call, &target, &credentials, body).await?;
         if !(200..300).contains(&answer.http_status) || judge::is_refusal(&answer) {
@@ -977,7 +1105,9 @@ impl Inner {
         // The broker's answer is not documented: any success will do.
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_ok();
         if is_json {
-            return self.accept(call, op, answer, |_| Some(())).map(|(reply, ())| reply);
+            return self
+                .accept(call, op, answer, |_| Some(()))
+                .map(|(reply, ())| reply);
         }
         let mut reply = Reply::local(LOGGED_OUT.to_owned());
         reply.http_status = answer.http_status;
@@ -994,7 +1124,10 @@ impl Inner {
     ) -> Result<Answer, Error> {
         let op = target.op;
         let environment = self.hosts.environment;
-        for secret in [credentials.bearer, credentials.token, credentials.sid].into_iter().flatten() {
+        for secret in [credentials.bearer, credentials.token, credentials.sid]
+            .into_iter()
+            .flatten()
+        {
             call.knows(secret);
         }
         let mut body = body;
@@ -1012,24 +1145,39 @@ impl Inner {
             let id = request_id()?;
             let value = HeaderValue::from_str(&id)
                 .map_err(|_| Error::new(Status::Internal, "a request id fits no header"))?;
-            request.headers.insert(HeaderName::from_static("x-request-id"), value);
+            request
+                .headers
+                .insert(HeaderName::from_static("x-request-id"), value);
             let point = Point::default();
             call.points.borrow_mut().push((op.kind, point.clone()));
             *call.request_id.borrow_mut() = Some(id.clone());
-            let (host, path) = (request.url.host_str().unwrap_or("").to_owned(), request.url.path().to_owned());
-            self.log.line(Level::Debug, format_args!("{} {host}{path} {id}", request.method));
+            let (host, path) = (
+                request.url.host_str().unwrap_or("").to_owned(),
+                request.url.path().to_owned(),
+            );
+            self.log.line(
+                Level::Debug,
+                format_args!("{} {host}{path} {id}", request.method),
+            );
             let sent = self.net.send(request, &point).await;
             match sent {
                 Ok(answer) => {
                     call.http_status.set(answer.http_status);
                     self.log.line(
                         Level::Trace,
-                        format_args!("{id} HTTP {} {} bytes", answer.http_status, answer.body.len()),
+                        format_args!(
+                            "{id} HTTP {} {} bytes",
+                            answer.http_status,
+                            answer.body.len()
+                        ),
                     );
                     return Ok(answer);
                 }
                 Err(failure) if may_repeat && failure.status == Status::Network && failure.sent => {
-                    self.log.line(Level::Warn, format_args!("{id} {}; once more", failure.message));
+                    self.log.line(
+                        Level::Warn,
+                        format_args!("{id} {}; once more", failure.message),
+                    );
                     may_repeat = false;
                 }
                 Err(failure) => return Err(Error::new(failure.status, failure.message)),
@@ -1049,7 +1197,9 @@ impl Inner {
             200..=299 => read(&answer.body),
             _ => None,
         };
-        let Some(payload) = payload else { return Err(self.refused(call, op, &answer)) };
+        let Some(payload) = payload else {
+            return Err(self.refused(call, op, &answer));
+        };
         match String::from_utf8(std::mem::take(&mut *answer.body)) {
             Ok(json) => {
                 let reply = Reply {
@@ -1111,5 +1261,12 @@ fn request_id() -> Result<String, Error> {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex = data_encoding::HEXLOWER.encode(&bytes);
-    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+    Ok([
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ]
+    .join("-"))
 }

@@ -78,7 +78,11 @@ impl Config {
         let text = if text.trim().is_empty() { "{}" } else { text };
         let mut fields = Fields::parse(NAME, text)?;
         let environment = fields
-            .choice("environment", &[("prod", Environment::Prod), ("uat", Environment::Uat)], true)?
+            .choice(
+                "environment",
+                &[("prod", Environment::Prod), ("uat", Environment::Uat)],
+                true,
+            )?
             .unwrap_or(Environment::Prod);
         let generation = match fields.integer("generation", 1..=3)? {
             None => None,
@@ -107,7 +111,10 @@ impl Config {
             local_address: match fields.text("local_address")? {
                 None => None,
                 Some(text) => Some(text.parse().map_err(|_| {
-                    Error::argument("config_json.local_address", "must be an IPv4 or IPv6 address")
+                    Error::argument(
+                        "config_json.local_address",
+                        "must be an IPv4 or IPv6 address",
+                    )
                 })?),
             },
             log: log::Settings::take(&mut fields)?,
@@ -155,9 +162,10 @@ impl Config {
 
 fn path(fields: &mut Fields, key: &str) -> Result<Option<PathBuf>, Error> {
     match fields.text(key)? {
-        Some(text) if text.is_empty() => {
-            Err(Error::argument(&format!("{NAME}.{key}"), "must not be empty"))
-        }
+        Some(text) if text.is_empty() => Err(Error::argument(
+            &format!("{NAME}.{key}"),
+            "must not be empty",
+        )),
         text => Ok(text.map(PathBuf::from)),
     }
 }
@@ -198,15 +206,23 @@ fn proxy(fields: &mut Fields) -> Result<Proxy, Error> {
 }
 
 fn orders(fields: &mut Fields) -> Result<Orders, Error> {
-    let max = fields.integer("max_orders_per_second", 1..=1_000_000)?.unwrap_or(10);
+    let max = fields
+        .integer("max_orders_per_second", 1..=1_000_000)?
+        .unwrap_or(10);
     Ok(Orders {
         max_per_second: u32::try_from(max).unwrap_or(u32::MAX),
         ledger_file: path(fields, "ledger_file")?,
         ledger_sync: fields
-            .choice("ledger_sync", &[("process", LedgerSync::Process), ("disk", LedgerSync::Disk)], false)?
+            .choice(
+                "ledger_sync",
+                &[("process", LedgerSync::Process), ("disk", LedgerSync::Disk)],
+                false,
+            )?
             .unwrap_or(LedgerSync::Process),
         outcome_window: Duration::from_millis(
-            fields.integer("outcome_window_ms", 1_000..=LONGEST_MS)?.unwrap_or(120_000),
+            fields
+                .integer("outcome_window_ms", 1_000..=LONGEST_MS)?
+                .unwrap_or(120_000),
         ),
     })
 }
@@ -251,23 +267,60 @@ mod tests {
         assert_eq!(config.timeouts.download, Duration::from_millis(4));
         assert_eq!(config.orders.max_per_second, 7);
         assert_eq!(config.orders.ledger_sync, LedgerSync::Disk);
-        assert!(config.log.is_some() && config.cache_dir.is_some() && config.orders.ledger_file.is_some());
+        assert!(
+            config.log.is_some()
+                && config.cache_dir.is_some()
+                && config.orders.ledger_file.is_some()
+        );
     }
 
     #[test]
     fn names_the_wrong_key() {
         for (text, expected) in [
-            (r#"{"envoironment":"prod"}"#, "config_json: unknown key \"envoironment\""),
-            (r#"{"environment":"live"}"#, "config_json.environment: must be one of \"prod\", \"uat\""),
-            (r#"{"generation":4}"#, "config_json.generation: must be an integer from 1 to 3"),
-            (r#"{"timeouts":{"login":0}}"#, "config_json.timeouts.login: must be an integer from 1 to 3600000"),
-            (r#"{"timeouts":{"logon":1}}"#, "config_json.timeouts: unknown key \"logon\""),
-            (r#"{"consumer_key":" "}"#, "config_json.consumer_key: must not be blank"),
-            (r#"{"local_address":"here"}"#, "config_json.local_address: must be an IPv4 or IPv6 address"),
-            (r#"{"proxy":"socks5://h:1"}"#, "config_json.proxy: must be \"system\" or a URL like"),
-            (r#"{"max_orders_per_second":0}"#, "config_json.max_orders_per_second: must be"),
-            (r#"{"ledger_sync":"often"}"#, "config_json.ledger_sync: must be one of"),
-            (r#"{"base_url":"http://example.com"}"#, "config_json.base_url: plain http"),
+            (
+                r#"{"envoironment":"prod"}"#,
+                "config_json: unknown key \"envoironment\"",
+            ),
+            (
+                r#"{"environment":"live"}"#,
+                "config_json.environment: must be one of \"prod\", \"uat\"",
+            ),
+            (
+                r#"{"generation":4}"#,
+                "config_json.generation: must be an integer from 1 to 3",
+            ),
+            (
+                r#"{"timeouts":{"login":0}}"#,
+                "config_json.timeouts.login: must be an integer from 1 to 3600000",
+            ),
+            (
+                r#"{"timeouts":{"logon":1}}"#,
+                "config_json.timeouts: unknown key \"logon\"",
+            ),
+            (
+                r#"{"consumer_key":" "}"#,
+                "config_json.consumer_key: must not be blank",
+            ),
+            (
+                r#"{"local_address":"here"}"#,
+                "config_json.local_address: must be an IPv4 or IPv6 address",
+            ),
+            (
+                r#"{"proxy":"socks5://h:1"}"#,
+                "config_json.proxy: must be \"system\" or a URL like",
+            ),
+            (
+                r#"{"max_orders_per_second":0}"#,
+                "config_json.max_orders_per_second: must be",
+            ),
+            (
+                r#"{"ledger_sync":"often"}"#,
+                "config_json.ledger_sync: must be one of",
+            ),
+            (
+                r#"{"base_url":"http://example.com"}"#,
+                "config_json.base_url: plain http",
+            ),
         ] {
             let message = wrong(text);
             assert!(message.starts_with(expected), "{text}: {message}");

@@ -263,10 +263,15 @@ mod tests {
 
     #[test]
     fn a_page_becomes_a_string_and_secrets_go() {
-        let error = Error::new(Status::Unavailable, "said \"fake-key-1\"")
-            .with_broker(503, "<html>fake-key-1</html>", &["fake-key-1"]);
+        let error = Error::new(Status::Unavailable, "said \"fake-key-1\"").with_broker(
+            503,
+            "<html>fake-key-1</html>",
+            &["fake-key-1"],
+        );
         let json = error.to_json();
         assert!(json.contains(r#""broker":"<html>***</html>""#), "{json}");
-        assert!(!json.contains("fake-key-1") && !format!("{error:?}{error}").contains("fake-key-1"));
+        assert!(
+            !json.contains("fake-key-1") && !format!("{error:?}{error}").contains("fake-key-1")
+        );
     }
 }

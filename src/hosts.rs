@@ -120,8 +120,9 @@ impl Hosts {
     /// The problem is a sentence for the caller. It shows the host only: the
     /// rest of the URL may carry anything.
     pub(crate) fn named(&self, field: &str, text: &str) -> Result<Url, String> {
-        let url = Url::parse(text.trim())
-            .map_err(|_| format!("the broker's answer has no valid URL in {field}; nothing was sent there"))?;
+        let url = Url::parse(text.trim()).map_err(|_| {
+            format!("the broker's answer has no valid URL in {field}; nothing was sent there")
+        })?;
         self.accept(field, url)
     }
 
@@ -137,7 +138,12 @@ impl Hosts {
     }
 
     fn accept(&self, field: &str, url: Url) -> Result<Url, String> {
-        if self.base_url.as_ref().is_some_and(|base| base.origin() == url.origin()) && is_bare(&url) {
+        if self
+            .base_url
+            .as_ref()
+            .is_some_and(|base| base.origin() == url.origin())
+            && is_bare(&url)
+        {
             return Ok(url);
         }
         let host = url.host_str().unwrap_or("").to_owned();
@@ -240,7 +246,10 @@ mod tests {
 
     fn hosts(environment: Environment, base: Option<&str>) -> Hosts {
         let base_url = base.map(|text| parse_base_url(text).expect("a valid base URL"));
-        Hosts { environment, base_url }
+        Hosts {
+            environment,
+            base_url,
+        }
     }
 
     #[test]
@@ -258,9 +267,15 @@ mod tests {
             }
             for center in ["adc", "E21", "e22", "E41", "E43", "gdc", ""] {
                 let feed = hosts.order_feed_of(center);
-                assert!(feed.scheme() == "wss" && feed.path() == "/realtime", "{feed}");
+                assert!(
+                    feed.scheme() == "wss" && feed.path() == "/realtime",
+                    "{feed}"
+                );
             }
-            assert_eq!(hosts.default_feed().as_str(), "wss://sfeed.kotaksecurities.com/apifeed");
+            assert_eq!(
+                hosts.default_feed().as_str(),
+                "wss://sfeed.kotaksecurities.com/apifeed"
+            );
         }
     }
 
@@ -268,19 +283,40 @@ mod tests {
     fn takes_hosts_of_the_broker_only() {
         let prod = hosts(Environment::Prod, None);
         let good = |text: &str| prod.named("baseUrl", text).expect(text).to_string();
-        assert_eq!(good("https://e43.kotaksecurities.com"), "https://e43.kotaksecurities.com/");
-        assert_eq!(good("https://neo-gw.kotaksecurities.com/xyz"), "https://neo-gw.kotaksecurities.com/xyz");
-        assert_eq!(good("https://E43.KOTAKSECURITIES.COM:443/"), "https://e43.kotaksecurities.com/");
+        assert_eq!(
+            good("https://e43.kotaksecurities.com"),
+            "https://e43.kotaksecurities.com/"
+        );
+        assert_eq!(
+            good("https://neo-gw.kotaksecurities.com/xyz"),
+            "https://neo-gw.kotaksecurities.com/xyz"
+        );
+        assert_eq!(
+            good("https://E43.KOTAKSECURITIES.COM:443/"),
+            "https://e43.kotaksecurities.com/"
+        );
         for (bad, why) in [
             ("https://evil.example", "no host of the broker"),
-            ("https://kotaksecurities.com.evil.example/", "no host of the broker"),
+            (
+                "https://kotaksecurities.com.evil.example/",
+                "no host of the broker",
+            ),
             ("https://evilkotaksecurities.com", "no host of the broker"),
-            ("https://evil.example/.kotaksecurities.com", "no host of the broker"),
+            (
+                "https://evil.example/.kotaksecurities.com",
+                "no host of the broker",
+            ),
             ("https://e43.kotaksecurities.com.", "no host of the broker"),
-            ("https://e43.kotaksecurities.online", "no host of the broker"),
+            (
+                "https://e43.kotaksecurities.online",
+                "no host of the broker",
+            ),
             ("http://e43.kotaksecurities.com", "not reached over TLS"),
             ("https://e43.kotaksecurities.com:8443", "port is not 443"),
-            ("https://e43.kotaksecurities.com@evil.example", "no host of the broker"),
+            (
+                "https://e43.kotaksecurities.com@evil.example",
+                "no host of the broker",
+            ),
             ("https://u:p@e43.kotaksecurities.com", "user info"),
             ("https://e43.kotaksecurities.com/?a=b", "user info, a query"),
             ("http://127.0.0.1:1", "no host of the broker"),
@@ -288,10 +324,16 @@ mod tests {
             ("", "no valid URL"),
         ] {
             let problem = prod.named("baseUrl", bad).expect_err(bad);
-            assert!(problem.contains(why) && problem.contains("baseUrl"), "{bad}: {problem}");
+            assert!(
+                problem.contains(why) && problem.contains("baseUrl"),
+                "{bad}: {problem}"
+            );
         }
         let uat = hosts(Environment::Uat, None);
-        assert!(uat.named("baseUrl", "https://q.kotaksecurities.online").is_ok());
+        assert!(
+            uat.named("baseUrl", "https://q.kotaksecurities.online")
+                .is_ok()
+        );
     }
 
     #[test]
@@ -299,28 +341,52 @@ mod tests {
         let sandbox = hosts(Environment::Prod, Some("http://127.0.0.1:9000/s/"));
         assert_eq!(sandbox.session().as_str(), "http://127.0.0.1:9000/s/");
         let named = |text: &str| sandbox.named("baseUrl", text).map(String::from);
-        assert_eq!(named("http://127.0.0.1:9000/s"), Ok("http://127.0.0.1:9000/s".to_owned()));
-        assert_eq!(named("https://e43.kotaksecurities.com/x"), Ok("http://127.0.0.1:9000/s/x".to_owned()));
+        assert_eq!(
+            named("http://127.0.0.1:9000/s"),
+            Ok("http://127.0.0.1:9000/s".to_owned())
+        );
+        assert_eq!(
+            named("https://e43.kotaksecurities.com/x"),
+            Ok("http://127.0.0.1:9000/s/x".to_owned())
+        );
         assert!(named("https://evil.example").is_err());
         assert!(named("http://127.0.0.1:9001").is_err());
         let feed = sandbox.named_feed("feedUrl", "wss://sfeed.kotaksecurities.com/apifeed");
-        assert_eq!(feed.map(String::from), Ok("ws://127.0.0.1:9000/s/apifeed".to_owned()));
+        assert_eq!(
+            feed.map(String::from),
+            Ok("ws://127.0.0.1:9000/s/apifeed".to_owned())
+        );
     }
 
     #[test]
     fn joins_with_one_slash() {
         let base = Url::parse("https://h.kotaksecurities.com/xyz//").expect("a URL");
-        assert_eq!(join(&base, "//a/b").as_str(), "https://h.kotaksecurities.com/xyz/a/b");
+        assert_eq!(
+            join(&base, "//a/b").as_str(),
+            "https://h.kotaksecurities.com/xyz/a/b"
+        );
         let feed = Hosts::order_feed_on(&base);
         assert_eq!(feed.as_str(), "wss://h.kotaksecurities.com/xyz/realtime");
     }
 
     #[test]
     fn base_urls() {
-        for good in ["https://example.com", "http://localhost:1", "http://[::1]:2", "http://127.9.9.9"] {
+        for good in [
+            "https://example.com",
+            "http://localhost:1",
+            "http://[::1]:2",
+            "http://127.9.9.9",
+        ] {
             assert!(parse_base_url(good).is_ok(), "{good}");
         }
-        for bad in ["ftp://localhost", "http://10.0.0.1", "https://u@h", "https://h?x", "localhost:1", "x"] {
+        for bad in [
+            "ftp://localhost",
+            "http://10.0.0.1",
+            "https://u@h",
+            "https://h?x",
+            "localhost:1",
+            "x",
+        ] {
             assert!(parse_base_url(bad).is_err(), "{bad}");
         }
     }

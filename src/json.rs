@@ -25,10 +25,16 @@ impl Fields {
             .map_err(|error| Error::argument(name, format_args!("not a JSON object: {error}")))?;
         for (at, (key, _)) in members.iter().enumerate() {
             if members[..at].iter().any(|(other, _)| other == key) {
-                return Err(Error::argument(name, format_args!("the key \"{key}\" stands twice")));
+                return Err(Error::argument(
+                    name,
+                    format_args!("the key \"{key}\" stands twice"),
+                ));
             }
         }
-        Ok(Self { name: name.to_owned(), members })
+        Ok(Self {
+            name: name.to_owned(),
+            members,
+        })
     }
 
     /// The raw text of a member; null means absent.
@@ -47,7 +53,9 @@ impl Fields {
     }
 
     pub(crate) fn text(&mut self, key: &str) -> Result<Option<String>, Error> {
-        let Some(raw) = self.take(key) else { return Ok(None) };
+        let Some(raw) = self.take(key) else {
+            return Ok(None);
+        };
         serde_json::from_str(&raw)
             .map(Some)
             .map_err(|_| self.wrong(key, "must be a JSON string"))
@@ -55,7 +63,9 @@ impl Fields {
 
     /// A credential: a string that is not blank and fits an HTTP header.
     pub(crate) fn secret(&mut self, key: &str) -> Result<Option<Secret>, Error> {
-        let Some(text) = self.text(key)? else { return Ok(None) };
+        let Some(text) = self.text(key)? else {
+            return Ok(None);
+        };
         let secret = Secret::new(text);
         if secret.expose().trim().is_empty() {
             return Err(self.wrong(key, "must not be blank"));
@@ -71,12 +81,18 @@ impl Fields {
         key: &str,
         allowed: RangeInclusive<u64>,
     ) -> Result<Option<u64>, Error> {
-        let Some(raw) = self.take(key) else { return Ok(None) };
+        let Some(raw) = self.take(key) else {
+            return Ok(None);
+        };
         match raw.parse::<u64>() {
             Ok(number) if allowed.contains(&number) => Ok(Some(number)),
             _ => Err(self.wrong(
                 key,
-                format_args!("must be an integer from {} to {}", allowed.start(), allowed.end()),
+                format_args!(
+                    "must be an integer from {} to {}",
+                    allowed.start(),
+                    allowed.end()
+                ),
             )),
         }
     }
@@ -89,21 +105,28 @@ impl Fields {
         choices: &[(&str, T)],
         fold: bool,
     ) -> Result<Option<T>, Error> {
-        let Some(mut given) = self.text(key)? else { return Ok(None) };
+        let Some(mut given) = self.text(key)? else {
+            return Ok(None);
+        };
         if fold {
             given = given.trim().to_lowercase();
         }
         match choices.iter().find(|(name, _)| *name == given) {
             Some((_, value)) => Ok(Some(*value)),
             None => {
-                let names: Vec<_> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+                let names: Vec<_> = choices
+                    .iter()
+                    .map(|(name, _)| format!("\"{name}\""))
+                    .collect();
                 Err(self.wrong(key, format_args!("must be one of {}", names.join(", "))))
             }
         }
     }
 
     pub(crate) fn object(&mut self, key: &str) -> Result<Option<Self>, Error> {
-        let Some(raw) = self.take(key) else { return Ok(None) };
+        let Some(raw) = self.take(key) else {
+            return Ok(None);
+        };
         Self::parse(&self.path(key), &raw).map(Some)
     }
 
@@ -111,9 +134,10 @@ impl Fields {
     pub(crate) fn finish(self) -> Result<(), Error> {
         match self.members.first() {
             None => Ok(()),
-            Some((key, _)) => {
-                Err(Error::argument(&self.name, format_args!("unknown key \"{key}\"")))
-            }
+            Some((key, _)) => Err(Error::argument(
+                &self.name,
+                format_args!("unknown key \"{key}\""),
+            )),
         }
     }
 }
@@ -149,7 +173,10 @@ impl<'de> Deserialize<'de> for Members {
 /// moves, so that wiping it leaves no copy behind.
 pub(crate) fn string_object(members: &[(&str, &str)]) -> Zeroizing<Vec<u8>> {
     // The longest escape turns one byte into six.
-    let most = members.iter().map(|(key, value)| 6 * (key.len() + value.len()) + 6).sum::<usize>();
+    let most = members
+        .iter()
+        .map(|(key, value)| 6 * (key.len() + value.len()) + 6)
+        .sum::<usize>();
     let mut out = Zeroizing::new(Vec::with_capacity(most + 2));
     for (at, (key, value)) in members.iter().enumerate() {
         out.push(if at == 0 { b'{' } else { b',' });
@@ -189,26 +216,51 @@ mod tests {
     fn names_what_is_wrong() {
         let wrong = |text: &str| match Fields::parse("config", text) {
             Err(error) => error.message().to_owned(),
-            Ok(fields) => fields.finish().expect_err("nothing was taken").message().to_owned(),
+            Ok(fields) => fields
+                .finish()
+                .expect_err("nothing was taken")
+                .message()
+                .to_owned(),
         };
         assert_eq!(wrong(r#"{"a":1}"#), "config: unknown key \"a\"");
-        assert_eq!(wrong(r#"{"a":1,"a":1}"#), "config: the key \"a\" stands twice");
+        assert_eq!(
+            wrong(r#"{"a":1,"a":1}"#),
+            "config: the key \"a\" stands twice"
+        );
         assert!(wrong("[]").starts_with("config: not a JSON object"));
         assert!(wrong("{").starts_with("config: not a JSON object"));
     }
 
     #[test]
     fn checks_kinds_and_ranges() {
-        let mut fields = Fields::parse("c", r#"{"n":0,"t":7,"x":null,"o":{"k":1},"f":1.5,"s":"é"}"#)
-            .expect("this is an object");
+        let mut fields =
+            Fields::parse("c", r#"{"n":0,"t":7,"x":null,"o":{"k":1},"f":1.5,"s":"é"}"#)
+                .expect("this is an object");
         let message = |error: Error| error.message().to_owned();
-        assert_eq!(message(fields.integer("n", 1..=5).unwrap_err()), "c.n: must be an integer from 1 to 5");
-        assert_eq!(message(fields.integer("f", 1..=5).unwrap_err()), "c.f: must be an integer from 1 to 5");
-        assert_eq!(message(fields.text("t").unwrap_err()), "c.t: must be a JSON string");
-        assert!(message(fields.secret("s").unwrap_err()).starts_with("c.s: must be printable ASCII"));
+        assert_eq!(
+            message(fields.integer("n", 1..=5).unwrap_err()),
+            "c.n: must be an integer from 1 to 5"
+        );
+        assert_eq!(
+            message(fields.integer("f", 1..=5).unwrap_err()),
+            "c.f: must be an integer from 1 to 5"
+        );
+        assert_eq!(
+            message(fields.text("t").unwrap_err()),
+            "c.t: must be a JSON string"
+        );
+        assert!(
+            message(fields.secret("s").unwrap_err()).starts_with("c.s: must be printable ASCII")
+        );
         assert!(fields.text("x").expect("null means absent").is_none());
-        let inner = fields.object("o").expect("o is an object").expect("o is there");
-        assert_eq!(message(inner.finish().unwrap_err()), "c.o: unknown key \"k\"");
+        let inner = fields
+            .object("o")
+            .expect("o is an object")
+            .expect("o is there");
+        assert_eq!(
+            message(inner.finish().unwrap_err()),
+            "c.o: unknown key \"k\""
+        );
         fields.finish().expect("all were taken");
     }
 

@@ -50,7 +50,9 @@ pub(crate) fn error(op: &Operation, answer: &Answer, known: &[&str]) -> Error {
     if known_code || code.is_some() {
         error = error.with_code(code);
     }
-    error.with_retry_after(answer.retry_after).with_broker(http, &body, known)
+    error
+        .with_retry_after(answer.retry_after)
+        .with_broker(http, &body, known)
 }
 
 /// Whether the body says that the request was refused.
@@ -74,7 +76,11 @@ fn status(op: &Operation, http: u16, refusal: Option<&Refusal>) -> Status {
         401 | 403 => Status::SessionExpired,
         400..=499 => Status::Rejected,
         _ => match refusal {
-            Some(Refusal { code: None, text: None }) | None => Status::Protocol,
+            Some(Refusal {
+                code: None,
+                text: None,
+            })
+            | None => Status::Protocol,
             Some(_) => Status::Rejected,
         },
     }
@@ -104,7 +110,13 @@ impl Refusal {
         };
         let code = take(&["stCode", "errorCode", "code", "error"])
             .filter(|code| !matches!(code.as_str(), "200" | "1000"));
-        let mut text = take(&["emsg", "errMsg", "error_description", "message", "description"]);
+        let mut text = take(&[
+            "emsg",
+            "errMsg",
+            "error_description",
+            "message",
+            "description",
+        ]);
         // Free text under `stat` or `status` tells more than the code alone.
         if let Some(stat) = take(&["stat", "status"]) {
             let plain = ["ok", "not_ok", "success", "failure", "error"];
@@ -141,32 +153,72 @@ mod tests {
     #[test]
     fn every_shape_gives_code_and_text() {
         for (body, code, text) in [
-            (r#"{"stat":"Not_Ok","emsg":"Invalid session","stCode":1003}"#, "1003", "Invalid session"),
-            (r#"{"stCode":100008,"errMsg":"unauthorized","stat":"Not_Ok"}"#, "100008", "unauthorized"),
-            (r#"{"stCode":32,"errMsg":"error from core","stat":"Client OrderID already exists"}"#, "32",
-             "error from core (Client OrderID already exists)"),
-            (r#"{"error":[{"code":"10512","message":"Required header not found."}]}"#, "10512",
-             "Required header not found."),
-            (r#"{"status":"error","message":"Invalid MPIN.","errorCode":"401"}"#, "401", "Invalid MPIN."),
-            (r#"{"stCode":429,"errMsg":"Invalid UCC","status":"failure"}"#, "429", "Invalid UCC"),
-            (r#"{"status":"ERROR","fault":{"code":400,"message":"Invalid interval value"}}"#, "400",
-             "Invalid interval value"),
-            (r#"{"fault":{"code":900901,"message":"Invalid Credentials","description":"d"}}"#, "900901",
-             "Invalid Credentials"),
-            (r#"{"code":"900901","message":"Invalid Credentials","description":"d"}"#, "900901",
-             "Invalid Credentials"),
-            (r#"{"error_description":"invalid_client","error":"invalid_client"}"#, "invalid_client",
-             "invalid_client"),
+            (
+                r#"{"stat":"Not_Ok","emsg":"Invalid session","stCode":1003}"#,
+                "1003",
+                "Invalid session",
+            ),
+            (
+                r#"{"stCode":100008,"errMsg":"unauthorized","stat":"Not_Ok"}"#,
+                "100008",
+                "unauthorized",
+            ),
+            (
+                r#"{"stCode":32,"errMsg":"error from core","stat":"Client OrderID already exists"}"#,
+                "32",
+                "error from core (Client OrderID already exists)",
+            ),
+            (
+                r#"{"error":[{"code":"10512","message":"Required header not found."}]}"#,
+                "10512",
+                "Required header not found.",
+            ),
+            (
+                r#"{"status":"error","message":"Invalid MPIN.","errorCode":"401"}"#,
+                "401",
+                "Invalid MPIN.",
+            ),
+            (
+                r#"{"stCode":429,"errMsg":"Invalid UCC","status":"failure"}"#,
+                "429",
+                "Invalid UCC",
+            ),
+            (
+                r#"{"status":"ERROR","fault":{"code":400,"message":"Invalid interval value"}}"#,
+                "400",
+                "Invalid interval value",
+            ),
+            (
+                r#"{"fault":{"code":900901,"message":"Invalid Credentials","description":"d"}}"#,
+                "900901",
+                "Invalid Credentials",
+            ),
+            (
+                r#"{"code":"900901","message":"Invalid Credentials","description":"d"}"#,
+                "900901",
+                "Invalid Credentials",
+            ),
+            (
+                r#"{"error_description":"invalid_client","error":"invalid_client"}"#,
+                "invalid_client",
+                "invalid_client",
+            ),
         ] {
             let refusal = Refusal::read(body).expect("it is JSON");
             assert_eq!(refusal.code.as_deref(), Some(code), "{body}");
             assert_eq!(refusal.text.as_deref(), Some(text), "{body}");
         }
         let bare = Refusal::read(r#"{"stat":"Not_Ok","message":"Invalid credentials"}"#);
-        assert_eq!(bare.expect("JSON").text.as_deref(), Some("Invalid credentials"));
+        assert_eq!(
+            bare.expect("JSON").text.as_deref(),
+            Some("Invalid credentials")
+        );
         assert_eq!(Refusal::read("<html>"), None);
         assert_eq!(Refusal::read("{}"), Some(Refusal::default()));
-        assert_eq!(Refusal::read(r#"{"stat":"Ok","stCode":200}"#), Some(Refusal::default()));
+        assert_eq!(
+            Refusal::read(r#"{"stat":"Ok","stCode":200}"#),
+            Some(Refusal::default())
+        );
     }
 
     #[test]
@@ -200,8 +252,20 @@ mod tests {
 
     #[test]
     fn says_what_the_broker_said() {
-        let error = judged(&operation::TOTP_VALIDATE, 401, r#"{"message":"Invalid MPIN.","errorCode":"401"}"#);
-        assert_eq!(error.message(), "the broker refused totp_validate: Invalid MPIN.");
-        assert!(error.hint().expect("401 is in the catalogue").contains("MPIN"));
+        let error = judged(
+            &operation::TOTP_VALIDATE,
+            401,
+            r#"{"message":"Invalid MPIN.","errorCode":"401"}"#,
+        );
+        assert_eq!(
+            error.message(),
+            "the broker refused totp_validate: Invalid MPIN."
+        );
+        assert!(
+            error
+                .hint()
+                .expect("401 is in the catalogue")
+                .contains("MPIN")
+        );
     }
 }

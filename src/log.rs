@@ -38,7 +38,9 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn take(fields: &mut Fields) -> Result<Option<Self>, Error> {
-        let Some(mut given) = fields.object("log")? else { return Ok(None) };
+        let Some(mut given) = fields.object("log")? else {
+            return Ok(None);
+        };
         let levels = [
             ("off", Level::Off),
             ("error", Level::Error),
@@ -47,11 +49,16 @@ impl Settings {
             ("debug", Level::Debug),
             ("trace", Level::Trace),
         ];
-        let level = given.choice("level", &levels, false)?.unwrap_or(Level::Info);
+        let level = given
+            .choice("level", &levels, false)?
+            .unwrap_or(Level::Info);
         let file = given.text("file")?.filter(|path| !path.is_empty());
         given.finish()?;
         match file {
-            Some(file) => Ok(Some(Self { level, file: PathBuf::from(file) })),
+            Some(file) => Ok(Some(Self {
+                level,
+                file: PathBuf::from(file),
+            })),
             None => Err(Error::argument("config_json.log.file", "must name a file")),
         }
     }
@@ -68,10 +75,19 @@ impl Log {
         let Some(settings) = settings.filter(|given| given.level > Level::Off) else {
             return Ok(Self::default());
         };
-        let file = OpenOptions::new().create(true).append(true).open(&settings.file).map_err(
-            |error| Error::argument("config_json.log.file", format_args!("cannot be opened: {error}")),
-        )?;
-        Ok(Self { to: Some((settings.level, Mutex::new(file))) })
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&settings.file)
+            .map_err(|error| {
+                Error::argument(
+                    "config_json.log.file",
+                    format_args!("cannot be opened: {error}"),
+                )
+            })?;
+        Ok(Self {
+            to: Some((settings.level, Mutex::new(file))),
+        })
     }
 
     /// Writes one line. A full disk must not fail a trade, so a line that
@@ -81,9 +97,15 @@ impl Log {
         if level > *most {
             return;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         // One write, so that lines of several processes do not mix.
-        let line = format!("{}.{:03} {level:?} {text}\n", now.as_secs(), now.subsec_millis());
+        let line = format!(
+            "{}.{:03} {level:?} {text}\n",
+            now.as_secs(),
+            now.subsec_millis()
+        );
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
         let _given_up = file.write_all(line.as_bytes());
     }

@@ -8,6 +8,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -73,9 +74,18 @@ pub(crate) fn request(
     if let Some(value) = authorization(op.auth, credentials)? {
         headers.insert(AUTHORIZATION, value);
     }
-    if matches!(op.auth, Auth::BearerView | Auth::BearerTrade | Auth::KeyView | Auth::KeyTrade) {
-        headers.insert(HeaderName::from_static("auth"), header("token", credentials.token)?);
-        headers.insert(HeaderName::from_static("sid"), header("sid", credentials.sid)?);
+    if matches!(
+        op.auth,
+        Auth::BearerView | Auth::BearerTrade | Auth::KeyView | Auth::KeyTrade
+    ) {
+        headers.insert(
+            HeaderName::from_static("auth"),
+            header("token", credentials.token)?,
+        );
+        headers.insert(
+            HeaderName::from_static("sid"),
+            header("sid", credentials.sid)?,
+        );
     }
     if op.fin_key {
         let value = match credentials.fin_key {
@@ -92,7 +102,12 @@ pub(crate) fn request(
             headers.insert(HeaderName::from_static("x-client-id"), id);
         }
     }
-    Ok(Request { method: op.method.clone(), url, headers, body })
+    Ok(Request {
+        method: op.method.clone(),
+        url,
+        headers,
+        body,
+    })
 }
 
 fn authorization(auth: Auth, credentials: &Credentials<'_>) -> Result<Option<HeaderValue>, Error> {
@@ -120,7 +135,10 @@ fn authorization(auth: Auth, credentials: &Credentials<'_>) -> Result<Option<Hea
 
 fn needed<'a>(name: &str, given: Option<&'a Secret>) -> Result<&'a Secret, Error> {
     given.ok_or_else(|| {
-        Error::argument(&format!("config_json.{name}"), "is needed for this call and was not given")
+        Error::argument(
+            &format!("config_json.{name}"),
+            "is needed for this call and was not given",
+        )
     })
 }
 
@@ -176,9 +194,10 @@ pub(crate) fn otp_generate_body(user_id: &str) -> Zeroizing<Vec<u8>> {
 pub(crate) fn session_2fa_body(view: &View, code: &Secret) -> Result<Zeroizing<Vec<u8>>, Error> {
     let code = code.expose();
     match (&view.identity, code.len()) {
-        (Identity::Mobile(mobile), 6) => {
-            Ok(json::string_object(&[("mobileNumber", mobile.as_str()), ("mpin", code)]))
-        }
+        (Identity::Mobile(mobile), 6) => Ok(json::string_object(&[
+            ("mobileNumber", mobile.as_str()),
+            ("mpin", code),
+        ])),
         (Identity::Pan(pan), 6) => Ok(json::string_object(&[("pan", pan), ("mpin", code)])),
         _ => match &view.user_id {
             Some(user_id) => Ok(json::string_object(&[("userId", user_id), ("otp", code)])),
@@ -253,9 +272,23 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-#[derive(Deserialize)]
-struct Answer<T> {
-    data: T,
+/// The value under `data` of an answer.
+fn data(body: &[u8]) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    object::<Answer<'_>>(body).map(|answer| answer.data)
+}
+
+/// Reads an object. A list is refused first: serde would take its elements
+/// for the fields of a struct.
+fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    serde_json::from_slice(body).ok()
 }
 
 /// What any login step answers with, as far as a client needs it.
@@ -290,7 +323,7 @@ pub(crate) struct Granted {
 
 /// Reads the answer of a login step.
 pub(crate) fn granted(body: &[u8]) -> Option<Granted> {
-    let Answer { data } = serde_json::from_slice::<Answer<Session>>(body).ok()?;
+    let data: Session = object(data(body)?.get().as_bytes())?;
     Some(Granted {
         token: data.token.given()?,
         sid: data.sid.given()?,
@@ -313,8 +346,11 @@ pub(crate) fn bearer(body: &[u8]) -> Option<(Secret, Option<u64>)> {
         #[serde(default)]
         expires_in: Option<serde_json::Value>,
     }
-    let token: Token = serde_json::from_slice(body).ok()?;
-    Some((token.access_token.given()?, token.expires_in.and_then(|seconds| seconds.as_u64())))
+    let token: Token = object(body)?;
+    Some((
+        token.access_token.given()?,
+        token.expires_in.and_then(|seconds| seconds.as_u64()),
+    ))
 }
 
 /// Reads the answer of the base-URL lookup.
@@ -324,13 +360,14 @@ pub(crate) fn looked_up_base(body: &[u8]) -> Option<String> {
         #[serde(rename = "baseURL")]
         base_url: Text,
     }
-    serde_json::from_slice::<Answer<Base>>(body).ok()?.data.base_url.plain()
+    object::<Base>(data(body)?.get().as_bytes())?
+        .base_url
+        .plain()
 }
 
-/// Whether the answer is an object with an object under `data`.
+/// Whether the answer has an object or a list under `data`.
 pub(crate) fn has_data(body: &[u8]) -> bool {
-    let answer = serde_json::from_slice::<Answer<serde_json::Value>>(body);
-    answer.is_ok_and(|answer| answer.data.is_object() || answer.data.is_array())
+    data(body).is_some_and(|data| data.get().starts_with(['{', '[']))
 }
 
 /// The feed URLs of one data centre.
@@ -428,6 +465,7 @@ mod tests {
             r#"{"data":{"token":7,"sid":"s"}}"#,
             r#"{"data":["t","s"]}"#,
             r#"{"data":null}"#,
+            r#"[{"token":"t","sid":"s"}]"#,
             r#"{"stCode":429,"errMsg":"Invalid UCC","status":"failure"}"#,
             "[]",
             "",
@@ -443,9 +481,15 @@ mod tests {
 
     #[test]
     fn bearer_tokens() {
-        let (token, life) = bearer(br#"{"access_token":"fake","expires_in":3600}"#).expect("a token");
+        let (token, life) =
+            bearer(br#"{"access_token":"fake","expires_in":3600}"#).expect("a token");
         assert_eq!((token.expose(), life), ("fake", Some(3600)));
-        assert!(bearer(br#"{"access_token":"fake","expires_in":"x"}"#).expect("a token").1.is_none());
+        assert!(
+            bearer(br#"{"access_token":"fake","expires_in":"x"}"#)
+                .expect("a token")
+                .1
+                .is_none()
+        );
         assert!(bearer(br#"{"error":"invalid_client"}"#).is_none());
     }
 
@@ -454,25 +498,42 @@ mod tests {
         let body = br#"{"data":{"configs":{"E22_broadcast_source":"sh",
             "E22_ks_broadcast_endpoint":"https://a","E22_sh_broadcast_endpoint":"https://b"}}}"#;
         let urls = feed_urls(body, "E22").expect("there is a source");
-        assert_eq!((urls.feed.as_deref(), urls.order_feed), (Some("https://b"), None));
+        assert_eq!(
+            (urls.feed.as_deref(), urls.order_feed),
+            (Some("https://b"), None)
+        );
         assert_eq!(feed_urls(body, "e22"), None);
         assert_eq!(feed_urls(b"{}", "E22"), None);
     }
 
     #[test]
     fn the_first_usable_feed_url_wins() {
-        let hosts = Hosts { environment: Environment::Prod, base_url: None };
+        let hosts = Hosts {
+            environment: Environment::Prod,
+            base_url: None,
+        };
         let mut notes = Vec::new();
         let mut choose = |service: Option<&str>, answer: Option<&str>| {
             let candidates = [("config service", service), ("feedUrl", answer)];
-            String::from(choose_feed(&hosts, candidates, hosts.default_feed(), &mut notes))
+            String::from(choose_feed(
+                &hosts,
+                candidates,
+                hosts.default_feed(),
+                &mut notes,
+            ))
         };
         let a = "https://a.kotaksecurities.com/x";
         let b = "https://b.kotaksecurities.com/x";
         assert_eq!(choose(Some(a), Some(b)), "wss://a.kotaksecurities.com/x");
         assert_eq!(choose(None, Some(b)), "wss://b.kotaksecurities.com/x");
-        assert_eq!(choose(None, None), "wss://sfeed.kotaksecurities.com/apifeed");
-        assert_eq!(choose(Some("https://evil.example"), Some(b)), "wss://b.kotaksecurities.com/x");
+        assert_eq!(
+            choose(None, None),
+            "wss://sfeed.kotaksecurities.com/apifeed"
+        );
+        assert_eq!(
+            choose(Some("https://evil.example"), Some(b)),
+            "wss://b.kotaksecurities.com/x"
+        );
         assert_eq!(notes.len(), 1);
         assert!(notes[0].contains("evil.example"));
     }

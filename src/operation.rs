@@ -91,7 +91,10 @@ impl Route {
 impl Operation {
     /// The path on `route`, or `None` where the broker has no such call.
     pub(crate) fn path(&self, route: Route) -> Option<&'static str> {
-        self.paths.iter().find(|(column, _)| *column == route).map(|(_, path)| *path)
+        self.paths
+            .iter()
+            .find(|(column, _)| *column == route)
+            .map(|(_, path)| *path)
     }
 }
 
@@ -251,9 +254,18 @@ pub(crate) static QR_CODE_LINK: Operation = Operation {
     kind: Kind::Read,
     time: TimeClass::Login,
     paths: &[
-        (TwoApim, "apim/login/2.0/algo-user/v5/login/authorization/dialog"),
-        (TwoGateway, "login/1.0/algo-user/v5/login/authorization/dialog"),
-        (TwoUat, "apim/login/2.0/algo-user/v5/login/authorization/dialog"),
+        (
+            TwoApim,
+            "apim/login/2.0/algo-user/v5/login/authorization/dialog",
+        ),
+        (
+            TwoGateway,
+            "login/1.0/algo-user/v5/login/authorization/dialog",
+        ),
+        (
+            TwoUat,
+            "apim/login/2.0/algo-user/v5/login/authorization/dialog",
+        ),
     ],
 };
 
@@ -266,9 +278,18 @@ pub(crate) static QR_CODE_SESSION: Operation = Operation {
     kind: Kind::Login,
     time: TimeClass::Login,
     paths: &[
-        (TwoApim, "apim/login/2.0/algo-user/v5/login/generate-session-token"),
-        (TwoGateway, "login/1.0/algo-user/v5/login/generate-session-token"),
-        (TwoUat, "apim/login/2.0/algo-user/v5/login/generate-session-token"),
+        (
+            TwoApim,
+            "apim/login/2.0/algo-user/v5/login/generate-session-token",
+        ),
+        (
+            TwoGateway,
+            "login/1.0/algo-user/v5/login/generate-session-token",
+        ),
+        (
+            TwoUat,
+            "apim/login/2.0/algo-user/v5/login/generate-session-token",
+        ),
     ],
 };
 
@@ -372,7 +393,8 @@ mod tests {
         let (shown, tail) = rest.split_once(END).expect("the page has an end mark");
         let table = table();
         if std::env::var_os("KNEO_UPDATE_DOCS").is_some() {
-            std::fs::write(path, format!("{head}{START}{table}{END}{tail}")).expect("it can be written");
+            std::fs::write(path, format!("{head}{START}{table}{END}{tail}"))
+                .expect("it can be written");
             return;
         }
         assert_eq!(shown, table);
@@ -381,7 +403,12 @@ mod tests {
     #[test]
     fn a_read_is_a_get_and_every_path_is_relative() {
         for op in ALL {
-            assert_eq!(op.kind == Kind::Read, op.method == Method::GET, "{}", op.name);
+            assert_eq!(
+                op.kind == Kind::Read,
+                op.method == Method::GET,
+                "{}",
+                op.name
+            );
             for (_, path) in op.paths {
                 assert!(!path.starts_with('/') && !path.ends_with('/'), "{path}");
             }

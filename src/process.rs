@@ -23,7 +23,9 @@ struct Node<T> {
 
 impl<T: Default> PerProcess<T> {
     pub(crate) const fn new() -> Self {
-        Self { first: OnceBox::new() }
+        Self {
+            first: OnceBox::new(),
+        }
     }
 
     /// The value of the running process. Takes no lock.
@@ -43,7 +45,11 @@ impl<T: Default> PerProcess<T> {
 
 impl<T: Default> Node<T> {
     fn boxed(pid: u32) -> Box<Self> {
-        Box::new(Self { pid, value: T::default(), next: OnceBox::new() })
+        Box::new(Self {
+            pid,
+            value: T::default(),
+            next: OnceBox::new(),
+        })
     }
 }
 

@@ -232,8 +232,14 @@ mod tests {
 
     #[test]
     fn cut_json_shows_no_half_token() {
-        assert_eq!(secrets(r#"{"data":{"token":"fake-tok"#, &[]), r#"{"data":{"token":"***""#);
-        assert_eq!(secrets(r#"{"data":{"sid" : [1,{"x"#, &[]), r#"{"data":{"sid" : "***""#);
+        assert_eq!(
+            secrets(r#"{"data":{"token":"fake-tok"#, &[]),
+            r#"{"data":{"token":"***""#
+        );
+        assert_eq!(
+            secrets(r#"{"data":{"sid" : [1,{"x"#, &[]),
+            r#"{"data":{"sid" : "***""#
+        );
         assert_eq!(secrets(r#"{"otp":123"#, &[]), r#"{"otp":"***""#);
         assert_eq!(secrets(r#"{"token":"#, &[]), r#"{"token":"#);
     }
@@ -249,12 +255,22 @@ mod tests {
     #[test]
     fn known_values_and_jwts_go_from_any_text() {
         let page = "<p>key fake-key-0001, bearer eyJhbGciOiJI.eyJzdWIi.c2ln</p> eyJ";
-        assert_eq!(secrets(page, &["fake-key-0001"]), "<p>key ***, bearer ***</p> eyJ");
+        assert_eq!(
+            secrets(page, &["fake-key-0001"]),
+            "<p>key ***, bearer ***</p> eyJ"
+        );
     }
 
     #[test]
     fn any_text_is_survived() {
-        for text in ["\"", "\"token\"", "\"token\":", "\"token\":é", "{\"sid\":\"\\", "\"sid\":[}"] {
+        for text in [
+            "\"",
+            "\"token\"",
+            "\"token\":",
+            "\"token\":é",
+            "{\"sid\":\"\\",
+            "\"sid\":[}",
+        ] {
             assert!(!everything(text).is_empty());
         }
     }

@@ -17,7 +17,11 @@ pub struct Reply {
 impl Reply {
     /// A reply that this library makes itself.
     pub(crate) fn local(json: String) -> Self {
-        Self { json: Zeroizing::new(json), http_status: 0, meta: Meta::default() }
+        Self {
+            json: Zeroizing::new(json),
+            http_status: 0,
+            meta: Meta::default(),
+        }
     }
 
     /// The JSON text: the broker's body byte for byte, or what the call
@@ -73,7 +77,10 @@ impl Meta {
         all.insert("request_id".to_owned(), self.request_id.clone().into());
         all.insert("tag".to_owned(), Value::Null);
         let micros = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX);
-        all.insert("elapsed_ms".to_owned(), serde_json::json!(micros as f64 / 1000.0));
+        all.insert(
+            "elapsed_ms".to_owned(),
+            serde_json::json!(micros as f64 / 1000.0),
+        );
         all.extend(self.extra.clone());
         Value::Object(all).to_string()
     }

@@ -72,7 +72,10 @@ mod tests {
     #[test]
     fn never_prints_itself() {
         let secret = Secret::new("fake-secret".to_owned());
-        assert_eq!(format!("{secret:?} {:#?}", Some(&secret)), "*** Some(\n    ***,\n)");
+        assert_eq!(
+            format!("{secret:?} {:#?}", Some(&secret)),
+            "*** Some(\n    ***,\n)"
+        );
         let header = secret.header().expect("a plain text fits a header");
         assert_eq!(header.as_bytes(), b"fake-secret");
         assert_eq!(format!("{header:?}"), "Sensitive");
@@ -81,6 +84,10 @@ mod tests {
     #[test]
     fn a_line_break_fits_no_header() {
         assert!(Secret::new("a\r\nb".to_owned()).header().is_none());
-        assert!(Secret::new("b\n".to_owned()).header_after("Bearer ").is_none());
+        assert!(
+            Secret::new("b\n".to_owned())
+                .header_after("Bearer ")
+                .is_none()
+        );
     }
 }

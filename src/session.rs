@@ -131,14 +131,20 @@ impl Trade {
         let wrong = |key: &str, problem: &str| Error::argument(&format!("{NAME}.{key}"), problem);
         let mut fields = Fields::parse(NAME, text)?;
         if fields.text("format")?.as_deref() != Some(FORMAT) {
-            return Err(wrong("format", "this is no session that kneo_session_export made"));
+            return Err(wrong(
+                "format",
+                "this is no session that kneo_session_export made",
+            ));
         }
         if fields.integer("version", 0..=u64::MAX)? != Some(FORMAT_VERSION) {
             return Err(wrong("version", "made by another version of this library"));
         }
         let environment = fields.text("environment")?;
         if environment.as_deref() != Some(hosts.environment.name()) {
-            return Err(wrong("environment", "the session is of another environment than this client"));
+            return Err(wrong(
+                "environment",
+                "the session is of another environment than this client",
+            ));
         }
         let generation = match fields.integer("generation", 1..=3)? {
             Some(1) => Generation::One,
@@ -148,10 +154,18 @@ impl Trade {
         };
         let logged_in_at = fields
             .integer("logged_in_at", 0..=now.saturating_add(300))
-            .map_err(|_| wrong("logged_in_at", "must be unix seconds that are not in the future"))?
+            .map_err(|_| {
+                wrong(
+                    "logged_in_at",
+                    "must be unix seconds that are not in the future",
+                )
+            })?
             .ok_or_else(|| wrong("logged_in_at", "is missing"))?;
         if day(logged_in_at) != day(now) {
-            return Err(wrong("logged_in_at", "the session is not of today (IST); log in again"));
+            return Err(wrong(
+                "logged_in_at",
+                "the session is not of today (IST); log in again",
+            ));
         }
         // A host that this client may not talk to could collect the token.
         let host = |key: &str, text: Option<String>| -> Result<Option<Url>, Error> {
@@ -161,12 +175,14 @@ impl Trade {
             } else {
                 hosts.named_feed(key, &text)
             };
-            url.map(Some).map_err(|_| wrong(key, "names a host that this client may not use"))
+            url.map(Some)
+                .map_err(|_| wrong(key, "names a host that this client may not use"))
         };
         let base = fields.text("base_url")?;
         let feed = fields.text("feed_url")?;
         let order_feed = fields.text("order_feed_url")?;
-        let required = |key: &str, value: Option<Secret>| value.ok_or_else(|| wrong(key, "is missing"));
+        let required =
+            |key: &str, value: Option<Secret>| value.ok_or_else(|| wrong(key, "is missing"));
         let token = fields.secret("token")?;
         let sid = fields.secret("sid")?;
         let session = Self {
@@ -206,7 +222,10 @@ fn day(unix_seconds: u64) -> u64 {
 
 /// Seconds since 1970; 0 if the clock of this machine is before that.
 pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs()
 }
 
 /// One claim of a JSON Web Token. The signature is the broker's business.
@@ -224,7 +243,10 @@ mod tests {
     const TODAY: u64 = 1_760_000_000;
 
     fn hosts() -> Hosts {
-        Hosts { environment: Environment::Prod, base_url: None }
+        Hosts {
+            environment: Environment::Prod,
+            base_url: None,
+        }
     }
 
     /// A token whose payload is `{"exp":<exp>,"sub":"fake-user-0000"}`.
@@ -275,14 +297,41 @@ mod tests {
         };
         for (text, start) in [
             (String::new(), "session_json: not a JSON object"),
-            (swap(r#""version":1"#, r#""version":2"#), "session_json.version"),
-            (swap(r#""format":"kotak"#, r#""format":"other"#), "session_json.format"),
-            (swap(r#""environment":"prod""#, r#""environment":"uat""#), "session_json.environment"),
-            (swap("https://e43.kotaksecurities.com/", "https://evil.example/"), "session_json.base_url"),
-            (swap("wss://sfeed.kotaksecurities.com/apifeed", "wss://evil.example/"), "session_json.feed_url"),
-            (swap(r#""sid":"fake-sid""#, r#""sid":null"#), "session_json.sid: is missing"),
-            (swap(r#""ucc":"TEST1""#, r#""ucd":"TEST1""#), "session_json: unknown key \"ucd\""),
-            (swap(r#""generation":3"#, r#""generation":1"#), "session_json.bearer: is missing"),
+            (
+                swap(r#""version":1"#, r#""version":2"#),
+                "session_json.version",
+            ),
+            (
+                swap(r#""format":"kotak"#, r#""format":"other"#),
+                "session_json.format",
+            ),
+            (
+                swap(r#""environment":"prod""#, r#""environment":"uat""#),
+                "session_json.environment",
+            ),
+            (
+                swap("https://e43.kotaksecurities.com/", "https://evil.example/"),
+                "session_json.base_url",
+            ),
+            (
+                swap(
+                    "wss://sfeed.kotaksecurities.com/apifeed",
+                    "wss://evil.example/",
+                ),
+                "session_json.feed_url",
+            ),
+            (
+                swap(r#""sid":"fake-sid""#, r#""sid":null"#),
+                "session_json.sid: is missing",
+            ),
+            (
+                swap(r#""ucc":"TEST1""#, r#""ucd":"TEST1""#),
+                "session_json: unknown key \"ucd\"",
+            ),
+            (
+                swap(r#""generation":3"#, r#""generation":1"#),
+                "session_json.bearer: is missing",
+            ),
         ] {
             let message = refused(&text, TODAY);
             assert!(message.starts_with(start), "{message}");

@@ -32,7 +32,10 @@ pub fn generate(secret: &str) -> Result<Reply, Error> {
         .as_secs();
     let code = at(&key, now)?;
     let left = STEP - now % STEP;
-    Ok(Reply::local(format!(r#"{{"totp":"{}","valid_for_seconds":{left}}}"#, *code)))
+    Ok(Reply::local(format!(
+        r#"{{"totp":"{}","valid_for_seconds":{left}}}"#,
+        *code
+    )))
 }
 
 fn decode(secret: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -48,11 +51,17 @@ fn decode(secret: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
     if text.is_empty() {
         return wrong("must not be empty");
     }
-    if let Some(at) = text.iter().position(|b| !matches!(b, b'A'..=b'Z' | b'2'..=b'7')) {
+    if let Some(at) = text
+        .iter()
+        .position(|b| !matches!(b, b'A'..=b'Z' | b'2'..=b'7'))
+    {
         // The position, not the character: it is part of a secret.
         return Err(Error::argument(
             "secret_base32",
-            format_args!("character {} (blanks not counted) is not base32: A to Z, 2 to 7", at + 1),
+            format_args!(
+                "character {} (blanks not counted) is not base32: A to Z, 2 to 7",
+                at + 1
+            ),
         ));
     }
     match BASE32_NOPAD.decode(&text) {
@@ -94,8 +103,16 @@ fn at(key: &[u8], unix_seconds: u64) -> Result<Zeroizing<String>, Error> {
     let hash = mac.finalize().into_bytes();
     // Dynamic truncation of RFC 4226, section 5.3.
     let offset = usize::from(hash[19] & 15);
-    let word = u32::from_be_bytes([hash[offset], hash[offset + 1], hash[offset + 2], hash[offset + 3]]);
-    Ok(Zeroizing::new(format!("{:06}", (word & 0x7fff_ffff) % 1_000_000)))
+    let word = u32::from_be_bytes([
+        hash[offset],
+        hash[offset + 1],
+        hash[offset + 2],
+        hash[offset + 3],
+    ]);
+    Ok(Zeroizing::new(format!(
+        "{:06}",
+        (word & 0x7fff_ffff) % 1_000_000
+    )))
 }
 
 #[cfg(test)]
@@ -114,7 +131,11 @@ mod tests {
             (2_000_000_000, "279037"),
             (20_000_000_000, "353130"),
         ] {
-            assert_eq!(at(key, time).expect("a key of 20 bytes is fine").as_str(), code, "{time}");
+            assert_eq!(
+                at(key, time).expect("a key of 20 bytes is fine").as_str(),
+                code,
+                "{time}"
+            );
         }
     }
 
@@ -129,7 +150,12 @@ mod tests {
             assert_eq!(decode(same).expect("this is base32"), plain);
         }
         assert_eq!(decode("MZXW6===").expect("padded").as_slice(), b"foo");
-        assert_eq!(decode("MZXW7").expect("leftover bits are ignored").as_slice(), b"foo");
+        assert_eq!(
+            decode("MZXW7")
+                .expect("leftover bits are ignored")
+                .as_slice(),
+            b"foo"
+        );
     }
 
     #[test]

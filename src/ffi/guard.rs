@@ -44,7 +44,10 @@ pub(super) fn respond_with(
 ) -> *mut kneo_response {
     respond(operation, || match registry().clients.get(client) {
         Some(client) => work(&client),
-        None => Err(Error::new(Status::InvalidHandle, "client: NULL, freed or foreign handle")),
+        None => Err(Error::new(
+            Status::InvalidHandle,
+            "client: NULL, freed or foreign handle",
+        )),
     })
 }
 
@@ -67,9 +70,14 @@ fn struck<T>(work: impl FnOnce() -> T) -> T {
 
 /// The place of a panic is told, its message is not: it may quote anything.
 fn internal() -> Error {
-    let place = PLACE.take().unwrap_or_else(|| "an unknown place".to_owned());
-    Error::new(Status::Internal, format!("a defect in this library, at {place}; please report it"))
-        .finished(true, false, Meta::default())
+    let place = PLACE
+        .take()
+        .unwrap_or_else(|| "an unknown place".to_owned());
+    Error::new(
+        Status::Internal,
+        format!("a defect in this library, at {place}; please report it"),
+    )
+    .finished(true, false, Meta::default())
 }
 
 /// Keeps panics inside the guard off the host's stderr. All others go where
@@ -80,12 +88,16 @@ fn silence_panics() {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             let ours = GUARDED.try_with(Cell::get).unwrap_or(false)
-                || std::thread::current().name().is_some_and(|name| name.starts_with("kneo-"));
+                || std::thread::current()
+                    .name()
+                    .is_some_and(|name| name.starts_with("kneo-"));
             if !ours {
                 before(info);
                 return;
             }
-            let place = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
+            let place = info
+                .location()
+                .map(|at| format!("{}:{}", at.file(), at.line()));
             // A thread that is ending has no place to keep it: then it is lost.
             let _kept = PLACE.try_with(|slot| slot.replace(place));
         }));

@@ -42,10 +42,11 @@ pub const KNEO_END: i32 = 14;
 /// The version of the ABI that this header describes.
 pub const KNEO_ABI_VERSION: u32 = 1;
 
-const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
-    Ok(version) => version,
-    Err(_) => c"",
-};
+const VERSION: &CStr =
+    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(version) => version,
+        Err(_) => c"",
+    };
 
 /// The version of the loaded library, for example "0.1.0". A constant text
 /// that is never freed.
@@ -90,7 +91,9 @@ pub extern "C" fn kneo_live_handles() -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_shutdown(timeout_ms: i32) -> i32 {
     guard(Status::Internal.code(), || {
-        let Ok(timeout) = u64::try_from(timeout_ms) else { return Status::InvalidArgument.code() };
+        let Ok(timeout) = u64::try_from(timeout_ms) else {
+            return Status::InvalidArgument.code();
+        };
         let deadline = Instant::now() + Duration::from_millis(timeout);
         for client in registry().clients.drain() {
             client.close();
@@ -98,6 +101,10 @@ pub extern "C" fn kneo_shutdown(timeout_ms: i32) -> i32 {
         let shared = process::shared();
         let ended =
             shared.calls.wait_until_empty(deadline) && shared.threads.wait_until_empty(deadline);
-        if ended { Status::Ok.code() } else { Status::Timeout.code() }
+        if ended {
+            Status::Ok.code()
+        } else {
+            Status::Timeout.code()
+        }
     })
 }

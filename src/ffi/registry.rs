@@ -38,7 +38,11 @@ pub(super) struct Table<T> {
 
 impl<T: Clone> Table<T> {
     fn new(tag: usize) -> Self {
-        Self { tag, next: AtomicUsize::new(1), live: Mutex::default() }
+        Self {
+            tag,
+            next: AtomicUsize::new(1),
+            live: Mutex::default(),
+        }
     }
 
     /// A handle for `value`.
@@ -84,7 +88,10 @@ pub(super) struct Registry {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { clients: Table::new(TAGS[0]), responses: Table::new(TAGS[1]) }
+        Self {
+            clients: Table::new(TAGS[0]),
+            responses: Table::new(TAGS[1]),
+        }
     }
 }
 
@@ -106,8 +113,14 @@ mod tests {
         let second: *mut u8 = one.insert(8);
         let foreign: *mut u8 = other.insert(9);
         assert!(first != second && first != foreign);
-        assert_eq!((one.get(first), one.get(foreign), one.get(ptr::null::<u8>())), (Some(7), None, None));
-        assert_eq!((one.remove(first), one.remove(first), one.get(first)), (Some(7), None, None));
+        assert_eq!(
+            (one.get(first), one.get(foreign), one.get(ptr::null::<u8>())),
+            (Some(7), None, None)
+        );
+        assert_eq!(
+            (one.remove(first), one.remove(first), one.get(first)),
+            (Some(7), None, None)
+        );
         let third: *mut u8 = one.insert(7);
         assert_ne!(first, third);
         #[cfg(target_pointer_width = "64")]

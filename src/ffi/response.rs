@@ -38,7 +38,11 @@ impl Response {
     pub(super) fn new(result: Result<Reply, Error>) -> Self {
         let (status, http_status, json, message, meta) = match result {
             Ok(reply) => {
-                let Reply { json, http_status, meta } = reply;
+                let Reply {
+                    json,
+                    http_status,
+                    meta,
+                } = reply;
                 (Status::Ok, http_status, json, String::new(), meta)
             }
             Err(error) => (
@@ -97,7 +101,12 @@ fn read<T>(response: *const kneo_response, dead: T, get: impl FnOnce(&Response) 
 where
     T: Copy,
 {
-    guard(dead, || registry().responses.get(response).map_or(dead, |found| get(&found)))
+    guard(dead, || {
+        registry()
+            .responses
+            .get(response)
+            .map_or(dead, |found| get(&found))
+    })
 }
 
 /// How the call ended: one of the KNEO_ statuses.
@@ -105,7 +114,9 @@ where
 /// Of a dead handle it is KNEO_INVALID_HANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_response_status(response: *const kneo_response) -> i32 {
-    read(response, Status::InvalidHandle.code(), |found| found.status.code())
+    read(response, Status::InvalidHandle.code(), |found| {
+        found.status.code()
+    })
 }
 
 /// The HTTP status of the broker's answer, 0 where there was none.
@@ -141,7 +152,9 @@ pub extern "C" fn kneo_response_json_len(response: *const kneo_response) -> usiz
 /// Valid until kneo_response_free. It holds no credential and no token.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_response_message(response: *const kneo_response) -> *const c_char {
-    read(response, DEAD_MESSAGE.as_ptr(), |found| found.message.pointer())
+    read(response, DEAD_MESSAGE.as_ptr(), |found| {
+        found.message.pointer()
+    })
 }
 
 /// Facts about the call itself, as JSON: "operation", "request_id", "tag",
@@ -153,7 +166,10 @@ pub extern "C" fn kneo_response_message(response: *const kneo_response) -> *cons
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_response_meta(response: *const kneo_response) -> *const c_char {
     read(response, DEAD_META.as_ptr(), |found| {
-        found.meta_text.get_or_init(|| Text::new(&found.meta.to_json())).pointer()
+        found
+            .meta_text
+            .get_or_init(|| Text::new(&found.meta.to_json()))
+            .pointer()
     })
 }
 

@@ -20,7 +20,10 @@ pub(super) unsafe fn optional<'a>(
     // SAFETY: not NULL; the rest is what the caller promises.
     let bytes = unsafe { CStr::from_ptr(pointer) };
     bytes.to_str().map(Some).map_err(|error| {
-        Error::argument(name, format_args!("is not valid UTF-8 (byte {})", error.valid_up_to() + 1))
+        Error::argument(
+            name,
+            format_args!("is not valid UTF-8 (byte {})", error.valid_up_to() + 1),
+        )
     })
 }
 

@@ -25,7 +25,10 @@ pub struct Point {
 impl Point {
     /// A point that cannot be passed once `deadline` is over.
     pub fn not_after(deadline: Instant) -> Self {
-        Self { passed: Arc::default(), not_after: Some(deadline) }
+        Self {
+            passed: Arc::default(),
+            not_after: Some(deadline),
+        }
     }
 
     /// Whether a byte may have left.
@@ -51,7 +54,11 @@ pub(crate) struct SingleUse {
 impl SingleUse {
     pub(crate) fn new(bytes: Zeroizing<Vec<u8>>, point: Point) -> Self {
         let length = bytes.len() as u64;
-        Self { bytes: Some(Bytes::from_owner(Wiped(bytes))), length, point }
+        Self {
+            bytes: Some(Bytes::from_owner(Wiped(bytes))),
+            length,
+            point,
+        }
     }
 }
 
@@ -87,7 +94,11 @@ impl Body for SingleUse {
         let Some(bytes) = this.bytes.take() else {
             return Poll::Ready(Some(Err(Refused::UsedBefore)));
         };
-        if this.point.not_after.is_some_and(|deadline| Instant::now() >= deadline) {
+        if this
+            .point
+            .not_after
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
             return Poll::Ready(Some(Err(Refused::TooLate)));
         }
         this.point.pass();
@@ -118,7 +129,9 @@ mod tests {
         let point = Point::default();
         let mut body = SingleUse::new(Zeroizing::new(b"abc".to_vec()), point.clone());
         assert!(!point.passed() && body.size_hint().exact() == Some(3));
-        let frame = block(body.frame()).expect("one frame").expect("the first time works");
+        let frame = block(body.frame())
+            .expect("one frame")
+            .expect("the first time works");
         assert_eq!(frame.into_data().expect("it is data").as_ref(), b"abc");
         assert!(point.passed() && body.is_end_stream());
         let second = block(body.frame()).expect("an answer");
@@ -131,6 +144,9 @@ mod tests {
         let mut body = SingleUse::new(Zeroizing::new(b"abc".to_vec()), point.clone());
         assert!(matches!(block(body.frame()), Some(Err(Refused::TooLate))));
         assert!(!point.passed());
-        assert!(matches!(block(body.frame()), Some(Err(Refused::UsedBefore))));
+        assert!(matches!(
+            block(body.frame()),
+            Some(Err(Refused::UsedBefore))
+        ));
     }
 }

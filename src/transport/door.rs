@@ -24,7 +24,7 @@ use http::{HeaderValue, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioIo;
@@ -47,8 +47,6 @@ const LONGEST_IDLE: Duration = Duration::from_secs(20);
 const MOST_IDLE: usize = 16;
 
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
-type Http = hyper_rustls::HttpsConnector<HttpConnector<Names>>;
-type Proxied = hyper_rustls::HttpsConnector<Tunnel<HttpConnector<Names>>>;
 
 /// Sends instructions, each at most once.
 pub struct Door {
@@ -106,7 +104,12 @@ impl Connection {
 impl Door {
     /// A door without any connection yet.
     pub fn new(settings: Arc<Settings>, jar: Arc<Jar>) -> Self {
-        Self { settings, jar, connector: OnceCell::new(), idle: Mutex::default() }
+        Self {
+            settings,
+            jar,
+            connector: OnceCell::new(),
+            idle: Mutex::default(),
+        }
     }
 
     /// Sends `request`; `point` says whether a byte of it may have left, also
@@ -129,7 +132,8 @@ impl Door {
         let sending = connection.sender.send_request(head);
         let response = connection.drive(sending).await.map_err(failed)?;
         let (parts, mut body) = response.into_parts();
-        self.jar.set_cookies(&mut parts.headers.get_all(SET_COOKIE).iter(), &url);
+        self.jar
+            .set_cookies(&mut parts.headers.get_all(SET_COOKIE).iter(), &url);
         let mut answer = Answer::from_head(parts.status.as_u16(), &parts.headers);
         while let Some(frame) = next_frame(&mut connection, &mut body).await {
             if let Ok(data) = frame.map_err(failed)?.into_data() {
@@ -161,7 +165,10 @@ impl Door {
         }
     }
 
-    async fn connect(&self, url: &Url) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
+    async fn connect(
+        &self,
+        url: &Url,
+    ) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
         let tls = self.settings.tls().map_err(|failure| failure.message)?;
         let http = self.connector.get_or_init(|| {
             let mut http = HttpConnector::new_with_resolver(Names);
@@ -171,19 +178,19 @@ impl Door {
             http
         });
         let uri: Uri = url.as_str().parse()?;
-        let https = HttpsConnectorBuilder::new().with_tls_config((*tls.http1).clone()).https_or_http();
+        let config = Arc::clone(&tls.http1);
         let stream: Stream = match self.settings.proxies.find(url) {
             None => {
-                let mut connector: Http = https.enable_http1().wrap_connector(http.clone());
-                connector.call(uri).await?
+                HttpsConnector::from((http.clone(), config))
+                    .call(uri)
+                    .await?
             }
             Some(found) => {
                 let mut tunnel = Tunnel::new(found.proxy, http.clone());
                 if let Some(credentials) = found.credentials {
                     tunnel = tunnel.with_auth(credentials);
                 }
-                let mut connector: Proxied = https.enable_http1().wrap_connector(tunnel);
-                connector.call(uri).await?
+                HttpsConnector::from((tunnel, config)).call(uri).await?
             }
         };
         let (sender, driver) = http1::handshake(stream).await?;
@@ -254,7 +261,8 @@ async fn next_frame(
 }
 
 fn failure(host: &str, error: &hyper::Error, point: &Point) -> Failure {
-    let refused = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Refused>());
+    let refused =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Refused>());
     match refused {
         Some(Refused::TooLate) => Failure {
             status: Status::Timeout,

@@ -126,7 +126,11 @@ pub(crate) struct Net {
 
 impl Net {
     pub(crate) fn new(settings: Arc<Settings>, jar: Arc<Jar>) -> Self {
-        Self { settings, jar, client: OnceCell::new() }
+        Self {
+            settings,
+            jar,
+            client: OnceCell::new(),
+        }
     }
 
     fn client(&self) -> Result<&reqwest::Client, Failure> {
@@ -164,7 +168,9 @@ impl Net {
         let client = self.client()?;
         // Lets connections that died while nobody was driving notice it.
         tokio::task::yield_now().await;
-        let mut builder = client.request(request.method, request.url).headers(request.headers);
+        let mut builder = client
+            .request(request.method, request.url)
+            .headers(request.headers);
         builder = match request.body {
             Some(bytes) => builder.body(reqwest::Body::wrap(SingleUse::new(bytes, point.clone()))),
             None => {
@@ -269,9 +275,16 @@ fn connect_failure(
     }
     let message = match tls::explain(host, error) {
         Some(reason) => format!("{reason}; nothing was sent"),
-        None => format!("no connection to {host}: {}; nothing was sent", innermost(error)),
+        None => format!(
+            "no connection to {host}: {}; nothing was sent",
+            innermost(error)
+        ),
     };
-    Failure { status: Status::Network, message, sent: false }
+    Failure {
+        status: Status::Network,
+        message,
+        sent: false,
+    }
 }
 
 /// A connection that ended before the answer was complete.

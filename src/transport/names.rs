@@ -30,7 +30,10 @@ impl Drop for Left {
 
 async fn lookup(name: String) -> io::Result<Vec<SocketAddr>> {
     if hosts::is_localhost(&name) {
-        let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        let both = [
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ];
         return Ok(both.map(|ip| SocketAddr::new(ip, 0)).to_vec());
     }
     // The system's lookup cannot be cancelled: the thread stays with it after

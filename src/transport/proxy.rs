@@ -24,9 +24,7 @@ impl Proxies {
         Self(match wanted {
             config::Proxy::None => None,
             config::Proxy::System => Some(Arc::new(Matcher::from_system())),
-            config::Proxy::Url(url) => {
-                Some(Arc::new(Matcher::builder().all(url.as_str()).build()))
-            }
+            config::Proxy::Url(url) => Some(Arc::new(Matcher::builder().all(url.as_str()).build())),
         })
     }
 
@@ -42,7 +40,10 @@ impl Proxies {
         if let Some(value) = &mut credentials {
             value.set_sensitive(true);
         }
-        Some(Tunnel { proxy: found.uri().clone(), credentials })
+        Some(Tunnel {
+            proxy: found.uri().clone(),
+            credentials,
+        })
     }
 
     /// The same rule in the shape that reqwest takes.
@@ -66,7 +67,9 @@ impl Proxies {
         use base64::Engine as _;
         let header = self.find(url)?.credentials?;
         let encoded = header.to_str().ok()?.strip_prefix("Basic ")?;
-        let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(encoded)
+            .ok()?;
         let text = String::from_utf8(bytes).ok()?;
         match text.split_once(':') {
             Some((user, password)) => Some((user.to_owned(), Some(password.to_owned()))),
@@ -87,14 +90,24 @@ mod tests {
     fn never_for_loopback() {
         let wanted = config::Proxy::Url(url("http://u:p@proxy.invalid:3128"));
         let proxies = Proxies::new(&wanted);
-        for local in ["http://127.0.0.1:1", "https://localhost:2", "http://[::1]:3"] {
+        for local in [
+            "http://127.0.0.1:1",
+            "https://localhost:2",
+            "http://[::1]:3",
+        ] {
             assert!(proxies.find(&url(local)).is_none(), "{local}");
         }
         let far = url("https://mis.kotaksecurities.com/login");
         let found = proxies.find(&far).expect("all other hosts go through it");
         assert_eq!(found.proxy.host(), Some("proxy.invalid"));
-        assert_eq!(found.credentials.expect("the URL has a login"), "Basic dTpw");
-        assert_eq!(proxies.login(&far), Some(("u".to_owned(), Some("p".to_owned()))));
+        assert_eq!(
+            found.credentials.expect("the URL has a login"),
+            "Basic dTpw"
+        );
+        assert_eq!(
+            proxies.login(&far),
+            Some(("u".to_owned(), Some("p".to_owned())))
+        );
         assert!(Proxies::new(&config::Proxy::None).find(&far).is_none());
     }
 }

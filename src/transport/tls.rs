@@ -42,7 +42,9 @@ pub(crate) struct Cache {
 
 impl Wanted {
     pub(crate) fn read(ca_file: Option<&Path>) -> Result<Self, Error> {
-        let Some(path) = ca_file else { return Ok(Self { extra: Vec::new() }) };
+        let Some(path) = ca_file else {
+            return Ok(Self { extra: Vec::new() });
+        };
         let wrong = |problem: String| Error::argument("config_json.ca_file", problem);
         let pem = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
         let mut extra = CertificateDer::pem_slice_iter(&pem)
@@ -130,7 +132,10 @@ impl Tls {
         let mut http1 = any_http.clone();
         any_http.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { any_http, http1: Arc::new(http1) })
+        Ok(Self {
+            any_http,
+            http1: Arc::new(http1),
+        })
     }
 }
 
@@ -153,7 +158,11 @@ pub(crate) fn explain(host: &str, error: &(dyn StdError + 'static)) -> Option<St
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "is for another host name"
         }
-        other => return Some(format!("the certificate of {host} is not accepted: {other}")),
+        other => {
+            return Some(format!(
+                "the certificate of {host} is not accepted: {other}"
+            ));
+        }
     };
     Some(format!("the certificate of {host} {what}"))
 }
@@ -166,7 +175,10 @@ fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return Some(tls);
         }
-        next = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        next = match cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
             Some(inner) => Some(inner),
             None => cause.source(),
         };
@@ -195,14 +207,21 @@ mod tests {
         assert!(problem(empty).contains("is not valid"));
         std::fs::remove_file(&path).expect("it is there");
         let error = Wanted::read(Some(&path)).err().expect("it is gone");
-        assert!(error.message().starts_with("config_json.ca_file: cannot be read"));
+        assert!(
+            error
+                .message()
+                .starts_with("config_json.ca_file: cannot be read")
+        );
     }
 
     #[test]
     fn clients_share_one_configuration() {
         let wanted = Wanted::read(None).expect("no file, no problem");
         let first = wanted.get().expect("the defaults are valid");
-        assert!(Arc::ptr_eq(&first, &wanted.get().expect("the defaults are valid")));
+        assert!(Arc::ptr_eq(
+            &first,
+            &wanted.get().expect("the defaults are valid")
+        ));
         assert!(!first.any_http.enable_early_data && !first.http1.enable_early_data);
     }
 

@@ -38,11 +38,15 @@ fn serve(deeds: Vec<Deed>) -> Server {
             match deed {
                 Deed::Answer(count) => {
                     for _ in 0..count {
-                        let Some(request) = read_request(&mut stream) else { break };
+                        let Some(request) = read_request(&mut stream) else {
+                            break;
+                        };
                         tell.send(request).expect("the test listens");
                         let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\
                                       set-cookie: a=b; Path=/\r\n\r\n{}";
-                        stream.write_all(answer.as_bytes()).expect("the client reads");
+                        stream
+                            .write_all(answer.as_bytes())
+                            .expect("the client reads");
                     }
                 }
                 Deed::ReadAndClose => {
@@ -83,8 +87,8 @@ fn read_request(stream: &mut TcpStream) -> Option<String> {
 }
 
 fn door() -> Door {
-    let settings =
-        Settings::with(None, &config::Proxy::None, None, Duration::from_secs(30)).expect("no CA file");
+    let settings = Settings::with(None, &config::Proxy::None, None, Duration::from_secs(30))
+        .expect("no CA file");
     Door::new(Arc::new(settings), Arc::default())
 }
 
@@ -98,7 +102,10 @@ fn order(port: u16) -> Request {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 #[test]
@@ -108,11 +115,19 @@ fn one_connection_serves_many() {
     let runtime = runtime();
     for turn in 0..3 {
         let point = Point::default();
-        let answer = runtime.block_on(door.send(order(server.port), &point)).expect("an answer");
-        assert_eq!((answer.http_status, answer.body.as_slice()), (200, b"{}".as_slice()));
+        let answer = runtime
+            .block_on(door.send(order(server.port), &point))
+            .expect("an answer");
+        assert_eq!(
+            (answer.http_status, answer.body.as_slice()),
+            (200, b"{}".as_slice())
+        );
         assert!(point.passed());
         let request = server.got.recv().expect("the server got it");
-        assert!(request.starts_with("POST /order?sId=1 HTTP/1.1\r\n"), "{request}");
+        assert!(
+            request.starts_with("POST /order?sId=1 HTTP/1.1\r\n"),
+            "{request}"
+        );
         assert!(request.ends_with("\r\n\r\njData=1"), "{request}");
         assert_eq!(request.contains("cookie: a=b\r\n"), turn > 0, "{request}");
     }
@@ -125,12 +140,17 @@ fn a_close_while_idle_costs_nothing() {
     let door = door();
     let runtime = runtime();
     for _ in 0..2 {
-        runtime.block_on(door.send(order(server.port), &Point::default())).expect("an answer");
+        runtime
+            .block_on(door.send(order(server.port), &Point::default()))
+            .expect("an answer");
         server.got.recv().expect("the server got it");
         // The close of the first connection has to arrive.
         std::thread::sleep(Duration::from_millis(100));
     }
-    server.thread.join().expect("two connections, one request each");
+    server
+        .thread
+        .join()
+        .expect("two connections, one request each");
     assert!(server.got.try_recv().is_err());
 }
 
@@ -139,7 +159,10 @@ fn no_answer_is_no_second_try() {
     let server = serve(vec![Deed::ReadAndClose]);
     let door = door();
     let point = Point::default();
-    let failure = runtime().block_on(door.send(order(server.port), &point)).err().expect("no answer");
+    let failure = runtime()
+        .block_on(door.send(order(server.port), &point))
+        .err()
+        .expect("no answer");
     assert_eq!(failure.status, Status::Network);
     assert!(failure.sent && point.passed(), "{failure:?}");
     server.thread.join().expect("one connection");
@@ -166,18 +189,35 @@ fn after_the_deadline_nothing_leaves() {
     let server = serve(vec![Deed::Answer(1)]);
     let door = door();
     let point = Point::not_after(Instant::now());
-    let failure = runtime().block_on(door.send(order(server.port), &point)).err().expect("too late");
+    let failure = runtime()
+        .block_on(door.send(order(server.port), &point))
+        .err()
+        .expect("too late");
     assert_eq!(failure.status, Status::Timeout);
     assert!(!failure.sent && !point.passed());
-    server.thread.join().expect("the server saw a connection without a request");
+    server
+        .thread
+        .join()
+        .expect("the server saw a connection without a request");
     assert_eq!(server.got.iter().count(), 0);
 }
 
 #[test]
 fn no_server_is_told_as_not_sent() {
-    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("bound")
+        .port();
     let point = Point::default();
-    let failure = runtime().block_on(door().send(order(port), &point)).err().expect("nobody listens");
+    let failure = runtime()
+        .block_on(door().send(order(port), &point))
+        .err()
+        .expect("nobody listens");
     assert_eq!((failure.status, failure.sent), (Status::Network, false));
-    assert!(failure.message.contains("nothing was sent"), "{}", failure.message);
+    assert!(
+        failure.message.contains("nothing was sent"),
+        "{}",
+        failure.message
+    );
 }
