@@ -151,10 +151,10 @@ fn read_fault(body: &[u8]) -> Result<Fault, String> {
         status, headers, ..
     } = &kind
     {
-        crate::http::check_invented(*status, headers)?;
+        crate::server::check_invented(*status, headers)?;
     }
     if let FaultKind::Redirect(target) = &kind {
-        crate::http::check_invented(307, &[("location".to_owned(), target.clone())])?;
+        crate::server::check_invented(307, &[("location".to_owned(), target.clone())])?;
     }
     match map.keys().next() {
         Some(key) => Err(format!("unknown key {key}")),

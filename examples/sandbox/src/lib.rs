@@ -14,7 +14,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Code map: [`http`] is the server, `route` the table type, `login` the routes of the login
+//! Code map: `server` is HTTP with record and faults, `route` the table type, `login` the routes of the login
 //! services, `control` the endpoint for other languages, `state` what they share. A new concern
 //! is a new module with a `ROUTES` table, named in `state`.
 
@@ -24,12 +24,12 @@ mod clock;
 mod control;
 mod cookies;
 mod fault;
-mod http;
 mod login;
 mod query;
 mod random;
 mod record;
 mod route;
+mod server;
 mod state;
 mod tls;
 mod tokens;
@@ -227,7 +227,7 @@ impl Sandbox {
         let shared = Arc::clone(&state);
         let thread = thread::Builder::new()
             .name("sandbox".to_owned())
-            .spawn(move || runtime.block_on(http::run(listener, acceptor, shared, stopped)))?;
+            .spawn(move || runtime.block_on(server::run(listener, acceptor, shared, stopped)))?;
         Ok(Self {
             state,
             files,
@@ -335,9 +335,9 @@ impl Sandbox {
         let checked = match &fault.kind {
             FaultKind::Answer {
                 status, headers, ..
-            } => http::check_invented(*status, headers),
+            } => server::check_invented(*status, headers),
             FaultKind::Redirect(target) => {
-                http::check_invented(307, &[("location".to_owned(), target.clone())])
+                server::check_invented(307, &[("location".to_owned(), target.clone())])
             }
             _ => Ok(()),
         };

@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ve
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -161,18 +162,21 @@ async fn serve_socket<S>(connection: &Arc<Connection>, socket: S)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    if !connection.state.options.http2 {
-        server = server.http1_only();
-    }
     let service = service_fn(|request| {
         let connection = Arc::clone(connection);
         async move { serve(&connection, request).await }
     });
+    let socket = TokioIo::new(socket);
     // A connection that ends badly is the client's doing, or a fault's: nothing to report.
-    let _ = server
-        .serve_connection_with_upgrades(TokioIo::new(socket), service)
-        .await;
+    if connection.state.options.http2 {
+        let server = auto::Builder::new(TokioExecutor::new());
+        let _ = server.serve_connection_with_upgrades(socket, service).await;
+    } else {
+        let _ = http1::Builder::new()
+            .serve_connection(socket, service)
+            .with_upgrades()
+            .await;
+    }
 }
 
 /// Answers one request.
@@ -375,6 +379,7 @@ fn response(answer: Answer, delivery: Delivery) -> Response<Payload> {
         rest: answer.body,
         // hyper trusts a known length more than the header, so the lie needs an unknown one.
         sized: delivery != Delivery::Overpromised,
+        flushed: false,
         pause: match delivery {
             Delivery::Trickle(pause) => Some((pause, Box::pin(sleep(Duration::ZERO)))),
             _ => None,
@@ -482,6 +487,7 @@ fn version(version: Version) -> &'static str {
 pub(crate) struct Payload {
     rest: Bytes,
     sized: bool,
+    flushed: bool,
     pause: Option<(Duration, Pin<Box<Sleep>>)>,
 }
 
@@ -495,7 +501,14 @@ impl Body for Payload {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
         if this.rest.is_empty() {
-            return Poll::Ready(None);
+            if this.sized || this.flushed {
+                return Poll::Ready(None);
+            }
+            // hyper writes what it has when the body makes it wait. Without that, it would find
+            // the length to be wrong first, and close without having sent anything.
+            this.flushed = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let Some((pause, timer)) = &mut this.pause else {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest)))));

@@ -1,0 +1,132 @@
+//! The endpoint under `/sandbox/`.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::client::Ask;
+use crate::{v1, v3};
+
+fn get(path: &str) -> Ask {
+    Ask::get(&format!("/sandbox/{path}"))
+}
+
+fn post(path: &str, body: &Value) -> Ask {
+    Ask::post(&format!("/sandbox/{path}"), body)
+}
+
+fn delete(path: &str) -> Ask {
+    let mut ask = get(path);
+    ask.method = Method::DELETE;
+    ask
+}
+
+#[test]
+fn shows_and_clears_the_record() {
+    let sandbox = v3::start();
+    v3::view(&sandbox);
+    let listed = get("requests").reply(&sandbox).expect(200);
+    let recorded = sandbox.requests();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
+    let first = &listed[0];
+    assert_eq!(first["seq"], 1);
+    assert_eq!(first["method"], "POST");
+    assert_eq!(first["path"], v3::LOGIN);
+    assert_eq!(first["query"], json!([]));
+    assert_eq!(first["body"], recorded[0].body_text());
+    assert_eq!(first["http_version"], "HTTP/1.1");
+    assert_eq!(first["connection"], 1);
+    assert_eq!(first["client_addr"], recorded[0].client_addr.to_string());
+    assert_eq!(first["known_route"], true);
+    assert_eq!(first["answered"], 200);
+    let header = json!(["neo-fin-key", "neotradeapi"]);
+    assert!(first["headers"].as_array().unwrap().contains(&header));
+    {
+        use base64::Engine as _;
+        let encoded = base64::engine::general_purpose::STANDARD.encode(&recorded[0].body);
+        assert_eq!(first["body_base64"], encoded);
+    }
+    delete("requests").reply(&sandbox).expect(200);
+    assert_eq!(get("requests").reply(&sandbox).expect(200), json!([]));
+    assert_eq!(sandbox.requests(), []);
+}
+
+#[test]
+fn sets_and_clears_faults_but_is_spared_by_them() {
+    let sandbox = v3::start();
+    let fault = json!({"kind": "answer", "status": 503, "body": "down"});
+    post("faults", &fault).reply(&sandbox).expect(200);
+    let reply = v3::login_ask(&sandbox, v3::LOGIN).reply(&sandbox);
+    assert_eq!((reply.status.as_u16(), &*reply.body), (503, &b"down"[..]));
+    delete("faults").reply(&sandbox).expect(200);
+    v3::view(&sandbox);
+
+    let once =
+        json!({"path": "/login", "times": 1, "kind": "base_url", "url": "https://x.invalid"});
+    post("faults", &once).reply(&sandbox).expect(200);
+    let bad = post("faults", &json!({"kind": "hang", "mood": 1}))
+        .reply(&sandbox)
+        .expect(400);
+    assert_eq!(bad["error"][0]["message"], "unknown key mood");
+}
+
+#[test]
+fn expires_what_was_issued() {
+    let sandbox = v3::start();
+    let trade = v3::trade(&sandbox);
+    let bearer = v1::bearer(&sandbox);
+    post("expire-sessions", &json!({}))
+        .reply(&sandbox)
+        .expect(200);
+    v3::client_ip_ask(&sandbox, &trade)
+        .reply(&sandbox)
+        .expect(403);
+    v1::view(&sandbox, &bearer);
+    post("expire-bearers", &json!({}))
+        .reply(&sandbox)
+        .expect(200);
+    v1::logout_ask("/login/1.0/logout", &bearer, &trade)
+        .reply(&sandbox)
+        .expect(401);
+}
+
+#[test]
+fn tells_codes_and_credentials() {
+    let sandbox = v3::start();
+    // The step may change between the two readings, but not twice.
+    let before = sandbox.totp_now();
+    let told = get("totp").reply(&sandbox).expect(200)["totp"].clone();
+    assert!(told == before || told == sandbox.totp_now());
+    assert_eq!(get("otp").reply(&sandbox).expect(200)["otp"], Value::Null);
+    let bearer = v1::bearer(&sandbox);
+    v1::view(&sandbox, &bearer);
+    Ask::post(
+        "/login/1.0/login/otp/generate",
+        &json!({"userId": "fake-user-0000", "sendEmail": true, "isWhitelisted": true}),
+    )
+    .with("authorization", bearer)
+    .reply(&sandbox)
+    .expect(200);
+    let otp = get("otp").reply(&sandbox).expect(200)["otp"].clone();
+    assert_eq!(otp, json!(sandbox.last_otp()));
+    let told = get("credentials").reply(&sandbox).expect(200);
+    assert_eq!(told["mpin"], sandbox.credentials().mpin);
+    assert_eq!(told.as_object().map(serde_json::Map::len), Some(9));
+    get("qr").reply(&sandbox).expect(400);
+}
+
+#[test]
+fn knows_no_other_path() {
+    let sandbox = v3::start();
+    get("nothing").reply(&sandbox).expect(404);
+    post("requests", &json!({})).reply(&sandbox).expect(404);
+    assert_eq!(sandbox.requests(), []);
+}
+
+#[test]
+fn closes_connections() {
+    let sandbox = v3::start();
+    // The answer may be cut off by what was asked for.
+    let _ = post("close-connections", &json!({})).send(&sandbox);
+    v3::view(&sandbox);
+    assert_eq!(sandbox.connections(), 2);
+}
