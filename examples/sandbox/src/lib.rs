@@ -14,9 +14,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Code map: `server` is HTTP with record and faults, `route` the table type, `login` the routes of the login
-//! services, `control` the endpoint for other languages, `state` what they share. A new concern
-//! is a new module with a `ROUTES` table, named in `state`.
+//! Code map: `server` is HTTP with the record and the faults, `route` the type of a route table,
+//! `login` the tables of the login services, `control` the endpoint for other languages, `state`
+//! what they share. A new concern is a new module with a table of routes, named in `state`.
 
 #![forbid(unsafe_code)]
 
@@ -176,7 +176,7 @@ impl Default for Options {
             bearer_lifetime: Duration::from_secs(3600),
             neo_fin_key: None,
             credentials: Credentials::default(),
-            record_limit: 100_000,
+            record_limit: 20_000,
             print_otp: false,
         }
     }
@@ -413,3 +413,8 @@ fn check(options: &Options) -> io::Result<()> {
 fn invalid(message: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
+
+/// Has the examples of the README compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

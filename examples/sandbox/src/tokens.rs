@@ -1,6 +1,7 @@
 //! What the sandbox has issued: OAuth2 bearers, sessions with their JWTs, one-time codes.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -74,6 +75,8 @@ pub(crate) struct Tokens {
     bearers: Mutex<HashMap<String, u64>>,
     otts: Mutex<HashMap<String, String>>,
     otp: Mutex<Otp>,
+    /// When the last view session of the password login expires.
+    password_view_until: AtomicU64,
 }
 
 #[derive(Default)]
@@ -107,6 +110,7 @@ impl Tokens {
             bearers: Mutex::default(),
             otts: Mutex::default(),
             otp: Mutex::default(),
+            password_view_until: AtomicU64::new(0),
         }
     }
 
@@ -147,6 +151,10 @@ impl Tokens {
             rid: random::uuid(),
             expires,
         });
+        if generation == Generation::V1 && scope == Scope::View {
+            self.password_view_until
+                .fetch_max(expires, Ordering::Relaxed);
+        }
         lock(&self.sessions).insert(session.sid.clone(), Arc::clone(&session));
         session
     }
@@ -160,12 +168,7 @@ impl Tokens {
 
     /// Whether some view session of the password login is alive.
     pub(crate) fn has_password_view(&self) -> bool {
-        let now = unix_now();
-        lock(&self.sessions).values().any(|session| {
-            session.generation == Generation::V1
-                && session.scope == Scope::View
-                && now < session.expires
-        })
+        unix_now() < self.password_view_until.load(Ordering::Relaxed)
     }
 
     pub(crate) fn end_session(&self, sid: &str) {
@@ -174,6 +177,7 @@ impl Tokens {
 
     pub(crate) fn expire_sessions(&self) {
         lock(&self.sessions).clear();
+        self.password_view_until.store(0, Ordering::Relaxed);
     }
 
     /// A fresh OTP; the one before is no longer good.

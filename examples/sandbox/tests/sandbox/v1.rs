@@ -371,6 +371,8 @@ fn otps_are_sent_to_the_right_user_after_a_login_only() {
     assert_eq!(sandbox.last_otp(), None);
     ask.reply(&sandbox).expect(200);
     assert!(sandbox.last_otp().is_some());
+    sandbox.expire_sessions();
+    assert_eq!(ask.reply(&sandbox).expect(400), refused);
 }
 
 #[test]
