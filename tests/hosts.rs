@@ -1,0 +1,595 @@
+//! The programs of every kind of host, built here and run against the sandbox.
+//!
+//! A host passes when both its logins succeed, a wrong TOTP and a wrong MPIN
+//! are refused and told, nothing is left open, and no secret is printed. The
+//! Windows programs are in `excel.rs`.
+
+#[path = "support/hosts.rs"]
+mod hosts;
+#[path = "support/library.rs"]
+mod library;
+#[path = "support/needs.rs"]
+mod needs;
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hosts::{Ran, STRICT, Workshop, build, command, environment, repository, run};
+use kotak_neo_sandbox::{Options, Sandbox, TlsMode};
+use needs::need;
+
+const TOTP: [&str; 4] = ["totp_login", "totp_validate", "session_info", "logout"];
+const PASSWORD: [&str; 4] = ["login", "session_2fa", "session_info", "logout"];
+
+/// What glibc's linker needs beside the archive.
+const SYSTEM_LIBRARIES: [&str; 4] = ["-lpthread", "-ldl", "-lm", "-lgcc_s"];
+
+/// A program that is built and how to start it.
+struct Host {
+    program: PathBuf,
+    arguments: Vec<PathBuf>,
+    variables: Vec<(&'static str, String)>,
+    /// Whether it is on the C ABI, and counts its handles at the end.
+    counts_handles: bool,
+}
+
+impl Host {
+    fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            variables: Vec::new(),
+            counts_handles: true,
+        }
+    }
+
+    fn with_argument(mut self, argument: impl Into<PathBuf>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    fn with_variable(mut self, name: &'static str, value: impl AsRef<Path>) -> Self {
+        self.variables
+            .push((name, value.as_ref().display().to_string()));
+        self
+    }
+
+    fn command(&self, way: &str, sandbox: &Sandbox, changed: &[(&'static str, &str)]) -> Command {
+        let mut command = command(&self.program, &environment(sandbox));
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.envs(changed.iter().copied());
+        command.args(&self.arguments).arg(way);
+        command
+    }
+
+    fn run(&self, way: &str, sandbox: &Sandbox, changed: &[(&'static str, &str)]) -> Ran {
+        run(&mut self.command(way, sandbox, changed)).expect("the program runs")
+    }
+
+    /// Both logins against one sandbox.
+    fn logs_in(&self, sandbox: &Sandbox) {
+        for (way, operations) in [("totp", TOTP), ("password", PASSWORD)] {
+            sandbox.clear_requests();
+            let ran = self.run(way, sandbox, &[]);
+            assert_eq!(ran.code, Some(0), "{ran}");
+            self.check_lines(&ran, &operations, None);
+            let paths: Vec<String> = sandbox.requests().into_iter().map(|r| r.path).collect();
+            assert!(paths.len() >= 2, "{way} asked the broker {paths:?}\n{ran}");
+            check_secrets(&ran, sandbox);
+        }
+    }
+
+    /// Wrong credentials end the program with 1, and the broker's refusal is shown.
+    fn is_refused(&self, sandbox: &Sandbox) {
+        let right = sandbox.totp_now();
+        let wrong: String = right
+            .chars()
+            .map(|c| if c == '9' { '0' } else { '9' })
+            .collect();
+        for (way, variable, value, done, refused) in [
+            ("totp", "KNEO_TOTP", wrong.as_str(), &TOTP[..0], TOTP[0]),
+            ("totp", "KNEO_MPIN", "000001", &TOTP[..1], TOTP[1]),
+            (
+                "password",
+                "KNEO_PASSWORD",
+                "Wrong-Passw0rd-1",
+                &PASSWORD[..0],
+                PASSWORD[0],
+            ),
+            (
+                "password",
+                "KNEO_OTP",
+                "000001",
+                &PASSWORD[..1],
+                PASSWORD[1],
+            ),
+        ] {
+            let ran = self.run(way, sandbox, &[(variable, value)]);
+            assert_eq!(ran.code, Some(1), "wrong {variable}: {ran}");
+            self.check_lines(&ran, done, Some(refused));
+            assert!(
+                !ran.stdout.contains(value) && !ran.stderr.contains(value),
+                "{ran}"
+            );
+            check_secrets(&ran, sandbox);
+        }
+    }
+
+    /// One line for each operation: its name, its status, its JSON.
+    fn check_lines(&self, ran: &Ran, done: &[&str], refused: Option<&str>) {
+        let mut lines = ran.stdout.lines();
+        for operation in done {
+            let line = lines.next().unwrap_or_default();
+            let json = line.strip_prefix(&format!("{operation}: 0 "));
+            let json = json.unwrap_or_else(|| panic!("{operation} is not done: {ran}"));
+            assert!(
+                serde_json::from_str::<serde_json::Value>(json).is_ok(),
+                "{ran}"
+            );
+        }
+        if let Some(operation) = refused {
+            let line = lines.next().unwrap_or_default();
+            let json = line.strip_prefix(&format!("{operation}: 5 "));
+            let json = json.unwrap_or_else(|| panic!("{operation} is not refused: {ran}"));
+            let body: serde_json::Value = serde_json::from_str(json).expect("the body is JSON");
+            assert_eq!(body["error"]["status"], "REJECTED", "{ran}");
+            assert_eq!(body["error"]["operation"], operation, "{ran}");
+        }
+        if self.counts_handles {
+            assert_eq!(lines.next(), Some("live handles: 0"), "{ran}");
+        }
+        assert_eq!(lines.next(), None, "{ran}");
+    }
+}
+
+/// No credential, and no token that the sandbox saw, is in the output.
+fn check_secrets(ran: &Ran, sandbox: &Sandbox) {
+    let who = sandbox.credentials();
+    let mut secrets = vec![
+        who.consumer_key.clone(),
+        who.consumer_secret.clone(),
+        who.mobile_number.clone(),
+        who.pan.clone(),
+        who.password.clone(),
+        who.mpin.clone(),
+        who.totp_secret.clone(),
+        sandbox.totp_now(),
+    ];
+    secrets.extend(sandbox.last_otp());
+    for request in sandbox.requests() {
+        for (name, value) in request.headers {
+            let value = value.strip_prefix("Bearer ").unwrap_or(&value).to_owned();
+            if ["authorization", "auth", "sid"].contains(&name.to_ascii_lowercase().as_str()) {
+                secrets.push(value);
+            }
+        }
+    }
+    for secret in secrets {
+        assert!(!secret.is_empty(), "an empty secret is in every text");
+        assert!(!ran.stdout.contains(&secret), "{secret} is printed: {ran}");
+        assert!(!ran.stderr.contains(&secret), "{secret} is printed: {ran}");
+    }
+}
+
+fn sandbox() -> Sandbox {
+    Sandbox::start(Options::default()).expect("the sandbox starts")
+}
+
+/// A workshop with the library laid out in `lib`.
+fn workshop(name: &str) -> Workshop {
+    let workshop = Workshop::new(name).expect("a temporary folder can be made");
+    library::lay_out(&workshop.path("lib")).expect("the library is built");
+    workshop
+}
+
+#[derive(Clone, Copy)]
+enum Link {
+    Shared,
+    Static,
+    /// Not at all: the program loads the library itself.
+    Loaded,
+}
+
+/// Compiles a C or C++ source of this repository with all warnings as errors.
+fn compile(compiler: &Path, workshop: &Workshop, source: &str, link: Link) -> PathBuf {
+    let program = workshop.path("program");
+    let standard = if source.ends_with(".c") {
+        "-std=c11"
+    } else {
+        "-std=c++17"
+    };
+    let mut command = Command::new(compiler);
+    command
+        .args(STRICT)
+        .args([standard, "-O1", "-g", "-I"])
+        .arg(repository().join("include"));
+    command
+        .arg(repository().join(source))
+        .arg("-o")
+        .arg(&program);
+    match link {
+        Link::Shared => command.args(library::shared_flags(&workshop.path("lib"))),
+        Link::Static => command
+            .arg(library::built("libkotak_neo.a").expect("the library is built"))
+            .args(SYSTEM_LIBRARIES),
+        Link::Loaded => command.arg("-ldl"),
+    };
+    build(&mut command).expect("the program compiles and links");
+    program
+}
+
+/// The same program under valgrind: no invalid access, nothing lost.
+fn under_valgrind(test: &str, options: &[&str], program: PathBuf) -> Option<Host> {
+    let mut host = Host::new(need(test, "valgrind")?)
+        .with_argument("--quiet")
+        .with_argument("--leak-check=full")
+        .with_argument("--errors-for-leak-kinds=definite")
+        .with_argument("--error-exitcode=99");
+    for option in options {
+        host = host.with_argument(option);
+    }
+    Some(host.with_argument(program))
+}
+
+#[test]
+fn headers_compile_on_their_own() {
+    let workshop = workshop("headers");
+    for (name, compiler, language, standard) in [
+        ("kotak_neo.h", "cc", "c", "-std=c11"),
+        ("kotak_neo.h", "c++", "c++", "-std=c++17"),
+        ("kotak_neo.hpp", "c++", "c++", "-std=c++17"),
+    ] {
+        let test = format!("{name} as {standard}");
+        let Some(compiler) = need(&test, compiler) else {
+            continue;
+        };
+        // As the only line of a source: a header must not lean on others. Twice: it is guarded.
+        let source = workshop.path("source");
+        std::fs::write(
+            &source,
+            format!("#include <{name}>\n#include <{name}>\nint main(void) {{ return 0; }}\n"),
+        )
+        .expect("the source can be written");
+        let mut command = Command::new(compiler);
+        command
+            .args(STRICT)
+            .args([standard, "-fsyntax-only", "-x", language, "-I"]);
+        command.arg(repository().join("include")).arg(&source);
+        build(&mut command).unwrap_or_else(|error| panic!("{test}: {error}"));
+    }
+}
+
+#[test]
+fn c_shared() {
+    let Some(compiler) = need("C, shared", "cc") else {
+        return;
+    };
+    let workshop = workshop("c-shared");
+    let host = Host::new(compile(
+        &compiler,
+        &workshop,
+        "examples/c/login.c",
+        Link::Shared,
+    ));
+    host.logs_in(&sandbox());
+    host.is_refused(&sandbox());
+}
+
+#[test]
+fn c_static() {
+    let Some(compiler) = need("C, static", "cc") else {
+        return;
+    };
+    let workshop = workshop("c-static");
+    let host = Host::new(compile(
+        &compiler,
+        &workshop,
+        "examples/c/login.c",
+        Link::Static,
+    ));
+    host.logs_in(&sandbox());
+}
+
+#[test]
+fn c_over_tls() {
+    let Some(compiler) = need("C, TLS", "cc") else {
+        return;
+    };
+    let workshop = workshop("c-tls");
+    let host = Host::new(compile(
+        &compiler,
+        &workshop,
+        "examples/c/login.c",
+        Link::Shared,
+    ));
+    for http2 in [false, true] {
+        let options = Options {
+            tls: TlsMode::Valid,
+            http2,
+            ..Options::default()
+        };
+        let sandbox = Sandbox::start(options).expect("the sandbox starts");
+        assert!(
+            sandbox.config_json().contains("ca_file"),
+            "the sandbox names its CA"
+        );
+        host.logs_in(&sandbox);
+    }
+}
+
+#[test]
+fn c_under_valgrind() {
+    let Some(compiler) = need("C, valgrind", "cc") else {
+        return;
+    };
+    let workshop = workshop("c-valgrind");
+    let program = compile(&compiler, &workshop, "examples/c/login.c", Link::Shared);
+    let Some(host) = under_valgrind("C, valgrind", &[], program.clone()) else {
+        return;
+    };
+    host.logs_in(&sandbox());
+    // With TLS valgrind loses track of what the assembly of ring has written.
+    let blind = ["--undef-value-errors=no"];
+    let Some(host) = under_valgrind("C, valgrind, TLS", &blind, program) else {
+        return;
+    };
+    let options = Options {
+        tls: TlsMode::Valid,
+        ..Options::default()
+    };
+    host.logs_in(&Sandbox::start(options).expect("the sandbox starts"));
+}
+
+#[test]
+fn c_reloads_the_library() {
+    let Some(compiler) = need("C, reload", "cc") else {
+        return;
+    };
+    let workshop = workshop("c-reload");
+    let program = compile(&compiler, &workshop, "examples/c/reload.c", Link::Loaded);
+    let sandbox = sandbox();
+    let mut command = command(program, &environment(&sandbox));
+    let ran = run(command.arg(workshop.path("lib").join("libkotak_neo.so"))).expect("it runs");
+    assert_eq!(ran.code, Some(0), "{ran}");
+    for expected in [
+        "login: 0 ",
+        "session_2fa: 0 ",
+        "live handles: 0",
+        "still in memory: yes",
+    ] {
+        let count = ran
+            .stdout
+            .lines()
+            .filter(|line| line.starts_with(expected))
+            .count();
+        assert_eq!(count, 2, "{expected}: {ran}");
+    }
+    check_secrets(&ran, &sandbox);
+}
+
+#[test]
+fn cpp_shared() {
+    let Some(compiler) = need("C++, shared", "c++") else {
+        return;
+    };
+    let workshop = workshop("cpp-shared");
+    let program = compile(&compiler, &workshop, "examples/cpp/login.cpp", Link::Shared);
+    let host = Host::new(&program);
+    host.logs_in(&sandbox());
+    host.is_refused(&sandbox());
+    if let Some(host) = under_valgrind("C++, valgrind", &[], program) {
+        host.logs_in(&sandbox());
+        host.is_refused(&sandbox());
+    }
+}
+
+#[test]
+fn cpp_static() {
+    let Some(compiler) = need("C++, static", "c++") else {
+        return;
+    };
+    let workshop = workshop("cpp-static");
+    let host = Host::new(compile(
+        &compiler,
+        &workshop,
+        "examples/cpp/login.cpp",
+        Link::Static,
+    ));
+    host.logs_in(&sandbox());
+}
+
+#[test]
+fn cpp_layer_keeps_its_promises() {
+    let Some(compiler) = need("C++, layer", "c++") else {
+        return;
+    };
+    let workshop = workshop("cpp-layer");
+    let program = compile(&compiler, &workshop, "examples/cpp/api.cpp", Link::Shared);
+    let ran = run(&mut command(program, &[])).expect("it runs");
+    assert_eq!(ran.code, Some(0), "{ran}");
+}
+
+#[test]
+fn go() {
+    let (Some(go), Some(_)) = (need("Go", "go"), need("Go", "cc")) else {
+        return;
+    };
+    let workshop = workshop("go");
+    let source = repository().join("examples/go");
+    let program = workshop.path("program");
+    let offline = [
+        ("GOPROXY", "off"),
+        ("GOFLAGS", "-mod=readonly"),
+        ("GOTOOLCHAIN", "local"),
+    ];
+    let link = library::shared_flags(&workshop.path("lib")).join(" ");
+    for arguments in [
+        &["vet", "./..."][..],
+        &["build", "-o", &program.display().to_string(), "./cmd/login"],
+    ] {
+        let mut command = Command::new(&go);
+        command
+            .current_dir(&source)
+            .envs(offline)
+            .env("CGO_ENABLED", "1")
+            .env("CGO_LDFLAGS", &link);
+        build(command.args(arguments)).expect("the program builds");
+    }
+    // The collector runs all the time, and every pointer that crosses is checked.
+    let host = Host::new(program)
+        .with_variable("GOGC", "1")
+        .with_variable("GODEBUG", "cgocheck=2");
+    host.logs_in(&sandbox());
+    host.is_refused(&sandbox());
+}
+
+#[test]
+fn csharp() {
+    let (Some(mcs), Some(mono)) = (need("C#", "mcs"), need("C#", "mono")) else {
+        return;
+    };
+    let workshop = workshop("csharp");
+    let program = workshop.path("Login.exe");
+    let source = repository().join("examples/csharp");
+    let mut command = Command::new(mcs);
+    command
+        .args(["-warnaserror", "-langversion:7"])
+        .arg(format!("-out:{}", program.display()));
+    build(
+        command
+            .arg(source.join("KotakNeo.cs"))
+            .arg(source.join("Login.cs")),
+    )
+    .expect("it builds");
+    let host = Host::new(mono)
+        .with_argument(program)
+        .with_variable("LD_LIBRARY_PATH", workshop.path("lib"));
+    host.logs_in(&sandbox());
+    host.is_refused(&sandbox());
+}
+
+#[test]
+fn python() {
+    let Some(python) = need("Python", "python3") else {
+        return;
+    };
+    let workshop = workshop("python");
+    // Without the site packages: nothing but Python itself may be needed.
+    let host = Host::new(python)
+        .with_argument("-I")
+        .with_argument("-S")
+        .with_argument(repository().join("examples/python/login.py"))
+        .with_variable("KNEO_LIBRARY", workshop.path("lib").join("libkotak_neo.so"));
+    host.logs_in(&sandbox());
+    host.is_refused(&sandbox());
+}
+
+#[test]
+fn rust() {
+    // `cargo test --test hosts` alone does not build the examples.
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(repository())
+        .args(["build", "--quiet", "--offline", "--example", "login"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    build(&mut cargo).expect("the example builds");
+    let tests = std::env::current_exe().expect("this program has a path");
+    let profile = tests
+        .ancestors()
+        .nth(2)
+        .expect("it lies in target/<profile>/deps");
+    let mut host = Host::new(profile.join("examples/login"));
+    host.counts_handles = false;
+    host.logs_in(&sandbox());
+    host.is_refused(&sandbox());
+}
+
+/// What a program has printed so far, while it runs.
+struct Screen(Arc<Mutex<Vec<u8>>>);
+
+impl Screen {
+    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let copy = Arc::clone(&text);
+        thread::spawn(move || {
+            let mut some = [0; 1024];
+            // A terminal ends with an error, a pipe with 0.
+            while let Ok(size @ 1..) = pipe.read(&mut some) {
+                copy.lock()
+                    .expect("no reader panics")
+                    .extend_from_slice(&some[..size]);
+            }
+        });
+        Self(text)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("no writer panics")).into_owned()
+    }
+
+    fn wait_for(&self, text: &str) {
+        let end = Instant::now() + Duration::from_secs(120);
+        while !self.text().contains(text) {
+            assert!(
+                Instant::now() < end,
+                "no {text:?} on the screen: {}",
+                self.text()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
+fn c_asks_without_echo() {
+    let name = "C, asking at a terminal";
+    let (Some(compiler), Some(script)) = (need(name, "cc"), need(name, "script")) else {
+        return;
+    };
+    let workshop = workshop("c-asks");
+    let program = compile(&compiler, &workshop, "examples/c/login.c", Link::Shared);
+    let sandbox = sandbox();
+    let who = sandbox.credentials();
+    // `script` gives the program a terminal, which echoes what is typed.
+    let config = vec![("KNEO_CONFIG", sandbox.config_json())];
+    let mut child = command(script, &config)
+        .args(["--quiet", "--return", "--command"])
+        .arg(format!("{} password", program.display()))
+        .arg("/dev/null")
+        .env("SHELL", "/bin/sh")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script starts");
+    let screen = Screen::of(child.stdout.take().expect("stdout is a pipe"));
+    let mut keyboard = child.stdin.take().expect("stdin is a pipe");
+    let mut answer = |prompt: &str, text: &str| {
+        screen.wait_for(prompt);
+        writeln!(keyboard, "{text}").expect("the program reads");
+    };
+    answer("Mobile number: ", &who.mobile_number);
+    answer("Password: ", &who.password);
+    screen.wait_for("login: 0 ");
+    let otp = sandbox.last_otp().expect("the login sends an OTP");
+    answer("OTP or MPIN: ", &otp);
+    screen.wait_for("live handles: 0");
+    drop(keyboard);
+    let status = child.wait().expect("script ends");
+    let text = screen.text();
+    assert!(status.success(), "{text}");
+    assert!(text.contains("session_2fa: 0 "), "{text}");
+    assert!(
+        text.contains(&who.mobile_number),
+        "the terminal echoes what is no secret: {text}"
+    );
+    assert!(
+        !text.contains(&who.password) && !text.contains(&otp),
+        "a secret is echoed: {text}"
+    );
+}
