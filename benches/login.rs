@@ -114,7 +114,10 @@ fn run() -> Result<()> {
     println!(
         "Ratios are the medians of the rounds' ratios. A login is totp_login, totp_validate and the"
     );
-    println!("feed-address lookup that follows it: three requests.");
+    println!(
+        "feed-address lookup that follows it: three requests. libcurl is linked to its program, so its"
+    );
+    println!("loading shows in the whole process only.");
     println!();
     table.print(&peers);
     println!(
@@ -482,8 +485,11 @@ impl Table {
             line += "--:|";
         }
         for peer in &peers[1..] {
-            head += &format!(" kotak_neo / {0} | {0} / kotak_neo |", peer.name);
-            line += "--:|--:|";
+            head += &match peer.kind {
+                Kind::Sdk => format!(" {} / kotak_neo |", peer.name),
+                Kind::Curl | Kind::ThisLibrary => format!(" kotak_neo / {} |", peer.name),
+            };
+            line += "--:|";
         }
         println!("{head}\n{line}");
         for ((what, unit), samples) in ROWS.iter().zip(&self.samples) {
@@ -491,10 +497,13 @@ impl Table {
             for values in samples {
                 text += &format!(" {} {unit} |", short(median(values)));
             }
-            for values in &samples[1..] {
-                let ratios: Vec<f64> = samples[0].iter().zip(values).map(|(a, b)| a / b).collect();
-                let ratio = median(&ratios);
-                text += &format!(" {}x | {}x |", short(ratio), short(1.0 / ratio));
+            for (peer, values) in peers.iter().zip(samples).skip(1) {
+                let ratio = |(ours, theirs): (&f64, &f64)| match peer.kind {
+                    Kind::Sdk => theirs / ours,
+                    Kind::Curl | Kind::ThisLibrary => ours / theirs,
+                };
+                let ratios: Vec<f64> = samples[0].iter().zip(values).map(ratio).collect();
+                text += &format!(" {}x |", short(median(&ratios)));
             }
             println!("{text}");
         }

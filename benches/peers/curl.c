@@ -47,6 +47,7 @@ static void peer_client(int count, char **arguments)
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(easy, CURLOPT_COOKIEFILE, "");
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "kotak_neo/0.1.0");
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 30000L);
     if (arguments[2][0] != '\0')
         curl_easy_setopt(easy, CURLOPT_CAINFO, arguments[2]);
@@ -82,9 +83,11 @@ static struct curl_slist *header(struct curl_slist *list, const char *name, cons
 static void request(const char *path, struct curl_slist *list, const char *json)
 {
     static unsigned long sequence;
-    char url[MAX_LINE], id[40];
+    char url[MAX_LINE], client[16], id[40];
     long status = 0;
     CURLcode code;
+    snprintf(client, sizeof client, "%.8s***", peer_env("KNEO_CONSUMER_KEY"));
+    list = header(list, "X-Client-ID", client);
     snprintf(id, sizeof id, "00000000-0000-4000-8000-%012lu", ++sequence);
     list = header(list, "X-Request-ID", id);
     list = header(list, "Accept", "application/json");
@@ -129,5 +132,5 @@ static void peer_login(const char *totp)
     request("/login/1.0/tradeApiValidate", list, json);
     value("token", token);
 
-    request("/5config/config?appVersion=3.0.9&platform=api&environment=prod", NULL, NULL);
+    request("/5config/config?appVersion=0.1.0&platform=api&environment=prod", NULL, NULL);
 }
