@@ -9,6 +9,8 @@
 mod hosts;
 #[path = "support/needs.rs"]
 mod needs;
+#[path = "support/secrets.rs"]
+mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -201,33 +203,6 @@ fn check_lines(ran: &Ran, code: i32, expected: &[&str]) {
     }
 }
 
-/// Neither a credential nor a token of the sandbox is in the output.
-fn check_secrets(ran: &Ran, sandbox: &Sandbox) {
-    let who = sandbox.credentials();
-    let mut secrets = vec![
-        who.consumer_key.clone(),
-        who.consumer_secret.clone(),
-        who.mobile_number.clone(),
-        who.password.clone(),
-        who.mpin.clone(),
-        who.totp_secret.clone(),
-    ];
-    let names = ["authorization", "auth", "sid"];
-    let headers = sandbox
-        .requests()
-        .into_iter()
-        .flat_map(|request| request.headers);
-    secrets.extend(
-        headers
-            .filter(|(name, _)| names.contains(&name.to_ascii_lowercase().as_str()))
-            .map(|(_, value)| value.strip_prefix("Bearer ").unwrap_or(&value).to_owned()),
-    );
-    for secret in secrets {
-        assert!(!ran.stdout.contains(&secret), "{secret} is printed: {ran}");
-        assert!(!ran.stderr.contains(&secret), "{secret} is printed: {ran}");
-    }
-}
-
 #[test]
 fn programs_run_on_windows() {
     let Some(windows) = Windows::new("Windows") else {
@@ -261,7 +236,7 @@ fn c_program_logs_in(windows: &Windows) {
     for (way, lines) in [("totp", totp), ("password", password)] {
         let ran = windows.run(&program, &[way], &environment(&plain));
         check_lines(&ran, 0, &lines);
-        check_secrets(&ran, &plain);
+        secrets::check(&ran, &plain);
     }
 
     let mut variables = environment(&plain);
@@ -290,7 +265,7 @@ fn c_program_logs_in(windows: &Windows) {
     variables.push(("KNEO_CONFIG", config.to_string()));
     let ran = windows.run(&program, &["password"], &variables);
     check_lines(&ran, 0, &password);
-    check_secrets(&ran, &tls);
+    secrets::check(&ran, &tls);
 }
 
 fn library_is_loaded_twice(windows: &Windows) {
@@ -310,7 +285,7 @@ fn library_is_loaded_twice(windows: &Windows) {
         "still in memory: yes",
     ];
     check_lines(&ran, 0, &[round, round].concat());
-    check_secrets(&ran, &sandbox);
+    secrets::check(&ran, &sandbox);
 }
 
 fn excel_logs_in(windows: &Windows) {
@@ -347,7 +322,7 @@ fn excel_logs_in(windows: &Windows) {
         0,
         &[&round[..], &round[..], &["failures: 0"]].concat(),
     );
-    check_secrets(&ran, &good);
+    secrets::check(&ran, &good);
     let logins = good
         .requests()
         .iter()
@@ -376,7 +351,7 @@ fn excel_logs_in(windows: &Windows) {
         .filter(|r| r.path.ends_with("/tradeApiValidate"))
         .count();
     assert_eq!(tries, 4, "one try for each attempt of each round: {ran}");
-    check_secrets(&ran, &bad);
+    secrets::check(&ran, &bad);
 
     excel_closes_during_a_call(windows, &excel, &add_in);
 }

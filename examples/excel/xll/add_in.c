@@ -29,25 +29,15 @@
 
 enum { CLOSE_MS = 5000 };
 
-/* ---- the door to Excel -------------------------------------------------- */
-
-static excel_door given_door;
-
-/* Hosts other than EXCEL.EXE give their door here, before xlAutoOpen. */
-EXPORT void WINAPI SetExcel12EntryPt(excel_door door)
-{
-    given_door = door;
-}
+/* ---- the way to Excel -------------------------------------------------- */
 
 static int call_excel(int function, excel_value *result, int count, excel_value **arguments)
 {
-    excel_door door = given_door;
-    if (door == NULL) {
-        FARPROC found = GetProcAddress(GetModuleHandleW(NULL), "MdCallBack12");
-        if (found == NULL)
-            return EXCEL_FAILED;
-        memcpy(&door, &found, sizeof door);
-    }
+    excel_door door;
+    FARPROC found = GetProcAddress(GetModuleHandleW(NULL), "MdCallBack12");
+    if (found == NULL)
+        return EXCEL_FAILED;
+    memcpy(&door, &found, sizeof door);
     return door(function, count, arguments, result);
 }
 
