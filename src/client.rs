@@ -769,7 +769,6 @@ impl Inner {
     fn credentials(&self) -> Credentials<'_> {
         Credentials {
             consumer_key: self.config.consumer_key.as_ref(),
-            consumer_secret: self.config.consumer_secret.as_ref(),
             fin_key: self.config.neo_fin_key.as_ref(),
             ..Credentials::default()
         }

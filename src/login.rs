@@ -26,7 +26,8 @@ use crate::transport::Request;
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Credentials<'a> {
     pub(crate) consumer_key: Option<&'a Secret>,
-    pub(crate) consumer_secret: Option<&'a Secret>,
+    /// What `application` made of consumer key and secret.
+    pub(crate) application: Option<&'a Secret>,
     pub(crate) fin_key: Option<&'a Secret>,
     pub(crate) bearer: Option<&'a Secret>,
     pub(crate) token: Option<&'a Secret>,
@@ -114,11 +115,8 @@ fn authorization(auth: Auth, credentials: &Credentials<'_>) -> Result<Option<Hea
     match auth {
         Auth::None => Ok(None),
         Auth::Application => {
-            let key = needed("consumer_key", credentials.consumer_key)?;
-            let secret = needed("consumer_secret", credentials.consumer_secret)?;
-            let pair = Zeroizing::new(format!("{}:{}", key.expose(), secret.expose()));
-            let encoded = data_encoding::BASE64.encode(pair.as_bytes());
-            Ok(Secret::new(encoded).header_after("Basic "))
+            let pair = needed("consumer_secret", credentials.application)?;
+            Ok(pair.header_after("Basic "))
         }
         Auth::Bearer | Auth::BearerView | Auth::BearerTrade => {
             let bearer = needed("access_token", credentials.bearer)?;
@@ -131,6 +129,14 @@ fn authorization(auth: Auth, credentials: &Credentials<'_>) -> Result<Option<Hea
             header("consumer_key", credentials.consumer_key).map(Some)
         }
     }
+}
+
+/// Consumer key and secret as the session init wants them.
+pub(crate) fn application(key: Option<&Secret>, secret: Option<&Secret>) -> Result<Secret, Error> {
+    let key = needed("consumer_key", key)?;
+    let secret = needed("consumer_secret", secret)?;
+    let pair = Zeroizing::new(format!("{}:{}", key.expose(), secret.expose()));
+    Ok(Secret::new(data_encoding::BASE64.encode(pair.as_bytes())))
 }
 
 fn needed<'a>(name: &str, given: Option<&'a Secret>) -> Result<&'a Secret, Error> {

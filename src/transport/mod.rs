@@ -10,6 +10,7 @@ mod proxy;
 pub(crate) mod tls;
 
 use std::error::Error as StdError;
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -191,7 +192,8 @@ impl Net {
         if error.is_connect() {
             return connect_failure(host, self.settings.connect, error.is_timeout(), error);
         }
-        if error.is_decode() {
+        // A body that ends too early counts as one that cannot be decoded.
+        if error.is_decode() && !came_from_connection(error) {
             return Failure {
                 status: Status::Protocol,
                 message: format!("the answer of {host} could not be decoded"),
@@ -285,6 +287,24 @@ fn connect_failure(
         message,
         sent: false,
     }
+}
+
+/// Whether the connection caused the error, and not what came over it.
+fn came_from_connection(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(this) = cause {
+        if this.is::<hyper::Error>() {
+            return true;
+        }
+        cause = match this
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inner) => Some(inner),
+            None => this.source(),
+        };
+    }
+    false
 }
 
 /// A connection that ended before the answer was complete.

@@ -1,0 +1,914 @@
+//! Every login, against the sandbox, through the plain-Rust core: what is
+//! sent, what state the answer gives, and what a failure leaves behind.
+
+use crate::support;
+use crate::support::{
+    answer, client, client_with, config, fault, info, log_in, password_login, paths, sandbox,
+    start, state, status, told, totp_login,
+};
+use kotak_neo::{Client, Status};
+use kotak_neo_sandbox::{ErrorShape, FaultKind, Options, Recorded};
+use serde_json::{Value, json};
+
+fn body(request: &Recorded) -> Value {
+    support::json(&request.body_text())
+}
+
+#[test]
+fn totp_login_of_generation_3() {
+    for (environment, steps) in [
+        (
+            "prod",
+            ["/login/1.0/tradeApiLogin", "/login/1.0/tradeApiValidate"],
+        ),
+        (
+            "uat",
+            [
+                "/api/1.0/login/v6/totp/login",
+                "/api/1.0/login/v6/totp/validate",
+            ],
+        ),
+    ] {
+        let sandbox = sandbox();
+        let user = sandbox.credentials();
+        let client = client_with(&sandbox, &json!({"environment": environment}));
+        assert_eq!(state(&client), "logged_out");
+
+        let view = totp_login(&sandbox, &client).expect("the credentials are right");
+        assert_eq!(state(&client), "view");
+        assert_eq!(support::json(view.json())["data"]["kType"], "View");
+
+        let trade = client.totp_validate(&user.mpin).expect("the MPIN is right");
+        assert_eq!(support::json(trade.json())["data"]["kType"], "Trade");
+        let info = info(&client);
+        assert_eq!(info["state"], "trade");
+        assert_eq!(
+            (&info["generation"], &info["environment"]),
+            (&json!(3), &json!(environment))
+        );
+        assert_eq!(info["ucc"], user.ucc.as_str());
+        assert!(info["expires_at"].as_u64() > info["logged_in_at"].as_u64());
+
+        let requests = sandbox.requests();
+        assert_eq!(
+            paths(&sandbox),
+            [steps[0], steps[1], "/5config/config"],
+            "{environment}"
+        );
+        assert_eq!(
+            body(&requests[0]),
+            json!({
+                "mobileNumber": user.mobile_number,
+                "ucc": user.ucc,
+                "totp": body(&requests[0])["totp"],
+            })
+        );
+        assert_eq!(body(&requests[1]), json!({"mpin": user.mpin}));
+        for request in &requests[..2] {
+            assert_eq!(
+                request.header("authorization"),
+                Some(user.consumer_key.as_str())
+            );
+            assert_eq!(request.header("neo-fin-key"), Some("neotradeapi"));
+            assert_eq!(request.header("content-type"), Some("application/json"));
+        }
+        assert!(requests[0].header("auth").is_none() && requests[1].header("auth").is_some());
+        assert!(requests[2].header("authorization").is_none());
+        assert_eq!(
+            requests[2].query_value("environment"),
+            Some(if environment == "uat" { "qa" } else { "prod" })
+        );
+
+        let ip = client.whatsmyip().expect("a trade session may ask");
+        assert!(support::json(ip.json())["data"][0]["ip"].is_string());
+        client.logout().expect("a trade session can end");
+        assert_eq!(state(&client), "logged_out");
+        assert_eq!(sandbox.requests().len(), 4, "logout sends nothing");
+        assert_eq!(status(&client.logout()), Status::NotLoggedIn);
+        assert_eq!(status(&client.whatsmyip()), Status::NotLoggedIn);
+    }
+}
+
+#[test]
+fn the_body_is_the_brokers_byte_for_byte() {
+    let sandbox = start(Options {
+        gzip: true,
+        ..Options::default()
+    });
+    let client = client(&sandbox);
+    totp_login(&sandbox, &client).expect("the credentials are right");
+    let odd = "{ \"data\" : {\"token\":\"fake.e30.x\", \"sid\":\"s\",\"n\":1.50,\"é\":[ ]} }\n";
+    fault(
+        &sandbox,
+        "/login/1.0/tradeApiValidate",
+        answer(200, "application/json", odd),
+    );
+    let reply = client
+        .totp_validate("000000")
+        .expect("token and sid are there");
+    assert_eq!(reply.json(), odd);
+    assert_eq!(reply.http_status(), 200);
+    let meta = support::json(&reply.meta());
+    assert_eq!(meta["operation"], "totp_validate");
+    assert!(meta["elapsed_ms"].as_f64().is_some() && meta["request_id"].is_string());
+}
+
+#[test]
+fn password_login_of_generation_1() {
+    for (environment, first, otp, logout) in [
+        (
+            "prod",
+            "/login/1.0/login/v2/validate",
+            "/login/1.0/login/otp/generate",
+            "/login/1.0/logout",
+        ),
+        (
+            "uat",
+            "/api/1.0/login/v2/validate",
+            "/api/1.0/login/otp/generate",
+            "/api/1.0/logout",
+        ),
+    ] {
+        let sandbox = sandbox();
+        let user = sandbox.credentials().clone();
+        let client = client_with(&sandbox, &json!({"environment": environment}));
+        let reply = password_login(&sandbox, &client).expect("the password is right");
+        assert_eq!(state(&client), "view");
+        assert_eq!(
+            support::json(&reply.meta())["otp"],
+            json!({"requested": true})
+        );
+        client
+            .session_2fa(&user.mpin)
+            .expect("six digits are the MPIN");
+        let info = info(&client);
+        assert_eq!(
+            (&info["state"], &info["generation"]),
+            (&json!("trade"), &json!(1))
+        );
+        assert!(info["feed_url"].is_null());
+        client.logout().expect("the broker is told");
+        assert_eq!(state(&client), "logged_out");
+
+        assert_eq!(
+            paths(&sandbox),
+            ["/oauth2/token", first, otp, first, logout]
+        );
+        let requests = sandbox.requests();
+        assert!(
+            requests[0]
+                .header("authorization")
+                .is_some_and(|value| value.starts_with("Basic "))
+        );
+        assert_eq!(
+            body(&requests[0]),
+            json!({"grant_type": "client_credentials"})
+        );
+        assert_eq!(
+            body(&requests[1]),
+            json!({"mobileNumber": user.mobile_number, "password": user.password})
+        );
+        assert_eq!(
+            body(&requests[2]),
+            json!({"userId": user.user_id, "sendEmail": true, "isWhitelisted": true})
+        );
+        assert_eq!(
+            body(&requests[3]),
+            json!({"mobileNumber": user.mobile_number, "mpin": user.mpin})
+        );
+        assert!(requests[4].query_value("sId").is_some());
+        for request in &requests[1..] {
+            assert!(
+                request
+                    .header("authorization")
+                    .is_some_and(|value| value.starts_with("Bearer "))
+            );
+            assert!(request.header("neo-fin-key").is_none());
+            assert!(request.header("x-client-id").is_none());
+        }
+    }
+}
+
+#[test]
+fn each_identifier_of_the_password_login() {
+    let sandbox = sandbox();
+    let user = sandbox.credentials().clone();
+    let client = client(&sandbox);
+
+    client
+        .login(None, None, Some(&user.pan.to_lowercase()), &user.password)
+        .expect("by PAN");
+    client.session_2fa(&user.mpin).expect("MPIN with PAN");
+    assert_eq!(info(&client)["state"], "trade");
+    client
+        .login(Some(""), Some(&user.user_id), Some(""), &user.password)
+        .expect("by user id");
+    client
+        .session_2fa(&sandbox.last_otp().expect("an OTP was sent"))
+        .expect("OTP with user id");
+    client
+        .login(Some(&user.mobile_number[3..]), None, None, &user.password)
+        .expect("ten digits");
+    client
+        .session_2fa(&sandbox.last_otp().expect("an OTP was sent"))
+        .expect("OTP with mobile");
+
+    let bodies: Vec<Value> = sandbox
+        .requests()
+        .iter()
+        .filter(|request| request.path.ends_with("/v2/validate"))
+        .map(body)
+        .collect();
+    assert_eq!(
+        bodies[0],
+        json!({"pan": user.pan, "password": user.password})
+    );
+    assert_eq!(bodies[1], json!({"pan": user.pan, "mpin": user.mpin}));
+    assert_eq!(
+        bodies[2],
+        json!({"userid": user.user_id, "password": user.password})
+    );
+    assert_eq!(bodies[3]["userId"], user.user_id.as_str());
+    assert_eq!(bodies[4]["mobileNumber"], user.mobile_number.as_str());
+    assert_eq!(bodies[5]["userId"], user.user_id.as_str());
+    let inits = paths(&sandbox)
+        .iter()
+        .filter(|path| path.as_str() == "/oauth2/token")
+        .count();
+    assert_eq!(inits, 1, "the bearer token is kept");
+}
+
+#[test]
+fn a_given_access_token_needs_no_session_init() {
+    let sandbox = sandbox();
+    let token = sandbox.issue_access_token();
+    let given = json!({"access_token": token, "consumer_key": null, "consumer_secret": null});
+    let client = client_with(&sandbox, &given);
+    password_login(&sandbox, &client).expect("the token is enough");
+    assert!(!paths(&sandbox).contains(&"/oauth2/token".to_owned()));
+    let bearer = format!("Bearer {token}");
+    assert_eq!(
+        sandbox.requests()[0].header("authorization"),
+        Some(bearer.as_str())
+    );
+}
+
+#[test]
+fn a_dead_bearer_token_is_replaced_at_the_next_login() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let reply = client.session_init().expect("key and secret are right");
+    assert!(support::json(reply.json())["access_token"].is_string());
+    sandbox.expire_bearers();
+    let refused = password_login(&sandbox, &client).expect_err("the gateway refuses the token");
+    assert_eq!(refused.status(), Status::SessionExpired);
+    assert_eq!(refused.code(), Some("900901"));
+    password_login(&sandbox, &client).expect("a new token was made");
+}
+
+#[test]
+fn a_failed_otp_leaves_the_login_valid() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    fault(
+        &sandbox,
+        "/login/1.0/login/otp/generate",
+        answer(500, "text/html", "<html>"),
+    );
+    let reply = password_login(&sandbox, &client).expect("the login itself is fine");
+    let otp = support::json(&reply.meta())["otp"].clone();
+    assert_eq!(otp["requested"], false);
+    assert!(
+        otp["problem"]
+            .as_str()
+            .is_some_and(|text| text.contains("otp_generate")),
+        "{otp}"
+    );
+    assert_eq!(state(&client), "view");
+    client
+        .session_2fa(&sandbox.credentials().mpin)
+        .expect("the MPIN needs no OTP");
+}
+
+#[test]
+fn an_otp_that_never_comes_costs_no_login() {
+    let sandbox = sandbox();
+    let client = client_with(&sandbox, &json!({"timeouts": {"login": 1500}}));
+    fault(&sandbox, "/login/1.0/login/otp/generate", FaultKind::Hang);
+    let reply = password_login(&sandbox, &client).expect("the login itself is fine");
+    assert_eq!(support::json(&reply.meta())["otp"]["requested"], false);
+    assert_eq!(state(&client), "view");
+}
+
+#[test]
+fn totp_login_of_generation_2() {
+    // The looked-up base, in place of the sandbox's own name for itself.
+    for (base, login, validate, logout) in [
+        (
+            "https://mnapi.kotaksecurities.com",
+            "/apim/login/2.0/login/v6/totp/login",
+            "/apim/login/2.0/login/v6/totp/validate",
+            Some("/apim/login/2.0/logout"),
+        ),
+        (
+            "https://gw-napi.kotaksecurities.com/",
+            "/login/1.0/login/v6/totp/login",
+            "/login/1.0/login/v6/totp/validate",
+            None,
+        ),
+    ] {
+        let sandbox = sandbox();
+        let user = sandbox.credentials().clone();
+        let client = client_with(&sandbox, &json!({"generation": 2}));
+        fault(&sandbox, "/algo-user/", FaultKind::BaseUrl(base.to_owned()));
+        totp_login(&sandbox, &client).expect("the credentials are right");
+        client.totp_validate(&user.mpin).expect("the MPIN is right");
+        let info = info(&client);
+        assert_eq!(
+            (&info["state"], &info["generation"]),
+            (&json!("trade"), &json!(2))
+        );
+        assert_eq!(
+            paths(&sandbox),
+            [
+                "/algo-user/v5/get-base-url",
+                "/oauth2/token",
+                login,
+                validate
+            ],
+            "{base}"
+        );
+        let requests = sandbox.requests();
+        assert_eq!(requests[0].query_value("id"), Some(user.ucc.as_str()));
+        assert!(requests[0].header("authorization").is_none());
+        for request in &requests[2..] {
+            assert_eq!(
+                request.header("neo-fin-key"),
+                Some("X6Nk8cQhUgGmJ2vBdWw4sfzrz4L5En")
+            );
+        }
+        match logout {
+            Some(path) => {
+                client.logout().expect("the broker is told");
+                assert_eq!(paths(&sandbox)[4], path);
+            }
+            None => {
+                let refused = client.logout().expect_err("the gateway host has no logout");
+                assert_eq!(refused.status(), Status::InvalidArgument);
+                assert_eq!(sandbox.requests().len(), 4);
+            }
+        }
+    }
+}
+
+#[test]
+fn generation_2_in_uat_has_fixed_hosts() {
+    let sandbox = sandbox();
+    let client = client_with(&sandbox, &json!({"generation": 2, "environment": "uat"}));
+    log_in(&sandbox, &client).expect("both steps are right");
+    assert_eq!(
+        paths(&sandbox),
+        [
+            "/oauth2/token",
+            "/api/1.0/login/v6/totp/login",
+            "/api/1.0/login/v6/totp/validate"
+        ]
+    );
+    let fin_key = sandbox.requests()[1]
+        .header("neo-fin-key")
+        .map(str::to_owned);
+    assert_eq!(fin_key.as_deref(), Some("bQJNkL5z8m4aGcRgjDvXhHfSx7VpZnE"));
+    assert_eq!(status(&client.session_init()), Status::Ok);
+}
+
+#[test]
+fn qr_login() {
+    for environment in ["prod", "uat"] {
+        let sandbox = sandbox();
+        let ucc = sandbox.credentials().ucc.clone();
+        let client = client_with(&sandbox, &json!({"environment": environment}));
+        let link = client.qr_code_link(&ucc).expect("the UCC is known");
+        assert!(support::json(link.json())["data"]["redirectUrl"].is_string());
+        assert!(!link.redacted().contains("ott="), "{}", link.redacted());
+        let wrong = client
+            .qr_code_session("fake-wrong-ott", &ucc)
+            .expect_err("nobody approved it");
+        assert_eq!(wrong.status(), Status::Rejected);
+        assert_eq!(state(&client), "logged_out");
+        let ott = sandbox.approve_qr(&ucc);
+        client
+            .qr_code_session(&ott, &ucc)
+            .expect("the token is right");
+        let info = info(&client);
+        assert_eq!(
+            (&info["state"], &info["generation"]),
+            (&json!("trade"), &json!(2))
+        );
+        let session = sandbox
+            .requests()
+            .into_iter()
+            .rfind(|request| request.method == "POST");
+        assert_eq!(
+            body(&session.expect("the session was asked for")),
+            json!({"ott": ott, "id": ucc})
+        );
+    }
+}
+
+#[test]
+fn a_login_of_another_generation_is_refused_locally() {
+    let sandbox = sandbox();
+    let user = sandbox.credentials();
+    let one = client_with(&sandbox, &json!({"generation": 1}));
+    assert_eq!(status(&totp_login(&sandbox, &one)), Status::InvalidArgument);
+    assert_eq!(
+        status(&one.qr_code_link(&user.ucc)),
+        Status::InvalidArgument
+    );
+    let three = client_with(&sandbox, &json!({"generation": 3}));
+    assert_eq!(
+        status(&password_login(&sandbox, &three)),
+        Status::InvalidArgument
+    );
+    assert_eq!(status(&three.session_init()), Status::InvalidArgument);
+    let two = client_with(&sandbox, &json!({"generation": 2}));
+    let error = two.session_init().expect_err("its host depends on the UCC");
+    assert!(error.message().contains("UCC"), "{error}");
+    assert!(sandbox.requests().is_empty());
+}
+
+#[test]
+fn a_second_step_needs_its_own_first_step() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let mpin = sandbox.credentials().mpin.clone();
+    assert_eq!(status(&client.totp_validate(&mpin)), Status::NotLoggedIn);
+    assert_eq!(status(&client.session_2fa(&mpin)), Status::NotLoggedIn);
+    totp_login(&sandbox, &client).expect("the credentials are right");
+    let error = client
+        .session_2fa(&mpin)
+        .expect_err("that is the other login's second step");
+    assert_eq!(error.status(), Status::NotLoggedIn);
+    assert!(error.message().contains("kneo_login"), "{error}");
+    assert_eq!(sandbox.requests().len(), 1);
+}
+
+/// One call with one wrong argument.
+type Wrong = (&'static str, Box<dyn Fn(&Client) -> kotak_neo::Error>);
+
+#[test]
+fn wrong_input_is_named_and_nothing_is_sent() {
+    fn totp(
+        mobile: &'static str,
+        ucc: &'static str,
+        totp: &'static str,
+    ) -> Box<dyn Fn(&Client) -> kotak_neo::Error> {
+        Box::new(move |client| {
+            client
+                .totp_login(mobile, ucc, totp)
+                .expect_err("it is wrong")
+        })
+    }
+    fn login(
+        mobile: Option<&'static str>,
+        user: Option<&'static str>,
+        pan: Option<&'static str>,
+        password: &'static str,
+    ) -> Box<dyn Fn(&Client) -> kotak_neo::Error> {
+        Box::new(move |client| {
+            client
+                .login(mobile, user, pan, password)
+                .expect_err("it is wrong")
+        })
+    }
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let good = "+919999999999";
+    let cases: Vec<Wrong> = vec![
+        ("mobile_number", totp("", "TEST1", "123456")),
+        ("mobile_number", totp("919999999999", "TEST1", "123456")),
+        ("ucc", totp(good, "", "123456")),
+        ("ucc", totp(good, "TEST 1", "123456")),
+        ("totp", totp(good, "TEST1", "")),
+        ("totp", totp(good, "TEST1", "12345x")),
+        (
+            "mpin",
+            Box::new(|client| client.totp_validate("12345").expect_err("it is wrong")),
+        ),
+        (
+            "otp",
+            Box::new(|client| client.session_2fa("12345").expect_err("it is wrong")),
+        ),
+        ("mobile_number, user_id, pan", login(None, None, None, "p")),
+        (
+            "mobile_number, user_id, pan",
+            login(Some(good), Some("u"), None, "p"),
+        ),
+        (
+            "mobile_number, user_id, pan",
+            login(Some(""), Some(""), Some(""), "p"),
+        ),
+        ("mobile_number", login(Some("12"), None, None, "p")),
+        ("user_id", login(None, Some(" "), None, "p")),
+        ("pan", login(None, None, Some("XXXX"), "p")),
+        ("password", login(Some(good), None, None, " ")),
+        (
+            "ucc",
+            Box::new(|client| client.qr_code_link("").expect_err("it is wrong")),
+        ),
+        (
+            "ott",
+            Box::new(|client| {
+                client
+                    .qr_code_session("", "TEST1")
+                    .expect_err("it is wrong")
+            }),
+        ),
+        (
+            "session_json",
+            Box::new(|client| client.session_import("x").expect_err("it is wrong")),
+        ),
+    ];
+    for (name, call) in cases {
+        let error = call(&client);
+        assert_eq!(error.status(), Status::InvalidArgument, "{name}");
+        assert!(
+            error.message().starts_with(&format!("{name}: ")),
+            "{name}: {error}"
+        );
+        assert_eq!(told(&error, "sent"), false);
+        assert_eq!(told(&error, "safe_to_repeat"), false);
+    }
+    let bare = Client::open(Some(&json!({"base_url": sandbox.url()}).to_string())).expect("valid");
+    for (error, name) in [
+        (
+            totp_login(&sandbox, &bare).expect_err("no consumer key"),
+            "config_json.consumer_key",
+        ),
+        (
+            password_login(&sandbox, &bare).expect_err("no key, no secret"),
+            "config_json.consumer_key",
+        ),
+    ] {
+        assert_eq!(error.status(), Status::InvalidArgument);
+        assert!(error.message().starts_with(name), "{error}");
+    }
+    assert!(sandbox.requests().is_empty());
+}
+
+/// The documented bodies of refused logins, as files.
+const SAMPLES: &[(&str, u16, Status)] = &[
+    ("totp_login.error-invalid-totp", 401, Status::Rejected),
+    (
+        "totp_login.error-invalid-credentials",
+        401,
+        Status::Rejected,
+    ),
+    (
+        "totp_login.error-invalid-ucc-http200",
+        200,
+        Status::Rejected,
+    ),
+    ("totp_login.error-missing-field", 400, Status::Rejected),
+    ("totp_validate.error-invalid-mpin", 401, Status::Rejected),
+    (
+        "totp_validate.error-invalid-mpin-http200",
+        200,
+        Status::Rejected,
+    ),
+    ("totp_validate.error-missing-field", 400, Status::Rejected),
+    ("v1_login.error-missing-header", 400, Status::Rejected),
+    ("v1_oauth_token.error-invalid-client", 401, Status::Rejected),
+    ("error-gateway-fault", 401, Status::SessionExpired),
+    ("error-gateway-fault-flat", 401, Status::SessionExpired),
+    ("error-invalid-session-1003", 403, Status::SessionExpired),
+    ("place_order.error-100008-ip", 403, Status::Rejected),
+    ("error-non-json.body", 503, Status::Unavailable),
+    ("error-non-json.body", 200, Status::Protocol),
+    ("error-non-json.body", 429, Status::RateLimited),
+    ("error-non-json.body", 424, Status::Unavailable),
+    ("error-non-json.body", 422, Status::Rejected),
+    ("error-non-json.body", 403, Status::Rejected),
+];
+
+fn sample(name: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/");
+    let json = std::fs::read_to_string(format!("{folder}{name}.json"));
+    json.or_else(|_| std::fs::read_to_string(format!("{folder}{name}.html")))
+        .expect(name)
+}
+
+#[test]
+fn every_documented_refusal_keeps_the_brokers_body_and_the_state() {
+    let sandbox = sandbox();
+    let mpin = sandbox.credentials().mpin.clone();
+    for (name, http, expected) in SAMPLES {
+        let text = sample(name);
+        let kind = if text.starts_with('<') {
+            "text/html"
+        } else {
+            "application/json"
+        };
+        let calls: [(&str, &str, &dyn Fn(&Client) -> kotak_neo::Error); 3] = [
+            ("/login/1.0/tradeApiLogin", "view", &|client| {
+                totp_login(&sandbox, client).expect_err("the sandbox refuses")
+            }),
+            ("/login/1.0/tradeApiValidate", "view", &|client| {
+                client
+                    .totp_validate(&mpin)
+                    .expect_err("the sandbox refuses")
+            }),
+            ("/login/1.0/login/v2/validate", "view", &|client| {
+                password_login(&sandbox, client).expect_err("the sandbox refuses")
+            }),
+        ];
+        for (path, before, call) in calls {
+            let client = client(&sandbox);
+            totp_login(&sandbox, &client).expect("no fault yet");
+            sandbox.clear_requests();
+            fault(&sandbox, path, answer(*http, kind, &text));
+            let error = call(&client);
+            sandbox.clear_faults();
+            assert_eq!(error.status(), *expected, "{name} {http} {path}: {error:?}");
+            assert_eq!(error.http_status(), Some(*http));
+            assert_eq!(state(&client), before, "{name} {path}");
+            let body = error.to_json();
+            match kind {
+                "application/json" => assert!(body.contains(text.trim()), "{body}"),
+                _ => assert_eq!(told(&error, "broker"), text.as_str()),
+            }
+            assert_eq!(told(&error, "sent"), true);
+            assert_eq!(
+                told(&error, "safe_to_repeat"),
+                false,
+                "a login step was sent"
+            );
+            let tries = paths(&sandbox)
+                .iter()
+                .filter(|asked| asked.as_str() == path)
+                .count();
+            assert_eq!(tries, 1, "{name} {path}");
+        }
+    }
+}
+
+#[test]
+fn wrong_credentials_are_rejected_in_every_documented_form() {
+    for shape in [
+        ErrorShape::Http401,
+        ErrorShape::Http200,
+        ErrorShape::NotOk401,
+    ] {
+        let sandbox = start(Options {
+            login_errors: shape,
+            ..Options::default()
+        });
+        let user = sandbox.credentials().clone();
+        let client = client(&sandbox);
+        let wrong = if sandbox.totp_now() == "000000" {
+            "000001"
+        } else {
+            "000000"
+        };
+        let mut errors = vec![
+            client
+                .totp_login(&user.mobile_number, &user.ucc, wrong)
+                .expect_err("wrong TOTP"),
+            client
+                .totp_login(&user.mobile_number, "OTHER1", &sandbox.totp_now())
+                .expect_err("wrong UCC"),
+            client
+                .login(Some(&user.mobile_number), None, None, "fake-wrong")
+                .expect_err("wrong password"),
+        ];
+        assert_eq!(state(&client), "logged_out");
+        totp_login(&sandbox, &client).expect("the credentials are right");
+        errors.push(client.totp_validate("999999").expect_err("wrong MPIN"));
+        assert_eq!(state(&client), "view");
+        client
+            .totp_validate(&user.mpin)
+            .expect("the view session is still good");
+        password_login(&sandbox, &client).expect("the password is right");
+        errors.push(client.session_2fa("999999").expect_err("wrong MPIN"));
+        for error in errors {
+            assert_eq!(error.status(), Status::Rejected, "{error:?}");
+            assert!(!error.message().is_empty() && !error.safe_to_repeat());
+        }
+    }
+    let sandbox = sandbox();
+    let client = client_with(&sandbox, &json!({"consumer_secret": "fake-wrong"}));
+    let error = password_login(&sandbox, &client).expect_err("wrong secret");
+    assert_eq!(
+        (error.status(), error.code()),
+        (Status::Rejected, Some("invalid_client"))
+    );
+    assert_eq!(error.operation(), "login");
+    assert!(error.message().contains("session_init"), "{error}");
+}
+
+#[test]
+fn feed_urls_come_from_the_service_then_the_answer_then_the_default() {
+    let validated = |client: &Client| {
+        let info = info(client);
+        let text = |key: &str| info[key].as_str().expect("a feed URL").to_owned();
+        (text("feed_url"), text("order_feed_url"))
+    };
+    let bad_service = "/5config/config";
+    let named = |sandbox: &kotak_neo_sandbox::Sandbox, what: &str| {
+        let port = sandbox.url().rsplit(':').next().expect("a port").to_owned();
+        format!("ws://127.0.0.1:{port}/{what}")
+    };
+
+    let service = sandbox();
+    let one = client(&service);
+    // The service names other paths than the answer does.
+    let configs = json!({"data": {"configs": {
+        "E43_broadcast_source": "sh",
+        "E43_sh_broadcast_endpoint": "https://sfeed.kotaksecurities.com/from-service",
+        "E43_sh_interactive_endpoint": "https://e43.kotaksecurities.com/orders-from-service",
+    }}});
+    fault(
+        &service,
+        bad_service,
+        answer(200, "application/json", &configs.to_string()),
+    );
+    log_in(&service, &one).expect("both steps are right");
+    let center = info(&one)["data_center"].clone();
+    assert_eq!(center, "E43", "the sandbox's default data centre");
+    assert_eq!(
+        validated(&one),
+        (
+            named(&service, "from-service"),
+            named(&service, "orders-from-service")
+        )
+    );
+
+    for (body, http) in [
+        ("<html>", 503),
+        ("{", 200),
+        (r#"{"data":{"configs":{}}}"#, 200),
+    ] {
+        let service = sandbox();
+        let two = client(&service);
+        fault(
+            &service,
+            bad_service,
+            answer(http, "application/json", body),
+        );
+        let reply = log_in(&service, &two).expect("the service is best effort");
+        let notes = support::json(&reply.meta())["notes"].to_string();
+        assert!(notes.contains("config service"), "{notes}");
+        let (feed, orders) = validated(&two);
+        assert!(feed.starts_with("ws://127.0.0.1:") && orders.starts_with("ws://127.0.0.1:"));
+        assert!(!feed.contains("from-service"));
+    }
+
+    let silent = start(Options {
+        feed_urls: false,
+        data_center: String::new(),
+        ..Options::default()
+    });
+    let three = client(&silent);
+    log_in(&silent, &three).expect("both steps are right");
+    assert_eq!(paths(&silent).len(), 2, "no data centre, no lookup");
+    assert_eq!(
+        validated(&three),
+        (named(&silent, "apifeed"), named(&silent, "realtime"))
+    );
+}
+
+#[test]
+fn a_base_url_may_carry_a_path() {
+    let sandbox = start(Options {
+        base_path: "/xyz".to_owned(),
+        ..Options::default()
+    });
+    let client = client(&sandbox);
+    log_in(&sandbox, &client).expect("both steps are right");
+    let base = info(&client)["base_url"].clone();
+    assert!(
+        base.as_str()
+            .is_some_and(|url| url.trim_end_matches('/').ends_with("/xyz")),
+        "{base}"
+    );
+}
+
+#[test]
+fn another_users_login_ends_the_session_of_the_first() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    log_in(&sandbox, &client).expect("both steps are right");
+    totp_login(&sandbox, &client).expect("the same user logs in again");
+    assert_eq!(
+        state(&client),
+        "trade",
+        "until the second step the session goes on"
+    );
+    let other = r#"{"data":{"token":"fake.e30.x","sid":"s","ucc":"OTHER1"}}"#;
+    fault(
+        &sandbox,
+        "/login/1.0/tradeApiLogin",
+        answer(200, "application/json", other),
+    );
+    totp_login(&sandbox, &client).expect("another user logs in");
+    assert_eq!(
+        state(&client),
+        "view",
+        "no order may go to the first user's account"
+    );
+}
+
+#[test]
+fn a_session_moves_to_another_client() {
+    let sandbox = sandbox();
+    let first = client(&sandbox);
+    assert_eq!(status(&first.session_export()), Status::NotLoggedIn);
+    log_in(&sandbox, &first).expect("both steps are right");
+    let document = first.session_export().expect("there is a session");
+    assert!(
+        !document
+            .json()
+            .contains(&sandbox.credentials().consumer_key)
+    );
+    for secret in ["token", "sid", "cookies"] {
+        assert_eq!(
+            support::json(&document.redacted())[secret],
+            "***",
+            "{secret}"
+        );
+    }
+
+    let second = client(&sandbox);
+    second
+        .session_import(document.json())
+        .expect("it is of today");
+    assert_eq!(info(&second), info(&first));
+    second.whatsmyip().expect("the broker knows the session");
+
+    let uat = client_with(&sandbox, &json!({"environment": "uat"}));
+    assert_eq!(
+        status(&uat.session_import(document.json())),
+        Status::InvalidArgument
+    );
+    let elsewhere = Client::open(Some(r#"{"consumer_key":"fake"}"#)).expect("valid");
+    let error = elsewhere
+        .session_import(document.json())
+        .expect_err("a foreign host");
+    assert!(error.message().contains("base_url"), "{error}");
+    assert_eq!(state(&elsewhere), "logged_out");
+}
+
+#[test]
+fn an_expired_session_is_told() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    log_in(&sandbox, &client).expect("both steps are right");
+    sandbox.expire_sessions();
+    let error = client.whatsmyip().expect_err("the session is gone");
+    assert_eq!(error.status(), Status::SessionExpired);
+    assert!(
+        error
+            .hint()
+            .is_some_and(|hint| hint.contains("log in again")),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn cookies_are_kept() {
+    let sandbox = start(Options {
+        require_cookie: true,
+        ..Options::default()
+    });
+    let client = client(&sandbox);
+    log_in(&sandbox, &client).expect("the second step brings the cookie");
+    client.whatsmyip().expect("and so does every later call");
+    let document = client.session_export().expect("there is a session");
+    let second = support::client(&sandbox);
+    second
+        .session_import(document.json())
+        .expect("it is of today");
+    second
+        .whatsmyip()
+        .expect("the cookies moved with the session");
+}
+
+#[test]
+fn connections_are_reused() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    for _ in 0..3 {
+        log_in(&sandbox, &client).expect("both steps are right");
+        client.whatsmyip().expect("the session is good");
+    }
+    assert_eq!(sandbox.connections(), 1);
+}
+
+#[test]
+fn an_unknown_configuration_key_is_named() {
+    let sandbox = sandbox();
+    let error =
+        Client::open(Some(&config(&sandbox, &json!({"consumer-key": "x"})))).expect_err("a typo");
+    assert_eq!(error.message(), "config_json: unknown key \"consumer-key\"");
+    assert_eq!(told(&error, "operation"), "client_open");
+}
