@@ -906,10 +906,18 @@ impl Inner {
     ) -> Result<(Reply, Bearer), Error> {
         let op = &operation::SESSION_INIT;
         let target = Target::new(op, generation, &Place::fixed(oauth.clone()));
+        let config = &self.config;
+        let pair = login::application(
+            config.consumer_key.as_ref(),
+            config.consumer_secret.as_ref(),
+        )?;
+        call.knows(&pair);
+        let credentials = Credentials {
+            application: Some(&pair),
+            ..self.credentials()
+        };
         let body = Some(login::session_init_body());
-        let answer = self
-            .exchange(call, &target, &self.credentials(), body)
-            .await?;
+        let answer = self.exchange(call, &target, &credentials, body).await?;
         let (reply, (token, seconds)) = self.accept(call, op, answer, login::bearer)?;
         let good_until =
             seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
