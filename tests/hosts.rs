@@ -345,6 +345,28 @@ fn c_reloads_the_library() {
 }
 
 #[test]
+fn c_builds_its_configuration() {
+    let Some(compiler) = need("C, configuration", "cc") else {
+        return;
+    };
+    let workshop = workshop("c-config");
+    let program = compile(&compiler, &workshop, "examples/c/login.c", Link::Shared);
+    let mut variables = environment(&sandbox());
+    variables.retain(|(name, _)| *name != "KNEO_CONFIG");
+    // Characters that JSON has to escape. The TOTP is refused before anything is sent.
+    variables.push(("KNEO_CONSUMER_KEY", "a \"key\" with \\ in it".to_owned()));
+    variables.push(("KNEO_TOTP", "12".to_owned()));
+    let ran = run(command(program, &variables).arg("totp")).expect("it runs");
+    assert_eq!(ran.code, Some(1), "{ran}");
+    let refused = ran
+        .stdout
+        .strip_prefix("totp_login: 1 ")
+        .unwrap_or_default();
+    assert!(refused.contains(r#""message":"totp: "#), "{ran}");
+    assert!(refused.contains(r#""sent":false"#), "{ran}");
+}
+
+#[test]
 fn cpp_shared() {
     let Some(compiler) = need("C++, shared", "c++") else {
         return;
