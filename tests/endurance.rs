@@ -1,0 +1,230 @@
+//! Endurance: thousands of calls through the C ABI leave nothing behind, no
+//! file descriptor, no memory, no handle, also when the broker misbehaves.
+//!
+//! `KNEO_SOAK_MINUTES` makes the same run last that long and print figures;
+//! `.ci/soak` does it.
+#![cfg(target_os = "linux")]
+
+#[path = "parity/library.rs"]
+mod library;
+
+use std::env;
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kotak_neo::ffi::library::kneo_live_handles;
+use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox};
+use serde_json::{Value, json};
+
+use library::Library;
+
+const THREADS: usize = 2;
+/// Calls before the first measurement: caches and pools fill.
+const WARM_UP: usize = 2_000;
+const CALLS: usize = 10_000;
+/// What memory may grow by between the two measurements.
+const GROWTH_KIB: u64 = 1024;
+
+/// What the process holds while no client is open.
+#[derive(Debug)]
+struct Held {
+    descriptors: usize,
+    memory_kib: u64,
+    handles: i32,
+}
+
+impl Held {
+    fn now(sandboxes: &[Sandbox]) -> Self {
+        // The other ends of our connections are in this process too.
+        let patience = Instant::now() + Duration::from_secs(30);
+        while sandboxes
+            .iter()
+            .any(|sandbox| sandbox.open_connections() > 0)
+        {
+            assert!(
+                Instant::now() < patience,
+                "connections stay open after their client was freed"
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+        let status = fs::read_to_string("/proc/self/status").expect("Linux shows it");
+        let memory = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|text| text.trim_end_matches("kB").trim().parse().ok());
+        Self {
+            descriptors: fs::read_dir("/proc/self/fd")
+                .expect("Linux shows it")
+                .count(),
+            memory_kib: memory.expect("the kernel gives a number"),
+            handles: kneo_live_handles(),
+        }
+    }
+}
+
+#[test]
+fn thousands_of_calls_leave_nothing_behind() {
+    let minutes = env::var("KNEO_SOAK_MINUTES")
+        .map(|text| text.parse::<u64>().expect("KNEO_SOAK_MINUTES is a number"));
+    let options = || Options {
+        record_limit: 0,
+        ..Options::default()
+    };
+    let sandboxes: Vec<Sandbox> = (0..THREADS)
+        .map(|_| Sandbox::start(options()).expect("the sandbox starts"))
+        .collect();
+
+    run(&sandboxes, |calls| calls < WARM_UP);
+    let before = Held::now(&sandboxes);
+    match minutes {
+        Err(_) => {
+            run(&sandboxes, |calls| calls < CALLS);
+        }
+        Ok(minutes) => {
+            println!("warm: {before:?}");
+            let end = Instant::now() + Duration::from_secs(60 * minutes);
+            let mut total = 0;
+            while Instant::now() < end {
+                let begin = Instant::now();
+                let pause = end.min(begin + Duration::from_secs(10));
+                let calls = run(&sandboxes, |_| Instant::now() < pause);
+                total += calls;
+                let rate = calls as f64 / begin.elapsed().as_secs_f64();
+                println!(
+                    "{total} calls, {rate:.0} a second, {:?}",
+                    Held::now(&sandboxes)
+                );
+            }
+        }
+    }
+    let after = Held::now(&sandboxes);
+    assert_eq!(after.handles, 0, "handles that nobody freed");
+    assert_eq!(
+        after.descriptors, before.descriptors,
+        "{before:?}, {after:?}"
+    );
+    assert!(
+        after.memory_kib <= before.memory_kib + GROWTH_KIB,
+        "memory grew: {before:?}, {after:?}"
+    );
+}
+
+/// Plays days on all threads while `more` wants more than the calls made so
+/// far, and gives their number.
+fn run(sandboxes: &[Sandbox], more: impl Fn(usize) -> bool + Sync) -> usize {
+    let calls = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for sandbox in sandboxes {
+            scope.spawn(|| {
+                let mut day = 0;
+                while more(calls.load(Ordering::Relaxed)) {
+                    calls.fetch_add(play(sandbox, day), Ordering::Relaxed);
+                    day += 1;
+                }
+            });
+        }
+    });
+    calls.into_inner()
+}
+
+/// One user's day on a client of its own; gives the number of calls.
+fn play(sandbox: &Sandbox, day: usize) -> usize {
+    let who = sandbox.credentials();
+    let mut config: Value = serde_json::from_str(&sandbox.config_json()).expect("it is JSON");
+    config["timeouts"] = json!({"login": 250, "read": 250});
+    let mut library = Day {
+        library: Library::open(&config),
+        calls: 1,
+    };
+    let totp =
+        json!({"mobile_number": who.mobile_number, "ucc": who.ucc, "totp": sandbox.totp_now()});
+    let with = |key: &str, value: &str| {
+        let mut changed = totp.clone();
+        changed[key] = json!(value);
+        changed
+    };
+    let mpin = json!({"mpin": who.mpin});
+
+    for _ in 0..5 {
+        library.expect("session_info", &json!({}), 0);
+    }
+    library.expect("totp_validate", &mpin, 3);
+    library.expect("totp_login", &with("totp", "12 34"), 1);
+    library.expect("totp_login", &with("ucc", "WRONG"), 5);
+    library.expect("totp_login", &totp, 0);
+    library.expect("totp_validate", &json!({"mpin": "000000"}), 5);
+    library.expect("totp_validate", &mpin, 0);
+    library.expect("session_export", &json!({}), 0);
+    library.expect("whatsmyip", &json!({}), 0);
+
+    let (fault, statuses) = fault(day);
+    sandbox.set_fault(Fault {
+        path: "/login".to_owned(),
+        times: None,
+        kind: fault,
+    });
+    let status = library.call("whatsmyip", &json!({}));
+    assert!(statuses.contains(&status), "day {day}: status {status}");
+    sandbox.clear_faults();
+
+    library.expect("whatsmyip", &json!({}), 0);
+    library.expect("logout", &json!({}), 0);
+    library.expect("whatsmyip", &json!({}), 3);
+
+    let password = json!({"mobile_number": who.mobile_number, "password": who.password});
+    library.expect("login", &password, 0);
+    library.expect("session_2fa", &json!({"otp": who.mpin}), 0);
+    library.expect("logout", &json!({}), 0);
+    // What the broker remembers of this day would look like our leak.
+    sandbox.expire_sessions();
+    sandbox.expire_bearers();
+    library.calls
+}
+
+struct Day {
+    library: Library,
+    calls: usize,
+}
+
+impl Day {
+    fn call(&mut self, name: &str, with: &Value) -> i32 {
+        self.calls += 1;
+        self.library.call(name, with).status
+    }
+
+    fn expect(&mut self, name: &str, with: &Value, status: i32) {
+        self.calls += 1;
+        let outcome = self.library.call(name, with);
+        assert_eq!(outcome.status, status, "{name}: {}", outcome.json);
+    }
+}
+
+/// A fault for this day, and the statuses that it may give.
+fn fault(day: usize) -> (FaultKind, Vec<i32>) {
+    const TIMEOUT: i32 = 7;
+    const NETWORK: i32 = 8;
+    const PROTOCOL: i32 = 10;
+    const UNAVAILABLE: i32 = 11;
+    let html = || FaultKind::Answer {
+        status: 503,
+        headers: vec![("content-type".to_owned(), "text/html".to_owned())],
+        body: b"<html>503</html>".to_vec(),
+    };
+    match day % 8 {
+        0 => (FaultKind::ResetBefore, vec![NETWORK]),
+        1 => (FaultKind::ResetAfter, vec![NETWORK]),
+        2 => (html(), vec![UNAVAILABLE]),
+        3 => (FaultKind::CutJson, vec![PROTOCOL]),
+        4 => (FaultKind::WrongContentLength, vec![NETWORK]),
+        5 => (
+            FaultKind::Redirect("https://evil.example/".to_owned()),
+            vec![PROTOCOL],
+        ),
+        6 => (FaultKind::Slow { ms: 20 }, vec![0]),
+        // Only now and then: it costs the whole deadline.
+        _ if day % 40 == 7 => (FaultKind::Hang, vec![TIMEOUT]),
+        _ => (FaultKind::Trickle { ms: 0 }, vec![0]),
+    }
+}
