@@ -20,6 +20,8 @@ use std::time::Instant;
 use kotak_neo_sandbox::{Options, Sandbox, TlsMode};
 
 type Result<T> = std::result::Result<T, String>;
+/// Peers that are not here, and why.
+type Skipped = Vec<(&'static str, String)>;
 
 const SDK_VERSION: &str = "3.0.9";
 /// Logins of one peer in one round, over a connection that is kept alive.
@@ -274,9 +276,9 @@ impl Peer {
 }
 
 /// This library and the peers that are here; and those that are not, with why.
-fn find_peers(library: &Path, scratch: &Path) -> Result<(Vec<Peer>, Vec<(&'static str, String)>)> {
+fn find_peers(library: &Path, scratch: &Path) -> Result<(Vec<Peer>, Skipped)> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers");
-    let mut skipped = Vec::new();
+    let mut skipped = Skipped::new();
     let mut peers = vec![Peer {
         kind: Kind::ThisLibrary,
         name: "kotak_neo",
