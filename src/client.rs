@@ -1,6 +1,6 @@
 //! The client: state, deadlines, and the order of the steps of each login.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -573,7 +573,6 @@ struct Call {
     secrets: RefCell<Vec<Secret>>,
     notes: RefCell<Vec<String>>,
     extra: RefCell<Map<String, Value>>,
-    http_status: Cell<u16>,
 }
 
 impl Call {
@@ -587,7 +586,6 @@ impl Call {
             secrets: RefCell::default(),
             notes: RefCell::default(),
             extra: RefCell::default(),
-            http_status: Cell::default(),
         }
     }
 
@@ -1169,7 +1167,6 @@ impl Inner {
             let sent = self.net.send(request, &point).await;
             match sent {
                 Ok(answer) => {
-                    call.http_status.set(answer.http_status);
                     self.log.line(
                         Level::Trace,
                         format_args!(

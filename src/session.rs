@@ -5,8 +5,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 use url::Url;
 
@@ -231,7 +230,7 @@ pub(crate) fn now() -> u64 {
 /// One claim of a JSON Web Token. The signature is the broker's business.
 pub(crate) fn claim(token: &str, name: &str) -> Option<serde_json::Value> {
     let payload = token.split('.').nth(1)?.trim_end_matches('=');
-    let bytes = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let bytes = BASE64URL_NOPAD.decode(payload.as_bytes()).ok()?;
     let mut claims: serde_json::Map<_, _> = serde_json::from_slice(&bytes).ok()?;
     claims.remove(name)
 }
@@ -252,7 +251,7 @@ mod tests {
     /// A token whose payload is `{"exp":<exp>,"sub":"fake-user-0000"}`.
     fn token(exp: u64) -> String {
         let payload = format!(r#"{{"exp":{exp},"sub":"fake-user-0000"}}"#);
-        format!("fake.{}.fake", URL_SAFE_NO_PAD.encode(payload))
+        format!("fake.{}.fake", BASE64URL_NOPAD.encode(payload.as_bytes()))
     }
 
     fn session() -> Trade {

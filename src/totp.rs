@@ -14,6 +14,9 @@ use crate::status::Status;
 /// Seconds that one code is valid.
 const STEP: u64 = 30;
 
+/// Far more than any registration gives.
+const LONGEST_SECRET: usize = 512;
+
 /// The code of an authenticator app for this moment.
 ///
 /// `secret` is the base32 text shown at registration; blanks, case and
@@ -48,6 +51,9 @@ fn decode(secret: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
             .filter(|b| *b != b' ')
             .map(|b| b.to_ascii_uppercase()),
     );
+    if text.len() > LONGEST_SECRET {
+        return wrong("must not be longer than 512 characters");
+    }
     if text.is_empty() {
         return wrong("must not be empty");
     }
@@ -174,6 +180,13 @@ mod tests {
             assert!(error.message().contains(why), "{}", error.message());
             assert!(error.message().starts_with("secret_base32: "));
         }
+    }
+
+    #[test]
+    fn refuses_a_secret_that_is_too_long() {
+        assert!(decode(&"A".repeat(512)).is_ok());
+        let error = decode(&"A".repeat(520)).expect_err("it is too long");
+        assert!(error.message().contains("512"), "{error}");
     }
 
     #[test]

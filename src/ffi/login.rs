@@ -213,7 +213,7 @@ pub unsafe extern "C" fn kneo_qr_code_session(
 /// 30 seconds, 6 digits). It is as right as the clock of this machine.
 ///
 /// secret_base32: the secret of the registration, with or without blanks and
-///   padding, in any case.
+///   padding, in any case; at most 512 characters.
 ///
 /// Returns KNEO_OK with {"totp":"123456","valid_for_seconds":17} (1 to 30),
 /// or KNEO_INVALID_ARGUMENT. Sends nothing and needs no client.

@@ -64,12 +64,9 @@ impl Proxies {
     /// User and password for the proxy of `url`, as reqwest wants them: in
     /// the proxy's URL.
     fn login(&self, url: &Url) -> Option<(String, Option<String>)> {
-        use base64::Engine as _;
         let header = self.find(url)?.credentials?;
         let encoded = header.to_str().ok()?.strip_prefix("Basic ")?;
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(encoded)
-            .ok()?;
+        let bytes = data_encoding::BASE64.decode(encoded.as_bytes()).ok()?;
         let text = String::from_utf8(bytes).ok()?;
         match text.split_once(':') {
             Some((user, password)) => Some((user.to_owned(), Some(password.to_owned()))),

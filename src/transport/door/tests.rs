@@ -145,7 +145,7 @@ fn a_close_while_idle_costs_nothing() {
             .expect("an answer");
         server.got.recv().expect("the server got it");
         // The close of the first connection has to arrive.
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(300));
     }
     server
         .thread

@@ -1,0 +1,397 @@
+//! What is proven of the C ABI:
+//!
+//! - the committed header is the generated one, and documents every item
+//! - exports = declarations = the committed list `symbols.txt`
+//! - statuses, versions and the soname are told the same everywhere
+//! - every export is guarded, and a panic reaches neither host nor stderr
+//! - `torture.c`: every function with NULL, broken UTF-8, freed, foreign and
+//!   made-up handles; 16 threads with frees in between; fork; shutdown with
+//!   calls under way and the start after it; unload and reload
+//!
+//! The programs of every host are in `hosts.rs` and `excel.rs`.
+
+#[path = "../support/hosts.rs"]
+mod hosts;
+#[path = "../support/library.rs"]
+mod library;
+#[path = "../support/needs.rs"]
+mod needs;
+
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString, c_char};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::ptr;
+
+use hosts::{Ran, STRICT, Workshop, build, command, environment, repository, run};
+use kotak_neo::Status;
+use kotak_neo::ffi::client::{kneo_client_free, kneo_client_open};
+use kotak_neo::ffi::fault::panic_next;
+use kotak_neo::ffi::library::{
+    KNEO_ABI_VERSION, kneo_abi_version, kneo_live_handles, kneo_shutdown, kneo_version,
+};
+use kotak_neo::ffi::login::{kneo_session_info, kneo_totp_generate};
+use kotak_neo::ffi::response::{
+    kneo_response, kneo_response_free, kneo_response_json, kneo_response_json_len,
+    kneo_response_message, kneo_response_meta, kneo_response_status,
+};
+use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox};
+use needs::need;
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = repository().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn header() -> String {
+    read("include/kotak_neo.h")
+}
+
+/// The names of all functions that the header declares.
+fn declared() -> BTreeSet<String> {
+    header()
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '(' && c != '#')
+        .filter_map(|word| word.split_once('(').map(|(name, _)| name))
+        .filter(|name| name.starts_with("kneo_") && !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn listed() -> BTreeSet<String> {
+    read("tests/abi/symbols.txt")
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_committed_header_is_the_generated_one() {
+    let generated = read(concat!(env!("OUT_DIR"), "/kotak_neo.h"));
+    assert!(
+        header() == generated,
+        "include/kotak_neo.h is out of date: copy {}/kotak_neo.h over it",
+        env!("OUT_DIR")
+    );
+}
+
+#[test]
+fn the_header_documents_every_item_as_c11_and_cpp17() {
+    let header = header();
+    let mut previous = "";
+    let mut items = 0;
+    for line in header.lines() {
+        let item = line.starts_with("#define KNEO_")
+            || line.starts_with("typedef")
+            || (line.contains("kneo_") && line.contains('(') && !line.starts_with([' ', '#', '/']));
+        if item {
+            items += 1;
+            assert_eq!(previous, " */", "{line} is not documented");
+        }
+        previous = line;
+    }
+    assert!(items >= 16 + 2 + listed().len(), "{items} items were found");
+
+    let Some(cc) = need("header as C", "cc") else {
+        return;
+    };
+    for language in ["-std=c11", "-std=c17"] {
+        let source = repository().join("include/kotak_neo.h");
+        let mut compiler = Command::new(&cc);
+        compiler
+            .args([language, "-fsyntax-only", "-x", "c"])
+            .args(STRICT)
+            .arg(source);
+        build(&mut compiler).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let Some(cxx) = need("header as C++", "c++") else {
+        return;
+    };
+    for name in ["kotak_neo.h", "kotak_neo.hpp"] {
+        let source = repository().join("include").join(name);
+        let mut compiler = Command::new(&cxx);
+        // A header as the main file: its include guard pragma would warn.
+        compiler
+            .args(["-std=c++17", "-fsyntax-only", "-x", "c++"])
+            .args(STRICT);
+        compiler.arg("-include").arg(source).arg("/dev/null");
+        build(&mut compiler).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn exports_are_declarations_are_the_list() {
+    assert_eq!(declared(), listed());
+    let Some(nm) = need("symbol list", "nm") else {
+        return;
+    };
+    let so = library::built("libkotak_neo.so").unwrap_or_else(|error| panic!("{error}"));
+    let ran = run(Command::new(nm).args(["-D", "--defined-only"]).arg(so));
+    let ran = ran.unwrap_or_else(|error| panic!("{error}"));
+    let exported: BTreeSet<String> = ran
+        .stdout
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(2).map(str::to_owned))
+        .collect();
+    assert_eq!(exported, listed());
+}
+
+#[test]
+fn every_export_is_tortured() {
+    let torture = read("tests/abi/torture.c");
+    for name in listed() {
+        assert!(torture.contains(&name), "{name} is not in torture.c");
+    }
+}
+
+#[test]
+fn numbers_and_versions_are_told_the_same_everywhere() {
+    let header = header();
+    for code in 0..=14 {
+        // Safe: the loop covers exactly the numbers that exist.
+        let all = [
+            Status::Ok,
+            Status::InvalidArgument,
+            Status::InvalidHandle,
+            Status::NotLoggedIn,
+            Status::SessionExpired,
+            Status::Rejected,
+            Status::RateLimited,
+            Status::Timeout,
+            Status::Network,
+            Status::UnknownOutcome,
+            Status::Protocol,
+            Status::Unavailable,
+            Status::Closed,
+            Status::Internal,
+            Status::End,
+        ];
+        let status = all[code];
+        assert_eq!(usize::try_from(status.code()), Ok(code));
+        let line = format!("#define KNEO_{} {code}\n", status.name());
+        assert!(header.contains(&line), "{line}");
+    }
+    assert_eq!(header.matches("#define KNEO_").count(), 16);
+    assert_eq!(kneo_abi_version(), KNEO_ABI_VERSION);
+    assert!(header.contains(&format!("#define KNEO_ABI_VERSION {KNEO_ABI_VERSION}\n")));
+    assert!(read("build.rs").contains(&format!("libkotak_neo.so.{KNEO_ABI_VERSION}")));
+    assert_eq!(text(kneo_version()), env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn every_export_is_guarded() {
+    let mut exports = 0;
+    for file in ["library", "response", "client", "login"] {
+        let source = read(format!("src/ffi/{file}.rs"));
+        for part in source.split("#[unsafe(no_mangle)]").skip(1) {
+            exports += 1;
+            let (signature, body) = part.split_once("{\n").expect("a function has a body");
+            let first = body.trim_start();
+            let guarded = ["guard(", "respond(", "respond_with(", "read("]
+                .iter()
+                .any(|call| first.starts_with(call));
+            assert!(guarded, "not guarded: {signature}");
+            let lines = body
+                .split("\n}\n")
+                .next()
+                .map_or(0, |body| body.lines().count());
+            assert!(lines <= 22, "logic has leaked into an export: {signature}");
+        }
+    }
+    assert_eq!(exports, listed().len());
+}
+
+fn text<'a>(pointer: *const c_char) -> &'a str {
+    // SAFETY: the library gives NUL-terminated texts that the caller of this
+    // function has not freed yet.
+    unsafe { CStr::from_ptr(pointer) }
+        .to_str()
+        .expect("the library gives UTF-8")
+}
+
+fn panicked(response: *mut kneo_response) {
+    assert_eq!(kneo_response_status(response), Status::Internal.code());
+    let json = text(kneo_response_json(response)).to_owned();
+    assert_eq!(json.len(), kneo_response_json_len(response));
+    for shown in [
+        &json,
+        text(kneo_response_message(response)),
+        text(kneo_response_meta(response)),
+    ] {
+        assert!(!shown.contains("fake-secret"), "{shown}");
+    }
+    assert!(
+        json.contains("src/ffi/guard.rs:"),
+        "the place is told: {json}"
+    );
+    kneo_response_free(response);
+}
+
+/// Runs in a process of its own, so that its stderr can be looked at.
+#[test]
+fn a_panic_reaches_neither_host_nor_stderr() {
+    const CHILD: &str = "KNEO_TEST_PANIC_CHILD";
+    if std::env::var_os(CHILD).is_none() {
+        let me = std::env::current_exe().expect("a test is a file");
+        let mut child = Command::new(me);
+        child.args([
+            "--exact",
+            "a_panic_reaches_neither_host_nor_stderr",
+            "--nocapture",
+        ]);
+        let ran: Ran = run(child.env(CHILD, "1")).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(ran.code, Some(0), "{ran}");
+        assert!(ran.stdout.contains("1 passed"), "{ran}");
+        assert!(!ran.to_string().contains("fake-secret"), "{ran}");
+        assert_eq!(
+            ran.stderr.matches("panicked at").count(),
+            1,
+            "only the host's own: {ran}"
+        );
+        return;
+    }
+    let secret = "fake-secret in a panic";
+    let base32 = CString::new("MZXW6").expect("no NUL in it");
+
+    panic_next(secret);
+    // SAFETY: the text lives until the call returns.
+    panicked(unsafe { kneo_totp_generate(base32.as_ptr()) });
+    let mut client = ptr::null_mut();
+    panic_next(secret);
+    // SAFETY: NULL is allowed, `client` is writable.
+    panicked(unsafe { kneo_client_open(ptr::null(), &raw mut client) });
+    // SAFETY: as above.
+    kneo_response_free(unsafe { kneo_client_open(ptr::null(), &raw mut client) });
+    panic_next(secret);
+    panicked(kneo_session_info(client));
+    panic_next(secret);
+    assert_eq!(kneo_shutdown(0), Status::Internal.code());
+    panic_next(secret);
+    assert_eq!(kneo_live_handles(), 0);
+    panic_next(secret);
+    assert_eq!(text(kneo_version()), env!("CARGO_PKG_VERSION"));
+    panic_next(secret);
+    kneo_client_free(client);
+    assert_eq!(
+        kneo_live_handles(),
+        1,
+        "the free that panicked freed nothing"
+    );
+    panic_next(secret);
+    let response = kneo_session_info(client);
+    panic_next(secret);
+    assert_eq!(kneo_response_status(response), Status::InvalidHandle.code());
+    panicked(response);
+    kneo_client_free(client);
+    assert_eq!(kneo_live_handles(), 0);
+
+    // The host's own panics go where they always went.
+    let own = std::thread::spawn(|| panic!("the host's own"));
+    assert!(own.join().is_err());
+}
+
+/// A sandbox, and one that never answers.
+fn sandboxes() -> (Sandbox, Sandbox) {
+    let start = || Sandbox::start(Options::default()).expect("the sandbox starts");
+    let hanging = start();
+    hanging.set_fault(Fault {
+        path: String::new(),
+        times: None,
+        kind: FaultKind::Hang,
+    });
+    (start(), hanging)
+}
+
+fn torture(mode: &str, wrapper: &[&str]) {
+    let Some(cc) = need(&format!("torture {mode}"), "cc") else {
+        return;
+    };
+    let (sandbox, hanging) = sandboxes();
+    let workshop = Workshop::new("torture").expect("a temporary folder");
+    let lib = workshop.path("lib");
+    library::lay_out(&lib).unwrap_or_else(|error| panic!("{error}"));
+    let program = workshop.path("torture");
+    let mut compiler = Command::new(&cc);
+    compiler
+        .args(["-std=gnu11", "-g", "-O1", "-pthread"])
+        .args(STRICT);
+    compiler.arg("-I").arg(repository().join("include"));
+    compiler
+        .arg(repository().join("tests/abi/torture.c"))
+        .arg("-o")
+        .arg(&program);
+    let mut start;
+    if mode == "unload" {
+        compiler.args(["-DUNLOAD", "-ldl"]);
+        build(&mut compiler).unwrap_or_else(|error| panic!("{error}"));
+        start = command(&program, &environment(&sandbox));
+        start.arg(lib.join("libkotak_neo.so"));
+    } else {
+        compiler.args(library::shared_flags(&lib));
+        build(&mut compiler).unwrap_or_else(|error| panic!("{error}"));
+        match wrapper {
+            [] => start = command(&program, &environment(&sandbox)),
+            [tool, arguments @ ..] => {
+                start = command(Path::new(tool), &environment(&sandbox));
+                start.args(arguments).arg(&program);
+            }
+        }
+        start.arg(mode);
+    }
+    start.env("KNEO_HANG", hanging.config_json());
+    let ran = run(&mut start).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert_eq!(
+        ran.stdout, "",
+        "the library writes nothing to stdout: {ran}"
+    );
+    if wrapper.is_empty() {
+        assert_eq!(
+            ran.stderr, "",
+            "the library writes nothing to stderr: {ran}"
+        );
+    }
+}
+
+#[test]
+fn misuse_is_survived() {
+    torture("misuse", &[]);
+}
+
+#[test]
+fn misuse_is_clean_under_valgrind() {
+    let Some(valgrind) = need("misuse under valgrind", "valgrind") else {
+        return;
+    };
+    let tool = valgrind.to_str().expect("a path of a tool is UTF-8");
+    torture(
+        "misuse",
+        &[
+            tool,
+            "--quiet",
+            "--error-exitcode=9",
+            "--leak-check=full",
+            "--errors-for-leak-kinds=definite",
+        ],
+    );
+}
+
+#[test]
+fn sixteen_threads_share_and_free() {
+    torture("threads", &[]);
+}
+
+#[test]
+fn fork_leaves_the_child_a_clean_start() {
+    torture("fork", &[]);
+}
+
+#[test]
+fn shutdown_ends_calls_and_the_library_starts_again() {
+    torture("shutdown", &[]);
+}
+
+#[test]
+fn an_unloaded_library_stays_mapped_and_loads_again() {
+    torture("unload", &[]);
+}

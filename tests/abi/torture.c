@@ -1,0 +1,421 @@
+/*
+ * What a C host may do wrong, and the hard things it may do right. Each mode
+ * is one run; it ends with exit code 0 only if everything held.
+ *
+ *   misuse     every function with every kind of bad argument
+ *   threads    16 threads on one set of handles, with frees in between
+ *   fork       handles after fork, also with other threads at work
+ *   shutdown   kneo_shutdown with calls under way, and the start after it
+ *   unload     dlopen, use, dlclose, and all that again (built with -DUNLOAD)
+ *
+ * KNEO_CONFIG names a sandbox; KNEO_HANG, where it is used, a sandbox that
+ * never answers.
+ */
+#define _GNU_SOURCE
+#include "kotak_neo.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void check_at(int ok, const char *what, int line)
+{
+    if (!ok) {
+        fprintf(stderr, "line %d: %s does not hold\n", line, what);
+        _exit(1);
+    }
+}
+#define CHECK(condition) check_at((condition) ? 1 : 0, #condition, __LINE__)
+
+static const char *need(const char *name)
+{
+    const char *value = getenv(name);
+    if (value == NULL) {
+        fprintf(stderr, "%s is not set\n", name);
+        _exit(2);
+    }
+    return value;
+}
+
+#ifndef UNLOAD
+
+/* The status of a response, which is freed. */
+static int32_t done(kneo_response *r)
+{
+    CHECK(r != NULL);
+    CHECK(kneo_response_json(r) != NULL);
+    CHECK(kneo_response_message(r) != NULL);
+    CHECK(kneo_response_meta(r) != NULL);
+    CHECK(kneo_response_redacted(r) != NULL);
+    CHECK(strlen(kneo_response_json(r)) == kneo_response_json_len(r));
+    int32_t status = kneo_response_status(r);
+    kneo_response_free(r);
+    return status;
+}
+
+static kneo_client *open_client(const char *config)
+{
+    kneo_client *client = NULL;
+    CHECK(done(kneo_client_open(config, &client)) == KNEO_OK);
+    CHECK(client != NULL);
+    return client;
+}
+
+typedef kneo_response *one_text(kneo_client *, const char *);
+typedef kneo_response *no_text(kneo_client *);
+
+static no_text *const PLAIN[] = {kneo_session_init,   kneo_session_info,
+                                 kneo_session_export, kneo_whatsmyip,
+                                 kneo_logout};
+static one_text *const WITH_TEXT[] = {kneo_totp_validate, kneo_session_2fa,
+                                      kneo_qr_code_link,
+                                      kneo_session_import};
+#define COUNT(list) (sizeof(list) / sizeof(*(list)))
+
+/* Every function that takes a client, with texts that are good or bad. */
+static void on_client(kneo_client *c, const char *text, int32_t expected)
+{
+    for (size_t i = 0; i < COUNT(PLAIN); i++)
+        if (expected == KNEO_INVALID_HANDLE)
+            CHECK(done(PLAIN[i](c)) == expected);
+    for (size_t i = 0; i < COUNT(WITH_TEXT); i++)
+        CHECK(done(WITH_TEXT[i](c, text)) == expected);
+    CHECK(done(kneo_totp_login(c, text, "TEST1", "123456")) == expected);
+    CHECK(done(kneo_totp_login(c, "9999999999", text, "123456")) == expected);
+    CHECK(done(kneo_totp_login(c, "9999999999", "TEST1", text)) == expected);
+    CHECK(done(kneo_login(c, text, NULL, NULL, text)) == expected);
+    CHECK(done(kneo_login(c, NULL, text, NULL, text)) == expected);
+    CHECK(done(kneo_login(c, NULL, NULL, text, text)) == expected);
+    CHECK(done(kneo_login(c, "9999999999", NULL, NULL, text)) == expected);
+    CHECK(done(kneo_qr_code_session(c, text, "TEST1")) == expected);
+    CHECK(done(kneo_qr_code_session(c, "fake-ott", text)) == expected);
+}
+
+static void on_dead_response(kneo_response *r)
+{
+    CHECK(kneo_response_status(r) == KNEO_INVALID_HANDLE);
+    CHECK(kneo_response_http_status(r) == 0);
+    CHECK(strstr(kneo_response_json(r), "INVALID_HANDLE") != NULL);
+    CHECK(kneo_response_json_len(r) == strlen(kneo_response_json(r)));
+    CHECK(*kneo_response_message(r) != 0 && *kneo_response_meta(r) == '{');
+    CHECK(strstr(kneo_response_redacted(r), "INVALID_HANDLE") != NULL);
+    kneo_response_free(r);
+}
+
+static int misuse(void)
+{
+    int on_the_stack = 0;
+    kneo_client *freed_client = open_client(NULL);
+    kneo_client_free(freed_client);
+    kneo_client_free(freed_client);
+    kneo_response *freed_response = kneo_totp_generate("MZXW6");
+    CHECK(kneo_response_status(freed_response) == KNEO_OK);
+    kneo_response_free(freed_response);
+    kneo_response_free(freed_response);
+    CHECK(kneo_live_handles() == 0);
+
+    kneo_client *client = open_client(need("KNEO_CONFIG"));
+    kneo_response *response = kneo_session_info(client);
+    CHECK(kneo_live_handles() == 2);
+    void *dead[] = {NULL,
+                    freed_client,
+                    freed_response,
+                    (void *)1,
+                    (void *)-1,
+                    (void *)0xdeadbeef,
+                    &on_the_stack,
+                    malloc(1),
+                    (char *)client + 1,
+                    (char *)response - 1};
+    void *on_the_heap = dead[7];
+    for (size_t i = 0; i < COUNT(dead); i++) {
+        on_client(dead[i], "x", KNEO_INVALID_HANDLE);
+        on_client(dead[i], NULL, KNEO_INVALID_HANDLE);
+        on_dead_response(dead[i]);
+        kneo_client_interrupt(dead[i]);
+        kneo_client_free(dead[i]);
+    }
+    free(on_the_heap);
+    /* A live handle of the other kind is foreign. */
+    on_client((kneo_client *)response, "x", KNEO_INVALID_HANDLE);
+    kneo_client_free((kneo_client *)response);
+    on_dead_response((kneo_response *)client);
+    CHECK(kneo_live_handles() == 2);
+    CHECK(kneo_response_status(response) == KNEO_OK);
+
+    /* NULL, empty, broken UTF-8, and very long texts. */
+    static char long_text[1 << 20];
+    memset(long_text, 'x', sizeof long_text - 1);
+    const char *bad[] = {NULL,         "",         "\xff",       "\xc3",
+                         "\xed\xa0\x80", "ok\xfe\x01", "\x01\x02", long_text};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        /* Control characters may stand in a password. */
+        if (bad[i] == NULL || strcmp(bad[i], "\x01\x02") != 0)
+            on_client(client, bad[i], KNEO_INVALID_ARGUMENT);
+        CHECK(done(kneo_totp_login(client, bad[i], "TEST1", "123456")) == KNEO_INVALID_ARGUMENT);
+        CHECK(done(kneo_totp_generate(bad[i])) == KNEO_INVALID_ARGUMENT);
+        kneo_client *out = client;
+        int32_t status = done(kneo_client_open(bad[i], &out));
+        if (bad[i] == NULL || *bad[i] == 0) {
+            CHECK(status == KNEO_OK);
+            kneo_client_free(out);
+        } else {
+            CHECK(status == KNEO_INVALID_ARGUMENT && out == NULL);
+        }
+        CHECK(done(kneo_client_open(bad[i], NULL)) == KNEO_INVALID_ARGUMENT);
+    }
+    const char *json[] = {"[", "[]", "nil", "{\"x\":1}", "{\"proxy\":{}}", "{\"a\":[[[[[[[[[[",
+                          "{\"base_url\":\"http://example.com\"}", "{\"timeouts\":[]}", "7"};
+    for (size_t i = 0; i < COUNT(json); i++) {
+        kneo_client *out = client;
+        CHECK(done(kneo_client_open(json[i], &out)) == KNEO_INVALID_ARGUMENT && out == NULL);
+        CHECK(done(kneo_session_import(client, json[i])) == KNEO_INVALID_ARGUMENT);
+    }
+    /* Names the argument. */
+    kneo_response *r = kneo_totp_login(client, "\xff", "TEST1", "123456");
+    CHECK(strstr(kneo_response_message(r), "mobile_number: is not valid UTF-8") != NULL);
+    kneo_response_free(r);
+    r = kneo_totp_login(client, "9999999999", "TEST1", NULL);
+    CHECK(strcmp(kneo_response_message(r), "totp: must not be NULL") == 0);
+    kneo_response_free(r);
+
+    /* A response outlives its client. */
+    kneo_client_free(client);
+    CHECK(strstr(kneo_response_json(response), "logged_out") != NULL);
+    CHECK(strcmp(kneo_response_message(response), "") == 0);
+    kneo_response_free(response);
+    CHECK(kneo_abi_version() == KNEO_ABI_VERSION && *kneo_version() != 0);
+    CHECK(kneo_live_handles() == 0);
+    CHECK(kneo_shutdown(-1) == KNEO_INVALID_ARGUMENT);
+    CHECK(kneo_shutdown(0) == KNEO_OK);
+    return 0;
+}
+
+/* Handles that all threads read, replace and free. */
+static _Atomic(kneo_client *) clients[4];
+static _Atomic(kneo_response *) responses[16];
+static atomic_int running = 1;
+static const char *config;
+
+static void *hammer(void *seed)
+{
+    unsigned random = *(unsigned *)seed;
+    while (running) {
+        kneo_client *c = clients[rand_r(&random) % COUNT(clients)];
+        kneo_response *r = NULL;
+        switch (rand_r(&random) % 8) {
+        case 0: r = kneo_totp_login(c, "9999999999", "TEST1", "000000"); break;
+        case 1: r = kneo_session_info(c); break;
+        case 2: r = kneo_whatsmyip(c); break;
+        case 3: r = kneo_totp_validate(c, "000000"); break;
+        case 4: kneo_client_interrupt(c); break;
+        case 5: r = kneo_totp_generate("MZXW6"); break;
+        case 6:
+            if (rand_r(&random) % 16 == 0) {
+                kneo_client *fresh = NULL;
+                r = kneo_client_open(config, &fresh);
+                kneo_client_free(atomic_exchange(&clients[rand_r(&random) % COUNT(clients)], fresh));
+                kneo_client_free(c);
+            }
+            break;
+        default: break;
+        }
+        if (r != NULL) {
+            int32_t status = kneo_response_status(r);
+            CHECK(status >= KNEO_OK && status <= KNEO_CLOSED);
+            CHECK(kneo_response_json_len(r) > 0);
+        }
+        /* Of a response that other threads may free only numbers are read. */
+        r = atomic_exchange(&responses[rand_r(&random) % COUNT(responses)], r);
+        kneo_response_status(r);
+        kneo_response_free(r);
+        kneo_response_free(r);
+        CHECK(kneo_live_handles() >= 0);
+    }
+    return NULL;
+}
+
+static void start(pthread_t *threads, unsigned *seeds, size_t count)
+{
+    config = need("KNEO_CONFIG");
+    running = 1;
+    for (size_t i = 0; i < COUNT(clients); i++)
+        clients[i] = open_client(config);
+    for (size_t i = 0; i < count; i++) {
+        seeds[i] = (unsigned)i + 1;
+        CHECK(pthread_create(&threads[i], NULL, hammer, &seeds[i]) == 0);
+    }
+}
+
+static void finish(pthread_t *threads, size_t count)
+{
+    running = 0;
+    for (size_t i = 0; i < count; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    for (size_t i = 0; i < COUNT(clients); i++)
+        kneo_client_free(clients[i]);
+    for (size_t i = 0; i < COUNT(responses); i++)
+        kneo_response_free(responses[i]);
+    CHECK(kneo_live_handles() == 0);
+    CHECK(kneo_shutdown(30000) == KNEO_OK);
+}
+
+static void rest(long ms)
+{
+    struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
+static int threads(void)
+{
+    pthread_t all[16];
+    unsigned seeds[16];
+    start(all, seeds, 16);
+    rest(2000);
+    finish(all, 16);
+    return 0;
+}
+
+/* What a child does: the parent's handles are dead, its own work. */
+static void child(kneo_client *client, kneo_response *response, const char *config_json)
+{
+    CHECK(kneo_live_handles() == 0);
+    CHECK(done(kneo_session_info(client)) == KNEO_INVALID_HANDLE);
+    on_dead_response(response);
+    kneo_client_interrupt(client);
+    kneo_client_free(client);
+    kneo_client *own = open_client(config_json);
+    kneo_response *r = kneo_totp_login(own, "9999999999", "TEST1", "000000");
+    CHECK(kneo_response_status(r) == KNEO_REJECTED);
+    kneo_response_free(r);
+    kneo_client_free(own);
+    CHECK(kneo_live_handles() == 0);
+    CHECK(kneo_shutdown(30000) == KNEO_OK);
+    _exit(0);
+}
+
+static void fork_once(kneo_client *client, kneo_response *response)
+{
+    const char *config_json = need("KNEO_CONFIG");
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        alarm(60);
+        child(client, response, config_json);
+    }
+    int status = 0;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static int forks(void)
+{
+    kneo_client *client = open_client(need("KNEO_CONFIG"));
+    CHECK(done(kneo_totp_login(client, "9999999999", "TEST1", "000000")) == KNEO_REJECTED);
+    kneo_response *response = kneo_session_info(client);
+    fork_once(client, response);
+    CHECK(kneo_response_status(response) == KNEO_OK);
+    CHECK(done(kneo_totp_login(client, "9999999999", "TEST1", "000000")) == KNEO_REJECTED);
+    CHECK(kneo_live_handles() == 2);
+
+    pthread_t all[4];
+    unsigned seeds[4];
+    start(all, seeds, 4);
+    for (int i = 0; i < 30; i++)
+        fork_once(client, response);
+    running = 0;
+    kneo_client_free(client);
+    kneo_response_free(response);
+    finish(all, 4);
+    return 0;
+}
+
+static void *hang(void *client)
+{
+    kneo_response *r = kneo_totp_login(client, "9999999999", "TEST1", "123456");
+    return r;
+}
+
+static int shutdown_and_restart(void)
+{
+    kneo_client *client = open_client(need("KNEO_HANG"));
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, hang, client) == 0);
+    rest(500);
+    CHECK(kneo_shutdown(30000) == KNEO_OK);
+    void *result = NULL;
+    CHECK(pthread_join(thread, &result) == 0);
+    CHECK(kneo_response_status(result) == KNEO_CLOSED);
+    CHECK(strstr(kneo_response_json(result), "\"sent\":true") != NULL);
+    CHECK(kneo_live_handles() == 1);
+    CHECK(done(kneo_session_info(client)) == KNEO_INVALID_HANDLE);
+    kneo_response_free(result);
+
+    client = open_client(need("KNEO_CONFIG"));
+    CHECK(done(kneo_totp_login(client, "9999999999", "TEST1", "000000")) == KNEO_REJECTED);
+    kneo_client_free(client);
+    CHECK(kneo_shutdown(30000) == KNEO_OK);
+    CHECK(kneo_live_handles() == 0);
+    return 0;
+}
+
+int main(int count, char **arguments)
+{
+    const char *mode = count > 1 ? arguments[1] : "";
+    if (strcmp(mode, "misuse") == 0)
+        return misuse();
+    if (strcmp(mode, "threads") == 0)
+        return threads();
+    if (strcmp(mode, "fork") == 0)
+        return forks();
+    if (strcmp(mode, "shutdown") == 0)
+        return shutdown_and_restart();
+    fprintf(stderr, "usage: torture misuse|threads|fork|shutdown\n");
+    return 2;
+}
+
+#else
+
+/* The library is named by the first argument and never linked. */
+static void use_once(const char *path)
+{
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    CHECK(library != NULL);
+#define GET(name) __typeof__(&name) p_##name; *(void **)&p_##name = dlsym(library, #name); CHECK(p_##name != NULL)
+    GET(kneo_client_open);
+    GET(kneo_client_free);
+    GET(kneo_totp_login);
+    GET(kneo_response_status);
+    GET(kneo_response_free);
+    GET(kneo_live_handles);
+    GET(kneo_shutdown);
+    kneo_client *client = NULL;
+    p_kneo_response_free(p_kneo_client_open(need("KNEO_CONFIG"), &client));
+    kneo_response *r = p_kneo_totp_login(client, "9999999999", "TEST1", "000000");
+    CHECK(p_kneo_response_status(r) == KNEO_REJECTED);
+    p_kneo_response_free(r);
+    p_kneo_client_free(client);
+    CHECK(p_kneo_live_handles() == 0);
+    CHECK(p_kneo_shutdown(30000) == KNEO_OK);
+    CHECK(dlclose(library) == 0);
+    /* It stays mapped: no thread of it can lose its code. */
+    void *still = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
+    CHECK(still != NULL);
+    CHECK(dlclose(still) == 0);
+}
+
+int main(int count, char **arguments)
+{
+    CHECK(count == 2);
+    for (int i = 0; i < 3; i++)
+        use_once(arguments[1]);
+    return 0;
+}
+
+#endif
