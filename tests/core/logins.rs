@@ -598,6 +598,9 @@ fn sample(name: &str) -> String {
         .expect(name)
 }
 
+/// A call that the sandbox refuses.
+type Refused<'a> = &'a dyn Fn(&Client) -> kotak_neo::Error;
+
 #[test]
 fn every_documented_refusal_keeps_the_brokers_body_and_the_state() {
     let sandbox = sandbox();
@@ -609,7 +612,7 @@ fn every_documented_refusal_keeps_the_brokers_body_and_the_state() {
         } else {
             "application/json"
         };
-        let calls: [(&str, &str, &dyn Fn(&Client) -> kotak_neo::Error); 3] = [
+        let calls: [(&str, &str, Refused<'_>); 3] = [
             ("/login/1.0/tradeApiLogin", "view", &|client| {
                 totp_login(&sandbox, client).expect_err("the sandbox refuses")
             }),
