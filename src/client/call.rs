@@ -1,0 +1,197 @@
+//! One call: its deadline, what is known of it, and how it ends.
+
+use std::cell::RefCell;
+use std::panic::resume_unwind;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::Inner;
+use crate::config::Timeouts;
+use crate::error::Error;
+use crate::log::Level;
+use crate::operation::{Kind, Operation, TimeClass};
+use crate::process;
+use crate::reply::{Meta, Reply};
+use crate::secret::Secret;
+use crate::status::Status;
+use crate::transport::Point;
+
+/// What is known of a call while it runs, and after it was cut short.
+pub(super) struct Call {
+    started: Instant,
+    pub(super) deadline: Instant,
+    pub(super) request_id: RefCell<Option<String>>,
+    /// Every request that was begun, and whether it may have left.
+    pub(super) points: RefCell<Vec<(Kind, Point)>>,
+    pub(super) secrets: RefCell<Vec<Secret>>,
+    pub(super) notes: RefCell<Vec<String>>,
+    pub(super) extra: RefCell<Map<String, Value>>,
+}
+
+impl Call {
+    fn new(limit: Duration) -> Self {
+        let started = Instant::now();
+        Self {
+            started,
+            deadline: started + limit,
+            request_id: RefCell::default(),
+            points: RefCell::default(),
+            secrets: RefCell::default(),
+            notes: RefCell::default(),
+            extra: RefCell::default(),
+        }
+    }
+
+    /// Remembers a secret, so that no error shows it.
+    pub(super) fn knows(&self, secret: &Secret) {
+        self.secrets.borrow_mut().push(secret.clone());
+    }
+
+    fn sent(&self) -> bool {
+        self.points.borrow().iter().any(|(_, point)| point.passed())
+    }
+
+    fn finish(
+        &self,
+        operation: &'static str,
+        result: Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        let mut extra = self.extra.take();
+        let notes = self.notes.take();
+        if !notes.is_empty() {
+            extra.insert("notes".to_owned(), notes.into());
+        }
+        let meta = Meta {
+            operation,
+            request_id: self.request_id.take(),
+            elapsed: self.started.elapsed(),
+            extra,
+        };
+        match result {
+            Ok(mut reply) => {
+                reply.meta = meta;
+                Ok(reply)
+            }
+            Err(error) => {
+                let used_up = self
+                    .points
+                    .borrow()
+                    .iter()
+                    .any(|(kind, point)| *kind == Kind::Login && point.passed());
+                let safe = error.status().is_transient() && !used_up;
+                Err(error.finished(self.sent(), safe, meta))
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Makes one call with its deadline. The calling thread drives all I/O.
+    pub(super) fn call(
+        &self,
+        op: &'static Operation,
+        work: impl AsyncFnOnce(&Call) -> Result<Reply, Error> + Send,
+    ) -> Result<Reply, Error> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return self.drive(op, work);
+        }
+        // Inside somebody's async runtime another one cannot be entered.
+        std::thread::scope(|scope| match scope.spawn(|| self.drive(op, work)).join() {
+            Ok(result) => result,
+            Err(panic) => resume_unwind(panic),
+        })
+    }
+
+    fn drive(
+        &self,
+        op: &'static Operation,
+        work: impl AsyncFnOnce(&Call) -> Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        let _counted = process::shared().calls.count();
+        let call = Call::new(op.time.of(&self.config.timeouts));
+        let result = match &self.runtime {
+            Some(runtime) => runtime.block_on(self.until_stopped(op, &call, work(&call))),
+            None => Err(closed()),
+        };
+        self.finish(op.name, &call, result)
+    }
+
+    async fn until_stopped(
+        &self,
+        op: &Operation,
+        call: &Call,
+        work: impl Future<Output = Result<Reply, Error>>,
+    ) -> Result<Reply, Error> {
+        let mut stop = pin!(self.stop.notified());
+        // From here on a stop is seen; one that came before shows in the flag.
+        stop.as_mut().enable();
+        if self.closed.load(Ordering::Acquire) {
+            return Err(closed());
+        }
+        tokio::select! {
+            biased;
+            result = work => result,
+            () = stop => Err(closed()),
+            () = tokio::time::sleep_until(call.deadline.into()) => {
+                let limit = call.deadline - call.started;
+                let message = format!("no answer to {} within {} ms", op.name, limit.as_millis());
+                Err(Error::new(Status::Timeout, message))
+            }
+        }
+    }
+
+    /// Makes a call that needs no network.
+    pub(super) fn local(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        let call = Call::new(Duration::ZERO);
+        let result = if self.closed.load(Ordering::Acquire) {
+            Err(closed())
+        } else {
+            work()
+        };
+        self.finish(name, &call, result)
+    }
+
+    fn finish(
+        &self,
+        name: &'static str,
+        call: &Call,
+        result: Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        let result = call.finish(name, result);
+        match &result {
+            Ok(reply) => self
+                .log
+                .line(Level::Info, format_args!("{name} OK {}", reply.meta())),
+            Err(error) => self.log.line(
+                Level::Error,
+                format_args!(
+                    "{name} {} {} {}",
+                    error.status().name(),
+                    error.message(),
+                    error.meta()
+                ),
+            ),
+        }
+        result
+    }
+}
+
+impl TimeClass {
+    fn of(self, timeouts: &Timeouts) -> Duration {
+        match self {
+            Self::Login => timeouts.login,
+            Self::Read => timeouts.read,
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::new(Status::Closed, "the client was closed or interrupted")
+}

@@ -1,0 +1,208 @@
+//! One request and its answer.
+
+use http::{HeaderName, HeaderValue};
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::Inner;
+use super::call::Call;
+use crate::error::Error;
+use crate::hosts::{self, Environment, Generation};
+use crate::judge;
+use crate::log::Level;
+use crate::login::{self, Credentials};
+use crate::operation::{Kind, Operation, Route};
+use crate::reply::{Meta, Reply};
+use crate::secret::Secret;
+use crate::status::Status;
+use crate::transport::{Answer, Point};
+
+/// Where the requests of one login go.
+pub(super) struct Place {
+    pub(super) api: Url,
+    pub(super) oauth: Url,
+    pub(super) on_gateway: bool,
+}
+
+impl Place {
+    pub(super) fn fixed(api: Url) -> Self {
+        Self {
+            oauth: api.clone(),
+            api,
+            on_gateway: false,
+        }
+    }
+}
+
+/// One request to make: which, in which generation, where.
+pub(super) struct Target {
+    pub(super) op: &'static Operation,
+    pub(super) generation: Generation,
+    pub(super) base: Url,
+    pub(super) on_gateway: bool,
+    pub(super) query: Vec<(&'static str, String)>,
+}
+
+impl Target {
+    pub(super) fn new(op: &'static Operation, generation: Generation, place: &Place) -> Self {
+        Self {
+            op,
+            generation,
+            base: place.api.clone(),
+            on_gateway: place.on_gateway,
+            query: Vec::new(),
+        }
+    }
+
+    fn url(&self, environment: Environment) -> Result<Url, Error> {
+        let route = Route::of(self.generation, environment, self.on_gateway);
+        let Some(path) = self.op.path(route) else {
+            let message = format!(
+                "the broker has no {} in generation {} ({})",
+                self.op.name,
+                self.generation.number(),
+                environment.name()
+            );
+            return Err(Error::new(Status::InvalidArgument, message));
+        };
+        let mut url = hosts::join(&self.base, path);
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        Ok(url)
+    }
+}
+
+impl Inner {
+    /// Sends one request. A read is sent once more if the connection broke.
+    pub(super) async fn exchange(
+        &self,
+        call: &Call,
+        target: &Target,
+        credentials: &Credentials<'_>,
+        body: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<Answer, Error> {
+        let op = target.op;
+        let environment = self.hosts.environment;
+        for secret in [credentials.bearer, credentials.token, credentials.sid]
+            .into_iter()
+            .flatten()
+        {
+            call.knows(secret);
+        }
+        let mut body = body;
+        let mut may_repeat = op.kind == Kind::Read;
+        loop {
+            let url = target.url(environment)?;
+            let mut request = login::request(
+                op,
+                url,
+                target.generation,
+                environment,
+                credentials,
+                body.take(),
+            )?;
+            let id = request_id()?;
+            let value = HeaderValue::from_str(&id)
+                .map_err(|_| Error::new(Status::Internal, "a request id fits no header"))?;
+            request
+                .headers
+                .insert(HeaderName::from_static("x-request-id"), value);
+            let point = Point::default();
+            call.points.borrow_mut().push((op.kind, point.clone()));
+            *call.request_id.borrow_mut() = Some(id.clone());
+            let (host, path) = (
+                request.url.host_str().unwrap_or("").to_owned(),
+                request.url.path().to_owned(),
+            );
+            self.log.line(
+                Level::Debug,
+                format_args!("{} {host}{path} {id}", request.method),
+            );
+            let sent = self.net.send(request, &point).await;
+            match sent {
+                Ok(answer) => {
+                    self.log.line(
+                        Level::Trace,
+                        format_args!(
+                            "{id} HTTP {} {} bytes",
+                            answer.http_status,
+                            answer.body.len()
+                        ),
+                    );
+                    return Ok(answer);
+                }
+                Err(failure) if may_repeat && failure.status == Status::Network && failure.sent => {
+                    self.log.line(
+                        Level::Warn,
+                        format_args!("{id} {}; once more", failure.message),
+                    );
+                    may_repeat = false;
+                }
+                Err(failure) => return Err(Error::new(failure.status, failure.message)),
+            }
+        }
+    }
+
+    /// Takes an answer that has what `read` looks for, or tells why not.
+    pub(super) fn accept<T>(
+        &self,
+        call: &Call,
+        op: &Operation,
+        mut answer: Answer,
+        read: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Result<(Reply, T), Error> {
+        let payload = match answer.http_status {
+            200..=299 => read(&answer.body),
+            _ => None,
+        };
+        let Some(payload) = payload else {
+            return Err(self.refused(call, op, &answer));
+        };
+        match String::from_utf8(std::mem::take(&mut *answer.body)) {
+            Ok(json) => {
+                let reply = Reply {
+                    json: Zeroizing::new(json),
+                    http_status: answer.http_status,
+                    meta: Meta::default(),
+                };
+                Ok((reply, payload))
+            }
+            Err(bytes) => {
+                answer.body = Zeroizing::new(bytes.into_bytes());
+                Err(self.refused(call, op, &answer))
+            }
+        }
+    }
+
+    pub(super) fn refused(&self, call: &Call, op: &Operation, answer: &Answer) -> Error {
+        let secrets = call.secrets.borrow();
+        let config = &self.config;
+        let known: Vec<&str> = secrets
+            .iter()
+            .chain(&config.consumer_key)
+            .chain(&config.consumer_secret)
+            .chain(&config.access_token)
+            .map(Secret::expose)
+            .collect();
+        judge::error(op, answer, &known)
+    }
+}
+
+/// A random UUID, version 4.
+fn request_id() -> Result<String, Error> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::new(Status::Internal, format!("no random bytes: {error}")))?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = data_encoding::HEXLOWER.encode(&bytes);
+    Ok([
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ]
+    .join("-"))
+}

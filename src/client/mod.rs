@@ -1,0 +1,273 @@
+//! The client: what it holds, and what needs no network.
+
+mod call;
+mod exchange;
+mod logins;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use reqwest::cookie::CookieStore;
+use serde_json::json;
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+use url::Url;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::hosts::Hosts;
+use crate::log::Log;
+use crate::login::Credentials;
+use crate::process;
+use crate::reply::{Meta, Reply};
+use crate::secret::Secret;
+use crate::session::{self, Trade, View};
+use crate::status::Status;
+use crate::transport::{Jar, Net, Settings};
+
+/// A connection to the broker for one user.
+///
+/// Clones are the same client. All methods block, and may be called from any
+/// thread at any time.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    hosts: Hosts,
+    net: Net,
+    jar: Arc<Jar>,
+    log: Log,
+    state: Mutex<State>,
+    /// One login step at a time: two at once could mix their sessions.
+    gate: tokio::sync::Mutex<()>,
+    /// Ends the calls that wait when it is notified.
+    stop: Notify,
+    closed: AtomicBool,
+    /// Driven by the threads that call; it has none of its own, but for name
+    /// lookups. Taken out on drop only.
+    runtime: Option<Runtime>,
+}
+
+#[derive(Default)]
+struct State {
+    bearer: Option<Bearer>,
+    view: Option<Arc<View>>,
+    trade: Option<Arc<Trade>>,
+}
+
+/// An OAuth2 token and where it came from.
+struct Bearer {
+    token: Secret,
+    from: Url,
+    good_until: Option<Instant>,
+}
+
+impl Client {
+    /// Opens a client. Nothing is sent and no trust root is loaded yet.
+    ///
+    /// `config` is a JSON object; its keys are in `docs/guide.md`. `None` or
+    /// an empty text means all defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::InvalidArgument`] naming the key that is wrong.
+    pub fn open(config: Option<&str>) -> Result<Self, Error> {
+        let opened = Config::parse(config.unwrap_or("")).and_then(Inner::new);
+        match opened {
+            Ok(inner) => Ok(Self(Arc::new(inner))),
+            Err(error) => Err(error.finished(false, false, meta("client_open"))),
+        }
+    }
+
+    /// What is known of the session, without any secret: `state`
+    /// (`logged_out`, `view` or `trade`), and for a trade session generation,
+    /// environment, UCC, data centre, base URL, feed URLs, and when it was
+    /// made and ends (unix seconds).
+    ///
+    /// # Errors
+    ///
+    /// [`Status::Closed`] after the client was closed.
+    pub fn session_info(&self) -> Result<Reply, Error> {
+        self.0.local("session_info", || {
+            let state = self.0.state();
+            let info = match (&state.trade, &state.view) {
+                (Some(trade), _) => trade.info(),
+                (None, Some(view)) => json!({
+                    "state": "view",
+                    "generation": view.generation.number(),
+                    "environment": self.0.hosts.environment.name(),
+                    "ucc": view.ucc,
+                }),
+                (None, None) => json!({
+                    "state": "logged_out",
+                    "environment": self.0.hosts.environment.name(),
+                }),
+            };
+            Ok(Reply::local(info.to_string()))
+        })
+    }
+
+    /// The session as a JSON document from which another process can go on
+    /// the same day. It holds tokens, but not the consumer key.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NotLoggedIn`] without a trade session.
+    pub fn session_export(&self) -> Result<Reply, Error> {
+        self.0.local("session_export", || {
+            let trade = self.0.trade()?;
+            let cookies = self.0.jar.cookies(&trade.base);
+            let cookies = cookies.as_ref().and_then(|value| value.to_str().ok());
+            Ok(Reply::local(trade.export(cookies)))
+        })
+    }
+
+    /// Goes on with a session that [`Client::session_export`] gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::InvalidArgument`] if it is not of this environment, not of
+    /// today (IST), expired, or names a host that may not be used.
+    pub fn session_import(&self, session_json: &str) -> Result<Reply, Error> {
+        self.0.local("session_import", || {
+            let (trade, cookies) = Trade::import(session_json, &self.0.hosts, session::now())?;
+            if self
+                .0
+                .config
+                .generation
+                .is_some_and(|wanted| wanted != trade.generation)
+            {
+                let problem = "is not the generation that the client is configured for";
+                return Err(Error::argument("session_json.generation", problem));
+            }
+            for cookie in cookies.iter().flat_map(|all| all.split("; ")) {
+                self.0.jar.add_cookie_str(cookie, &trade.base);
+            }
+            let info = trade.info().to_string();
+            self.0.enter_trade(trade);
+            Ok(Reply::local(info))
+        })
+    }
+
+    /// Ends the calls that are under way with [`Status::Closed`]. The session
+    /// stays, and calls made later work.
+    pub fn interrupt(&self) {
+        self.0.stop.notify_waiters();
+    }
+
+    /// Ends the calls that are under way, and every later one at once.
+    pub fn close(&self) {
+        self.0.closed.store(true, Ordering::Release);
+        self.0.stop.notify_waiters();
+    }
+
+    /// The configuration in force, for the answer of `kneo_client_open`.
+    pub(crate) fn describe(&self) -> Reply {
+        let mut reply = Reply::local(self.0.config.describe().to_string());
+        reply.meta = meta("client_open");
+        reply
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("hosts", &self.0.hosts)
+            .finish_non_exhaustive()
+    }
+}
+
+fn meta(operation: &'static str) -> Meta {
+    Meta {
+        operation,
+        ..Meta::default()
+    }
+}
+
+impl Inner {
+    fn new(config: Config) -> Result<Self, Error> {
+        let settings = Arc::new(Settings::new(&config)?);
+        let log = Log::open(config.log.as_ref())?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .thread_name("kneo-lookup")
+            .on_thread_start(|| process::shared().threads.enter())
+            .on_thread_stop(|| process::shared().threads.leave())
+            .build()
+            .map_err(|error| {
+                Error::new(
+                    Status::Internal,
+                    format!("no event loop could be made: {error}"),
+                )
+            })?;
+        let jar = Arc::new(Jar::default());
+        Ok(Self {
+            hosts: Hosts {
+                environment: config.environment,
+                base_url: config.base_url.clone(),
+            },
+            net: Net::new(settings, Arc::clone(&jar)),
+            jar,
+            log,
+            state: Mutex::default(),
+            gate: tokio::sync::Mutex::default(),
+            stop: Notify::new(),
+            closed: AtomicBool::new(false),
+            runtime: Some(runtime),
+            config,
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            consumer_key: self.config.consumer_key.as_ref(),
+            fin_key: self.config.neo_fin_key.as_ref(),
+            ..Credentials::default()
+        }
+    }
+
+    fn trade(&self) -> Result<Arc<Trade>, Error> {
+        let trade = self.state().trade.clone();
+        trade.ok_or_else(|| {
+            Error::new(
+                Status::NotLoggedIn,
+                "complete both steps of a login before this call",
+            )
+        })
+    }
+
+    /// Stores a view session. A trade session of the same user stays in force
+    /// until the second step; one of another user ends here, so that no order
+    /// goes to an account that the caller has just left.
+    fn enter_view(&self, view: View) {
+        let mut state = self.state();
+        let same = |trade: &Arc<Trade>| trade.ucc.is_some() && trade.ucc == view.ucc;
+        if !state.trade.as_ref().is_some_and(same) {
+            state.trade = None;
+        }
+        state.view = Some(Arc::new(view));
+    }
+
+    fn enter_trade(&self, trade: Trade) {
+        let mut state = self.state();
+        state.view = None;
+        state.trade = Some(Arc::new(trade));
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Does not wait for a name lookup, and is allowed inside another
+            // runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
