@@ -33,8 +33,8 @@ pub struct kneo_client {
 /// - "timeouts": object of milliseconds, 1 to 3600000 each: "login" 30000,
 ///   "order" 10000, "read" 15000, "download" 120000, "connect" 5000
 /// - "ca_file": PEM file of authorities to trust besides the system's
-/// - "proxy": "http://[user:password@]host:port" or "system"; none unless
-///   given, and never for loopback
+/// - "proxy": "http://user:password@host:port" (the login may be left out)
+///   or "system"; none unless given, and never for loopback
 /// - "local_address": IP address to connect from
 /// - "max_orders_per_second": 1 to 1000000 (10)
 /// - "ledger_file", "ledger_sync" ("process" or "disk"),

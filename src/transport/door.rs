@@ -8,7 +8,7 @@
 //! - No pool and no task in the background. The future that sends owns the
 //!   connection and drives it; when it is dropped, the connection is closed
 //!   with whatever had not been handed to the operating system.
-//! - A body gives its bytes once ([`SingleUse`]) and not after its deadline.
+//! - A body gives its bytes once (`SingleUse`) and not after its deadline.
 //! - A connection that the broker closed while it was idle is noticed before
 //!   anything is sent on it; one idle for long is not used at all. Nothing is
 //!   ever sent to keep one warm.
