@@ -501,6 +501,222 @@ kneo_response *kneo_whatsmyip(kneo_client *client);
  */
 kneo_response *kneo_logout(kneo_client *client);
 
+/**
+ * The order book, or one order of it.
+ *
+ * client: a client with a trade session.
+ * order_id: NULL for the whole book; else an order number (1 to 64 letters
+ *   and digits), generation 3 only.
+ *
+ * Returns KNEO_OK with the broker's body ("data" is a list of orders); an
+ * empty book is {"stat":"Ok","stCode":5203,"data":[]}. KNEO_NOT_LOGGED_IN
+ * without a trade session. May be repeated.
+ *
+ * # Safety
+ *
+ * order_id must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_order_report(kneo_client *client, const char *order_id);
+
+/**
+ * The states that an order went through, newest first.
+ *
+ * client: a client with a trade session.
+ * order_id: an order number, 1 to 64 letters and digits.
+ *
+ * Returns KNEO_OK with the broker's body ("data" is a list of states).
+ * KNEO_NOT_LOGGED_IN without a trade session. May be repeated.
+ *
+ * # Safety
+ *
+ * order_id must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_order_history(kneo_client *client, const char *order_id);
+
+/**
+ * The trade book.
+ *
+ * client: a client with a trade session.
+ *
+ * Returns KNEO_OK with the broker's body ("data" is a list of fills), or
+ * the empty list as for kneo_order_report. May be repeated.
+ */
+kneo_response *kneo_trade_report(kneo_client *client);
+
+/**
+ * Positions of the day and carried forward.
+ *
+ * client: a client with a trade session.
+ *
+ * Returns KNEO_OK with the broker's body ("data" is a list), or the empty
+ * list as for kneo_order_report. May be repeated.
+ */
+kneo_response *kneo_positions(kneo_client *client);
+
+/**
+ * Delivery holdings.
+ *
+ * client: a client with a trade session.
+ *
+ * Returns KNEO_OK with the broker's body ("data" is a list), or the empty
+ * list as for kneo_order_report. May be repeated.
+ */
+kneo_response *kneo_holdings(kneo_client *client);
+
+/**
+ * Funds and limits.
+ *
+ * client: a client with a trade session.
+ * params: NULL, or a JSON object with "segment" (ALL, CASH, CUR, FO),
+ *   "exchange" (ALL, NSE, BSE) and "product" (ALL, NRML, CNC, MIS), each ALL
+ *   unless given, and "timeout_ms" (1 to 3600000). The official SDK always
+ *   asks for ALL; filtered calls were seen to answer with zeros.
+ *
+ * Returns KNEO_OK with the broker's body ("Net" is what is free; amounts are
+ * decimal strings in rupees). May be repeated.
+ *
+ * # Safety
+ *
+ * params must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_limits(kneo_client *client, const char *params);
+
+/**
+ * The margin that an order would need.
+ *
+ * client: a client with a trade session.
+ * params: a JSON object. Required: "exchange_segment" (nse_cm, bse_cm,
+ *   nse_fo, bse_fo, mcx_fo), "product" (CNC, NRML, MIS, MTF), "order_type"
+ *   (L, MKT, SL, SL-M), "price" (rupees, 0 for market), "quantity" (units,
+ *   more than 0), "instrument_token" (pSymbol), "transaction_type" (B, S).
+ *   Optional: "trigger_price", "broker_name" (KOTAK), "branch_id" (ONLINE),
+ *   "stop_loss_type", "stop_loss_value", "square_off_type",
+ *   "square_off_value", "trailing_stop_loss", "trailing_sl_value",
+ *   "timeout_ms". Numbers are JSON numbers or strings; their exact text is
+ *   sent.
+ *
+ * Returns KNEO_OK with the broker's body; look at "rmsVldtd" and
+ * "insufFund": "stat" is "Ok" although funds are short. May be repeated.
+ *
+ * # Safety
+ *
+ * params must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_margin_required(kneo_client *client, const char *params);
+
+/**
+ * Quotes. Needs the consumer key, but no login, in generation 3.
+ *
+ * client: a live client.
+ * params: a JSON object: "instrument_tokens", a list of 1 to 50 objects
+ *   {"exchange_segment":"nse_cm","instrument_token":"11536"} (pSymbol, or the
+ *   exact name of an index); "quote_type" (all, the default, ohlc, ltp, oi,
+ *   52w, circuit_limits, scrip_details, depth); "timeout_ms".
+ *
+ * Returns KNEO_OK with the broker's list; prices are decimal strings in
+ * rupees. The order of the list is not documented. The broker allows 25
+ * calls a second. May be repeated.
+ *
+ * # Safety
+ *
+ * params must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_quotes(kneo_client *client, const char *params);
+
+/**
+ * Expiry dates of an underlying. Needs the consumer key, but no login.
+ *
+ * client: a live client; generation 3.
+ * params: a JSON object: "exchange" (nse_fo, bse_fo, mcx_fo), "underlying"
+ *   (NIFTY, RELIANCE), "instrument_type" (option, the default, or fut),
+ *   "timeout_ms".
+ *
+ * Returns KNEO_OK with the broker's body ("expiries" is a list of dates,
+ * YYYY-MM-DD). May be repeated.
+ *
+ * # Safety
+ *
+ * params must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_expiries(kneo_client *client, const char *params);
+
+/**
+ * Option or futures chain of an underlying. Needs the consumer key, but no
+ * login.
+ *
+ * client: a live client; generation 3.
+ * params: a JSON object: "exchange", "underlying", "instrument_type" as for
+ *   kneo_expiries; "expiry" (YYYY-MM-DD, the nearest unless given), "count"
+ *   (strikes, a multiple of 10, 40 unless given), "timeout_ms".
+ *
+ * Returns KNEO_OK with the broker's body ("data" with "call" and "put", or
+ * "fut"; strikes in rupees). May be repeated.
+ *
+ * # Safety
+ *
+ * params must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_option_chain(kneo_client *client, const char *params);
+
+/**
+ * Candles of an instrument. Needs the consumer key, but no login.
+ *
+ * client: a live client; generation 3.
+ * params: a JSON object: "neosymbol" ("nse_cm|1333"), "interval" (1min,
+ *   3min, 5min, 10min, 15min, 30min, 60min, D, W), "from_date" and "to_date"
+ *   (YYYY-MM-DD), "timeout_ms". The broker gives at most 30 days of 1, 3 and
+ *   5 minutes, 60 of 10 and 15, 90 of 30 and 60, 180 of D and W.
+ *
+ * Returns KNEO_OK with the broker's body ("data"."candles" is a list of
+ * [time, open, high, low, close, volume, oi]). May be repeated.
+ *
+ * # Safety
+ *
+ * params must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_historical_data(kneo_client *client, const char *params);
+
+/**
+ * Where the scrip-master files of today are. Needs the consumer key, but no
+ * login, in generation 3.
+ *
+ * client: a live client.
+ * exchange_segment: NULL for all; else nse_cm, bse_cm, nse_fo, bse_fo,
+ *   mcx_fo, or NSE, BSE, NFO, BFO, MCX in upper or lower case.
+ *
+ * Returns KNEO_OK with the broker's body ("data"."filesPaths" is a list of
+ * URLs), or with a segment {"exchange_segment":"nse_cm","url":"..."}. May be
+ * repeated.
+ *
+ * # Safety
+ *
+ * exchange_segment must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_scrip_master(kneo_client *client,
+                                 const char *exchange_segment);
+
+/**
+ * Any operation by its name: one entry for dynamic languages.
+ *
+ * client: a live client.
+ * operation: the name of a function of this header without "kneo_", of the
+ *   logins and sessions or of the reading calls, for example "totp_login" or
+ *   "quotes".
+ * params: NULL, or its arguments as one JSON object, with the names of this
+ *   header: {"ucc":"TEST1",...}. A function that takes "params" itself takes
+ *   that object here.
+ *
+ * Returns what that function returns; KNEO_INVALID_ARGUMENT for an unknown
+ * name or key.
+ *
+ * # Safety
+ *
+ * The texts must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_call(kneo_client *client,
+                         const char *operation,
+                         const char *params);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

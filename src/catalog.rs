@@ -154,7 +154,7 @@ const ENTRIES: &[Entry] = &[
     entry(
         "900901",
         Session,
-        "The gateway does not accept the access token; make a new one with kneo_session_init.",
+        "The gateway does not accept the access token; log in again, which makes a new one, or configure another.",
     ),
     entry(
         "invalid_client",

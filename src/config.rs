@@ -43,11 +43,28 @@ pub(crate) struct Timeouts {
 }
 
 /// Which proxy connections go through. Loopback never does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Proxy {
     None,
     System,
     Url(Url),
+}
+
+impl Proxy {
+    /// Without the login that a URL may carry.
+    fn shown(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::System => Some("system"),
+            Self::Url(url) => url.host_str(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.shown())
+    }
 }
 
 /// What orders keep to.
@@ -142,11 +159,7 @@ impl Config {
                 "connect": ms(self.timeouts.connect),
             },
             "ca_file": show(&self.ca_file),
-            "proxy": match &self.proxy {
-                Proxy::None => None,
-                Proxy::System => Some("system"),
-                Proxy::Url(url) => url.host_str(),
-            },
+            "proxy": self.proxy.shown(),
             "local_address": self.local_address.map(|address| address.to_string()),
             "max_orders_per_second": self.orders.max_per_second,
             "ledger_file": show(&self.orders.ledger_file),
@@ -330,7 +343,8 @@ mod tests {
     #[test]
     fn shows_no_secret() {
         let config = Config::parse(
-            r#"{"consumer_key":"fake-key-1","consumer_secret":"fake-secret-1","access_token":"fake-token-1"}"#,
+            r#"{"consumer_key":"fake-key-1","consumer_secret":"fake-secret-1","access_token":"fake-token-1",
+                "proxy":"http://fake-user:fake-password@localhost:1"}"#,
         )
         .expect("three secrets");
         let shown = format!("{config:?} {}", config.describe());

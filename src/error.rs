@@ -80,6 +80,10 @@ impl Error {
     pub(crate) fn with_broker(mut self, http_status: u16, body: &str, known: &[&str]) -> Self {
         self.0.http_status = Some(http_status);
         self.0.message = redact::secrets(&self.0.message, known).into_owned();
+        self.0.code = self
+            .0
+            .code
+            .map(|code| redact::secrets(&code, known).into_owned());
         if !body.is_empty() {
             self.0.broker = Some(redact::secrets(body, known).into_owned());
         }

@@ -97,9 +97,12 @@ impl Hosts {
         socket(self.known(FEED))
     }
 
-    /// The order feed on the host of a base URL.
-    pub(crate) fn order_feed_on(base: &Url) -> Url {
-        socket(join(base, "realtime"))
+    /// The order feed on the host that an answer names as the base URL. A path
+    /// of the base URL does not belong to it.
+    pub(crate) fn order_feed_on(&self, base_url: &str) -> Result<Url, String> {
+        let mut url = Url::parse(base_url.trim()).map_err(|error| error.to_string())?;
+        url.set_path("realtime");
+        self.accept("baseUrl", url).map(socket)
     }
 
     /// The order feed of a data centre, where no base URL is known.
@@ -110,9 +113,9 @@ impl Hosts {
             "e22" => "https://e22.kotaksecurities.com/",
             "e41" => "https://e41.kotaksecurities.com/",
             "e43" => "https://e43.kotaksecurities.com/",
-            _ => "https://mis.kotaksecurities.com/",
+            _ => return socket(join(&self.session(), "realtime")),
         };
-        Self::order_feed_on(&self.known(host))
+        socket(join(&self.known(host), "realtime"))
     }
 
     /// A host that an answer of the broker names in `field`.
@@ -130,8 +133,8 @@ impl Hosts {
     pub(crate) fn named_feed(&self, field: &str, text: &str) -> Result<Url, String> {
         let text = text.trim();
         let http = match text.split_once("://") {
-            Some(("wss", rest)) => format!("https://{rest}"),
-            Some(("ws", rest)) => format!("http://{rest}"),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("wss") => format!("https://{rest}"),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("ws") => format!("http://{rest}"),
             _ => text.to_owned(),
         };
         self.named(field, &http).map(socket)
@@ -365,8 +368,10 @@ mod tests {
             join(&base, "//a/b").as_str(),
             "https://h.kotaksecurities.com/xyz/a/b"
         );
-        let feed = Hosts::order_feed_on(&base);
-        assert_eq!(feed.as_str(), "wss://h.kotaksecurities.com/xyz/realtime");
+        let prod = hosts(Environment::Prod, None);
+        let feed = prod.order_feed_on(base.as_str()).map(String::from);
+        assert_eq!(feed, Ok("wss://h.kotaksecurities.com/realtime".to_owned()));
+        assert!(prod.order_feed_on("https://evil.example").is_err());
     }
 
     #[test]

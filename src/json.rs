@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::secret::Secret;
 
+/// Far more than any object here has; keeps a huge one from taking long.
+const MOST_KEYS: usize = 256;
+
 /// The members of one object, as raw text. Each is taken out by name, so
 /// that what is left over at the end is unknown.
 pub(crate) struct Fields {
@@ -21,8 +24,16 @@ pub(crate) struct Fields {
 impl Fields {
     /// Reads `text`, which messages call `name`.
     pub(crate) fn parse(name: &str, text: &str) -> Result<Self, Error> {
-        let Members(members) = serde_json::from_str(text)
-            .map_err(|error| Error::argument(name, format_args!("not a JSON object: {error}")))?;
+        // The parser's own message may quote the text, which may be a secret.
+        let Members(members) = serde_json::from_str(text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            let problem = format_args!("not a JSON object (line {line}, column {column})");
+            Error::argument(name, problem)
+        })?;
+        if members.len() > MOST_KEYS {
+            let problem = format_args!("has more than {MOST_KEYS} keys");
+            return Err(Error::argument(name, problem));
+        }
         for (at, (key, _)) in members.iter().enumerate() {
             if members[..at].iter().any(|(other, _)| other == key) {
                 return Err(Error::argument(
@@ -97,6 +108,71 @@ impl Fields {
         }
     }
 
+    /// A text that must be there and not be blank.
+    pub(crate) fn required(&mut self, key: &str) -> Result<String, Error> {
+        match self.text(key)? {
+            Some(text) if !text.trim().is_empty() => Ok(text),
+            Some(_) => Err(self.wrong(key, "must not be blank")),
+            None => Err(self.wrong(key, "is missing")),
+        }
+    }
+
+    /// A number as the exact decimal text that was given, as a JSON number or
+    /// a string. It never goes through binary floating point.
+    pub(crate) fn decimal(&mut self, key: &str) -> Result<Option<String>, Error> {
+        let form = "must be a plain decimal number like 2450.50, without sign, exponent or blanks";
+        self.digits(key, form, |text| {
+            let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+            is_digits(whole) && is_digits(fraction)
+        })
+    }
+
+    /// A whole number as the exact text that was given.
+    pub(crate) fn whole(&mut self, key: &str) -> Result<Option<String>, Error> {
+        let form = "must be a whole number like 25, without sign, point or blanks";
+        self.digits(key, form, is_digits)
+    }
+
+    fn digits(
+        &mut self,
+        key: &str,
+        form: &str,
+        fits: impl FnOnce(&str) -> bool,
+    ) -> Result<Option<String>, Error> {
+        let Some(raw) = self.take(key) else {
+            return Ok(None);
+        };
+        let text = if raw.starts_with('"') {
+            serde_json::from_str(&raw).unwrap_or_default()
+        } else {
+            raw.as_str().to_owned()
+        };
+        // Longer than any price or quantity of an exchange.
+        if text.len() <= 24 && fits(&text) {
+            Ok(Some(text))
+        } else {
+            Err(self.wrong(key, form))
+        }
+    }
+
+    /// A list of objects.
+    pub(crate) fn objects(&mut self, key: &str) -> Result<Option<Vec<Self>>, Error> {
+        let Some(raw) = self.take(key) else {
+            return Ok(None);
+        };
+        let list: Vec<Box<RawValue>> =
+            serde_json::from_str(&raw).map_err(|_| self.wrong(key, "must be a list of objects"))?;
+        let path = self.path(key);
+        let objects = list.iter().enumerate();
+        let objects = objects.map(|(at, text)| Self::parse(&format!("{path}[{at}]"), text.get()));
+        objects.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// What was wrong with a member, in the name that the caller knows.
+    pub(crate) fn problem(&self, key: &str, problem: impl fmt::Display) -> Error {
+        self.wrong(key, problem)
+    }
+
     /// One of the named choices; spelling is exact unless `fold` lower-cases
     /// and trims it first.
     pub(crate) fn choice<T: Copy>(
@@ -142,6 +218,10 @@ impl Fields {
     }
 }
 
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
 struct Members(Vec<(String, Zeroizing<String>)>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -169,48 +249,140 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// A JSON object of strings as bytes, written once into a buffer that never
-/// moves, so that wiping it leaves no copy behind.
-pub(crate) fn string_object(members: &[(&str, &str)]) -> Zeroizing<Vec<u8>> {
-    // The longest escape turns one byte into six.
-    let most = members
+/// A value of an object that we write.
+#[derive(Clone, Copy)]
+pub(crate) enum Member<'a> {
+    Text(&'a str),
+    Number(u64),
+    Flag(bool),
+    Null,
+}
+
+impl<'a> From<&'a str> for Member<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Member<'a> {
+    fn from(text: Option<&'a str>) -> Self {
+        text.map_or(Self::Null, Self::Text)
+    }
+}
+
+impl<'a> From<&'a Option<String>> for Member<'a> {
+    fn from(text: &'a Option<String>) -> Self {
+        text.as_deref().into()
+    }
+}
+
+impl From<u64> for Member<'_> {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+/// A JSON object, written once into a buffer that never moves, so that wiping
+/// it leaves no copy behind.
+pub(crate) fn object(members: &[(&str, Member<'_>)]) -> Zeroizing<String> {
+    // The longest escape turns one byte into six; 20 digits are the most.
+    let length = |value: &Member<'_>| match value {
+        Member::Text(text) => 6 * text.len() + 2,
+        _ => 20,
+    };
+    let most: usize = members
         .iter()
-        .map(|(key, value)| 6 * (key.len() + value.len()) + 6)
-        .sum::<usize>();
-    let mut out = Zeroizing::new(Vec::with_capacity(most + 2));
+        .map(|(key, value)| 6 * key.len() + 4 + length(value))
+        .sum();
+    let mut out = Zeroizing::new(String::with_capacity(most + 2));
+    out.push('{');
     for (at, (key, value)) in members.iter().enumerate() {
-        out.push(if at == 0 { b'{' } else { b',' });
+        if at > 0 {
+            out.push(',');
+        }
         write_string(&mut out, key);
-        out.push(b':');
-        write_string(&mut out, value);
+        out.push(':');
+        match value {
+            Member::Text(text) => write_string(&mut out, text),
+            Member::Number(number) => out.push_str(&number.to_string()),
+            Member::Flag(flag) => out.push_str(if *flag { "true" } else { "false" }),
+            Member::Null => out.push_str("null"),
+        }
     }
-    if members.is_empty() {
-        out.push(b'{');
-    }
-    out.push(b'}');
+    out.push('}');
     out
 }
 
-fn write_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            0x00..=0x1f => {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&digits);
+fn write_string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => {
+                out.push('\\');
+                out.push(c);
             }
-            _ => out.push(byte),
+            '\0'..='\u{1f}' => {
+                const HEX: &[u8; 16] = b"0123456789abcdef";
+                let code = c as usize;
+                out.push_str("\\u00");
+                out.push(char::from(HEX[code >> 4]));
+                out.push(char::from(HEX[code & 15]));
+            }
+            _ => out.push(c),
         }
     }
-    out.push(b'"');
+    out.push('"');
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn decimals_keep_their_text() {
+        let text = |raw: &str| {
+            let mut fields = Fields::parse("p", &format!(r#"{{"n":{raw}}}"#))?;
+            fields.decimal("n").map(|given| given.unwrap_or_default())
+        };
+        for (raw, same) in [
+            ("2450.50", "2450.50"),
+            ("\"2450.50\"", "2450.50"),
+            ("0.1000000000000000055", "0.1000000000000000055"),
+            ("7", "7"),
+            ("\"007\"", "007"),
+            ("null", ""),
+        ] {
+            assert_eq!(text(raw).expect(raw), same);
+        }
+        for bad in [
+            "-1",
+            "1e5",
+            "1E5",
+            "\"1e5\"",
+            "\"nan\"",
+            "\"inf\"",
+            "\"1_0\"",
+            "\" 1\"",
+            "\"1 \"",
+            "\"\"",
+            "\".5\"",
+            "\"5.\"",
+            "\"+5\"",
+            "\"1,000\"",
+            "\"१\"",
+            "true",
+            "[]",
+            "{}",
+            "\"1.2.3\"",
+            "1234567890123456789012345",
+        ] {
+            let error = text(bad).expect_err(bad);
+            assert!(
+                error.message().starts_with("p.n: must be a plain decimal"),
+                "{error}"
+            );
+        }
+    }
 
     #[test]
     fn names_what_is_wrong() {
@@ -226,6 +398,15 @@ mod tests {
         assert_eq!(
             wrong(r#"{"a":1,"a":1}"#),
             "config: the key \"a\" stands twice"
+        );
+        assert_eq!(
+            wrong("\"fake-secret\""),
+            "config: not a JSON object (line 1, column 13)"
+        );
+        let many: Vec<_> = (0..300).map(|at| format!("\"k{at}\":1")).collect();
+        assert_eq!(
+            wrong(&format!("{{{}}}", many.join(","))),
+            "config: has more than 256 keys"
         );
         assert!(wrong("[]").starts_with("config: not a JSON object"));
         assert!(wrong("{").starts_with("config: not a JSON object"));
@@ -267,9 +448,18 @@ mod tests {
     #[test]
     fn writes_any_text() {
         let text = "a\"\\\u{1}\n\u{7f}é";
-        let bytes = string_object(&[("k\"", text), ("l", "")]);
-        let value: serde_json::Value = serde_json::from_slice(&bytes).expect("it is JSON");
-        assert_eq!(value, serde_json::json!({"k\"": text, "l": ""}));
-        assert_eq!(string_object(&[]).as_slice(), b"{}");
+        let members = [
+            ("k\"", text.into()),
+            ("l", "".into()),
+            ("n", None.into()),
+            ("u", 7.into()),
+        ];
+        let written = object(&members);
+        let value: serde_json::Value = serde_json::from_str(&written).expect("it is JSON");
+        assert_eq!(
+            value,
+            serde_json::json!({"k\"": text, "l": "", "n": null, "u": 7})
+        );
+        assert!(written.capacity() >= 2 && object(&[]).as_str() == "{}");
     }
 }

@@ -3,11 +3,15 @@
 //! The broker spells errors in eleven shapes, some of them under HTTP 200.
 //! This file reads all of them into one code and one text.
 
+use std::collections::HashMap;
+
+use serde::de::IgnoredAny;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::catalog::{self, Meaning};
 use crate::error::Error;
-use crate::operation::{Kind, Operation};
+use crate::operation::{Auth, Kind, Operation};
 use crate::status::Status;
 use crate::transport::Answer;
 
@@ -16,16 +20,19 @@ use crate::transport::Answer;
 struct Refusal {
     code: Option<String>,
     text: Option<String>,
+    /// Whether something in it says that this is an error, and not just words.
+    marked: bool,
 }
 
-/// The error that an answer without the expected payload stands for.
-/// `known` are secrets of the call, to be masked.
-pub(crate) fn error(op: &Operation, answer: &Answer, known: &[&str]) -> Error {
+/// The error that an answer without the expected payload stands for. `auth`
+/// are the credentials that were sent; `known` are secrets of the call, to be
+/// masked.
+pub(crate) fn error(op: &Operation, auth: Auth, answer: &Answer, known: &[&str]) -> Error {
     let body = String::from_utf8_lossy(&answer.body);
     let refusal = Refusal::read(&body);
     let said = refusal.as_ref().and_then(|refusal| refusal.text.as_deref());
     let code = refusal.as_ref().and_then(|refusal| refusal.code.clone());
-    let status = status(op, answer.http_status, refusal.as_ref());
+    let status = status(op, auth, answer.http_status, refusal.as_ref());
     let name = op.name;
     let http = answer.http_status;
     let message = match (status, said) {
@@ -43,11 +50,10 @@ pub(crate) fn error(op: &Operation, answer: &Answer, known: &[&str]) -> Error {
         (_, None) => format!("the broker refused {name} (HTTP {http})"),
     };
     let mut error = Error::new(status, message);
-    if status == Status::SessionExpired && code.is_none() {
+    if status == Status::SessionExpired {
         error = error.with_hint("The broker does not accept this session any more; log in again.");
     }
-    let known_code = code.as_deref().and_then(catalog::find).is_some();
-    if known_code || code.is_some() {
+    if code.is_some() {
         error = error.with_code(code);
     }
     error
@@ -55,13 +61,20 @@ pub(crate) fn error(op: &Operation, answer: &Answer, known: &[&str]) -> Error {
         .with_broker(http, &body, known)
 }
 
-/// Whether the body says that the request was refused.
-pub(crate) fn is_refusal(answer: &Answer) -> bool {
-    Refusal::read(&String::from_utf8_lossy(&answer.body))
-        .is_some_and(|refusal| refusal != Refusal::default())
+/// Whether the answer says that there is nothing to show.
+pub(crate) fn is_no_data(answer: &Answer) -> bool {
+    let refusal = Refusal::read(&String::from_utf8_lossy(&answer.body));
+    let entry = refusal.and_then(|refusal| catalog::find(&refusal.code?));
+    answer.http_status < 500 && entry.is_some_and(|entry| entry.meaning == Meaning::NoData)
 }
 
-fn status(op: &Operation, http: u16, refusal: Option<&Refusal>) -> Status {
+/// Whether the body says that the request was refused, whatever the HTTP
+/// status and the payload are.
+pub(crate) fn is_refusal(answer: &Answer) -> bool {
+    Refusal::read(&String::from_utf8_lossy(&answer.body)).is_some_and(|refusal| refusal.marked)
+}
+
+fn status(op: &Operation, auth: Auth, http: u16, refusal: Option<&Refusal>) -> Status {
     let meaning = refusal
         .and_then(|refusal| refusal.code.as_deref())
         .and_then(catalog::find)
@@ -71,17 +84,18 @@ fn status(op: &Operation, http: u16, refusal: Option<&Refusal>) -> Status {
         429 => Status::RateLimited,
         300..=399 => Status::Protocol,
         _ if meaning == Some(Meaning::Session) => Status::SessionExpired,
-        // A wrong TOTP, MPIN or password: there is no session to expire yet.
-        401 | 403 if op.kind == Kind::Login => Status::Rejected,
-        401 | 403 => Status::SessionExpired,
+        401 | 403 => match auth {
+            // No session was sent that could have expired.
+            Auth::None | Auth::Application => Status::Rejected,
+            Auth::BearerTrade | Auth::KeyTrade | Auth::Trade => Status::SessionExpired,
+            // A wrong TOTP, MPIN or password, more likely than an old token.
+            _ if op.kind == Kind::Login => Status::Rejected,
+            _ => Status::SessionExpired,
+        },
         400..=499 => Status::Rejected,
         _ => match refusal {
-            Some(Refusal {
-                code: None,
-                text: None,
-            })
-            | None => Status::Protocol,
-            Some(_) => Status::Rejected,
+            Some(refusal) if refusal.marked || refusal.text.is_some() => Status::Rejected,
+            _ => Status::Protocol,
         },
     }
 }
@@ -89,49 +103,69 @@ fn status(op: &Operation, http: u16, refusal: Option<&Refusal>) -> Status {
 impl Refusal {
     /// `None` if the body is not JSON; empty if it is JSON without an error.
     fn read(body: &str) -> Option<Self> {
-        let body: Value = serde_json::from_str(body).ok()?;
-        let object = match &body {
-            Value::Object(object) => object,
-            _ => return Some(Self::default()),
+        // Only the top level is looked at: a book may be long.
+        let Ok(object) = serde_json::from_str::<HashMap<String, &RawValue>>(body) else {
+            return serde_json::from_str::<IgnoredAny>(body)
+                .ok()
+                .map(|_| Self::default());
+        };
+        let parsed = |key: &str| -> Option<Value> {
+            serde_json::from_str(object.get(key)?.get())
+                .ok()
+                .filter(|value: &Value| !value.is_null())
         };
         // A list of errors, one error, or a gateway fault: look inside.
-        let inner = match (object.get("error"), object.get("fault")) {
+        let (error, fault) = (parsed("error"), parsed("fault"));
+        let inner = match (&error, &fault) {
             (Some(Value::Array(list)), _) => list.first().and_then(Value::as_object),
             (Some(Value::Object(one)), _) | (_, Some(Value::Object(one))) => Some(one),
             _ => None,
         };
-        let from = inner.unwrap_or(object);
         let take = |keys: &[&str]| {
-            keys.iter().find_map(|key| match from.get(*key)? {
-                Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
-                Value::Number(number) => Some(number.to_string()),
-                _ => None,
+            keys.iter().find_map(|key| {
+                let value = match inner {
+                    Some(inner) => inner.get(*key).cloned(),
+                    None => parsed(key),
+                };
+                match value? {
+                    Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+                    Value::Number(number) => Some(number.to_string()),
+                    _ => None,
+                }
             })
         };
-        let code = take(&["stCode", "errorCode", "code", "error"])
-            .filter(|code| !matches!(code.as_str(), "200" | "1000"));
-        let mut text = take(&[
-            "emsg",
-            "errMsg",
-            "error_description",
-            "message",
-            "description",
-        ]);
+        let code = take(&["stCode", "errorCode", "code"])
+            .or_else(|| take(&["error"]).filter(|text| is_code(text)))
+            .filter(|code| is_code(code) && !matches!(code.as_str(), "200" | "1000"));
+        let told = take(&["emsg", "errMsg"]);
+        let mut text = told.clone().or_else(|| {
+            take(&["error_description", "message", "description"]).or_else(|| take(&["error"]))
+        });
+        let stat = take(&["stat", "status"]);
+        let stat_lower = stat.as_deref().unwrap_or("").to_lowercase();
+        let failed = matches!(stat_lower.as_str(), "not_ok" | "failure" | "error");
+        let marked =
+            error.is_some() || fault.is_some() || told.is_some() || failed || code.is_some();
         // Free text under `stat` or `status` tells more than the code alone.
-        if let Some(stat) = take(&["stat", "status"]) {
-            let plain = ["ok", "not_ok", "success", "failure", "error"];
-            let says_more = !plain.contains(&stat.to_lowercase().as_str());
+        if let Some(stat) = stat {
+            let says_more = !failed && !matches!(stat_lower.as_str(), "ok" | "success");
             text = match text {
                 Some(text) if says_more && code.is_some() => Some(format!("{text} ({stat})")),
                 None if code.is_some() && says_more => Some(stat),
-                None if matches!(stat.to_lowercase().as_str(), "not_ok" | "failure" | "error") => {
-                    Some(format!("no reason was given (stat {stat})"))
-                }
+                None if failed => Some(format!("no reason was given (stat {stat})")),
                 text => text,
             };
         }
-        Some(Self { code, text })
+        Some(Self { code, text, marked })
     }
+}
+
+/// Whether a text can be a code, and not a sentence that quotes something.
+fn is_code(text: &str) -> bool {
+    text.len() <= 32
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
 }
 
 #[cfg(test)]
@@ -147,7 +181,7 @@ mod tests {
             redirect: None,
             body: Zeroizing::new(body.as_bytes().to_vec()),
         };
-        error(op, &answer, &[])
+        error(op, op.current.auth, &answer, &[])
     }
 
     #[test]
@@ -248,6 +282,65 @@ mod tests {
             assert_eq!(error.status(), expected, "{http} {body}");
             assert_eq!(error.http_status(), Some(http));
         }
+    }
+
+    #[test]
+    fn credentials_that_were_sent_decide_what_401_means() {
+        for (op, auth, expected) in [
+            (&operation::BASE_URL, Auth::None, Status::Rejected),
+            (
+                &operation::SESSION_INIT,
+                Auth::Application,
+                Status::Rejected,
+            ),
+            (
+                &operation::QR_CODE_LINK,
+                Auth::Bearer,
+                Status::SessionExpired,
+            ),
+            (&operation::LOGIN, Auth::Bearer, Status::Rejected),
+            (
+                &operation::LOGOUT,
+                Auth::BearerTrade,
+                Status::SessionExpired,
+            ),
+            (&operation::POSITIONS, Auth::Trade, Status::SessionExpired),
+        ] {
+            assert_eq!(status(op, auth, 401, None), expected, "{}", op.name);
+        }
+    }
+
+    #[test]
+    fn words_alone_are_no_refusal() {
+        let refuses = |body: &str| Refusal::read(body).is_some_and(|refusal| refusal.marked);
+        for body in [
+            r#"{"State":"OK","message":"You have been successfully logged out"}"#,
+            r#"{"status":"success","message":"OTP sent successfully"}"#,
+            r#"{"stat":"Ok","stCode":200,"data":[{"stat":"rejected","stCode":1003}]}"#,
+            "[]",
+            "{}",
+        ] {
+            assert!(!refuses(body), "{body}");
+        }
+        for body in [
+            r#"{"stat":"Not_Ok","data":[]}"#,
+            r#"{"stCode":1003,"data":[]}"#,
+            r#"{"error":"x"}"#,
+            r#"{"emsg":"x"}"#,
+        ] {
+            assert!(refuses(body), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_is_no_code() {
+        let error = judged(
+            &operation::TOTP_LOGIN,
+            401,
+            r#"{"error":"bad consumer key fake-key"}"#,
+        );
+        assert_eq!(error.code(), None);
+        assert!(error.message().contains("bad consumer key"), "{error}");
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod log;
 mod login;
 mod operation;
 mod process;
+mod reads;
 mod redact;
 mod reply;
 mod secret;

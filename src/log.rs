@@ -1,7 +1,8 @@
 //! The log file of a client. It is off unless the configuration names one.
 //!
 //! A line tells what was asked and how it ended. It never carries a header, a
-//! body or a query, so there is no credential in it to mask.
+//! body or a query of ours. What the broker gave as the reason of a refusal is
+//! in it, after the same masking as in the error itself.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -75,6 +76,13 @@ impl Log {
         let Some(settings) = settings.filter(|given| given.level > Level::Off) else {
             return Ok(Self::default());
         };
+        // A pipe that nobody reads would block the host.
+        if std::fs::metadata(&settings.file).is_ok_and(|found| !found.is_file()) {
+            return Err(Error::argument(
+                "config_json.log.file",
+                "is no regular file",
+            ));
+        }
         let file = OpenOptions::new()
             .create(true)
             .append(true)
@@ -100,9 +108,17 @@ impl Log {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
+        // What the broker said may have line breaks or worse: a line stays one.
+        let mut plain = String::new();
+        for c in text.to_string().chars() {
+            match c.is_control() {
+                true => plain.extend(c.escape_default()),
+                false => plain.push(c),
+            }
+        }
         // One write, so that lines of several processes do not mix.
         let line = format!(
-            "{}.{:03} {level:?} {text}\n",
+            "{}.{:03} {level:?} {plain}\n",
             now.as_secs(),
             now.subsec_millis()
         );

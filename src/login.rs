@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::check::Mobile;
 use crate::error::Error;
 use crate::hosts::{Environment, Generation, Hosts};
-use crate::json;
+use crate::json::{self, Member};
 use crate::operation::{Auth, Operation};
 use crate::secret::Secret;
 use crate::session::{Identity, Trade, View};
@@ -69,15 +69,16 @@ pub(crate) fn request(
     credentials: &Credentials<'_>,
     body: Option<Zeroizing<Vec<u8>>>,
 ) -> Result<Request, Error> {
+    let sent = op.headers(generation);
     let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(op.content_type));
-    if let Some(value) = authorization(op.auth, credentials)? {
+    headers.insert(ACCEPT, HeaderValue::from_static(sent.accept));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(sent.content_type));
+    if let Some(value) = authorization(sent.auth, credentials)? {
         headers.insert(AUTHORIZATION, value);
     }
     if matches!(
-        op.auth,
-        Auth::BearerView | Auth::BearerTrade | Auth::KeyView | Auth::KeyTrade
+        sent.auth,
+        Auth::BearerView | Auth::BearerTrade | Auth::KeyView | Auth::KeyTrade | Auth::Trade
     ) {
         headers.insert(
             HeaderName::from_static("auth"),
@@ -88,7 +89,7 @@ pub(crate) fn request(
             header("sid", credentials.sid)?,
         );
     }
-    if op.fin_key {
+    if sent.fin_key {
         let value = match credentials.fin_key {
             Some(given) => header("neo_fin_key", Some(given))?,
             None => HeaderValue::from_static(default_fin_key(generation, environment)),
@@ -113,7 +114,7 @@ pub(crate) fn request(
 
 fn authorization(auth: Auth, credentials: &Credentials<'_>) -> Result<Option<HeaderValue>, Error> {
     match auth {
-        Auth::None => Ok(None),
+        Auth::None | Auth::Trade => Ok(None),
         Auth::Application => {
             let pair = needed("consumer_secret", credentials.application)?;
             Ok(pair.header_after("Basic "))
@@ -135,7 +136,11 @@ fn authorization(auth: Auth, credentials: &Credentials<'_>) -> Result<Option<Hea
 pub(crate) fn application(key: Option<&Secret>, secret: Option<&Secret>) -> Result<Secret, Error> {
     let key = needed("consumer_key", key)?;
     let secret = needed("consumer_secret", secret)?;
-    let pair = Zeroizing::new(format!("{}:{}", key.expose(), secret.expose()));
+    let (key, secret) = (key.expose(), secret.expose());
+    let mut pair = Zeroizing::new(String::with_capacity(key.len() + secret.len() + 1));
+    pair.push_str(key);
+    pair.push(':');
+    pair.push_str(secret);
     Ok(Secret::new(data_encoding::BASE64.encode(pair.as_bytes())))
 }
 
@@ -154,14 +159,28 @@ fn header(name: &str, given: Option<&Secret>) -> Result<HeaderValue, Error> {
         .ok_or_else(|| Error::argument(name, "has a character that fits no HTTP header"))
 }
 
+/// A body that is one object of strings.
+fn text_object(members: &[(&str, &str)]) -> Zeroizing<Vec<u8>> {
+    let members: Vec<_> = members
+        .iter()
+        .map(|(key, text)| (*key, (*text).into()))
+        .collect();
+    bytes(json::object(&members))
+}
+
+/// The same buffer as bytes.
+fn bytes(mut text: Zeroizing<String>) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(std::mem::take(&mut *text).into_bytes())
+}
+
 /// Body of the OAuth2 session init.
 pub(crate) fn session_init_body() -> Zeroizing<Vec<u8>> {
-    json::string_object(&[("grant_type", "client_credentials")])
+    text_object(&[("grant_type", "client_credentials")])
 }
 
 /// Body of the first step with a TOTP.
 pub(crate) fn totp_login_body(mobile: &Mobile, ucc: &str, totp: &Secret) -> Zeroizing<Vec<u8>> {
-    json::string_object(&[
+    text_object(&[
         ("mobileNumber", mobile.as_str()),
         ("ucc", ucc),
         ("totp", totp.expose()),
@@ -170,7 +189,7 @@ pub(crate) fn totp_login_body(mobile: &Mobile, ucc: &str, totp: &Secret) -> Zero
 
 /// Body of the second step with the MPIN.
 pub(crate) fn totp_validate_body(mpin: &Secret) -> Zeroizing<Vec<u8>> {
-    json::string_object(&[("mpin", mpin.expose())])
+    text_object(&[("mpin", mpin.expose())])
 }
 
 /// Body of the password login. A user id goes in a key with a lower-case d.
@@ -184,15 +203,16 @@ pub(crate) fn login_body(
         Identity::Pan(pan) => ("pan", pan.as_str()),
         Identity::Other => ("userid", user_id),
     };
-    json::string_object(&[(key, value), ("password", password.expose())])
+    text_object(&[(key, value), ("password", password.expose())])
 }
 
 /// Body that asks for an OTP by mail and message.
 pub(crate) fn otp_generate_body(user_id: &str) -> Zeroizing<Vec<u8>> {
-    let user_id = serde_json::Value::from(user_id);
-    Zeroizing::new(
-        format!(r#"{{"userId":{user_id},"sendEmail":true,"isWhitelisted":true}}"#).into_bytes(),
-    )
+    bytes(json::object(&[
+        ("userId", user_id.into()),
+        ("sendEmail", Member::Flag(true)),
+        ("isWhitelisted", Member::Flag(true)),
+    ]))
 }
 
 /// Body of the second factor. Six digits after a login with mobile number or
@@ -200,13 +220,13 @@ pub(crate) fn otp_generate_body(user_id: &str) -> Zeroizing<Vec<u8>> {
 pub(crate) fn session_2fa_body(view: &View, code: &Secret) -> Result<Zeroizing<Vec<u8>>, Error> {
     let code = code.expose();
     match (&view.identity, code.len()) {
-        (Identity::Mobile(mobile), 6) => Ok(json::string_object(&[
+        (Identity::Mobile(mobile), 6) => Ok(text_object(&[
             ("mobileNumber", mobile.as_str()),
             ("mpin", code),
         ])),
-        (Identity::Pan(pan), 6) => Ok(json::string_object(&[("pan", pan), ("mpin", code)])),
+        (Identity::Pan(pan), 6) => Ok(text_object(&[("pan", pan), ("mpin", code)])),
         _ => match &view.user_id {
-            Some(user_id) => Ok(json::string_object(&[("userId", user_id), ("otp", code)])),
+            Some(user_id) => Ok(text_object(&[("userId", user_id), ("otp", code)])),
             None => Err(Error::argument(
                 "otp",
                 "the view token of the broker names no user, so an OTP cannot be used; \
@@ -218,7 +238,7 @@ pub(crate) fn session_2fa_body(view: &View, code: &Secret) -> Result<Zeroizing<V
 
 /// Body of the QR login's second step.
 pub(crate) fn qr_session_body(ott: &str, ucc: &str) -> Zeroizing<Vec<u8>> {
-    json::string_object(&[("ott", ott), ("id", ucc)])
+    text_object(&[("ott", ott), ("id", ucc)])
 }
 
 /// A string of an answer. Anything else counts as not given: the broker fills
@@ -353,10 +373,11 @@ pub(crate) fn bearer(body: &[u8]) -> Option<(Secret, Option<u64>)> {
         expires_in: Option<serde_json::Value>,
     }
     let token: Token = object(body)?;
-    Some((
-        token.access_token.given()?,
-        token.expires_in.and_then(|seconds| seconds.as_u64()),
-    ))
+    let seconds = token.expires_in.and_then(|seconds| match seconds {
+        serde_json::Value::String(text) => text.parse().ok(),
+        number => number.as_u64(),
+    });
+    Some((token.access_token.given()?, seconds))
 }
 
 /// Reads the answer of the base-URL lookup.

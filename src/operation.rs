@@ -12,13 +12,57 @@ use crate::hosts::{Environment, Generation};
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
     pub(crate) method: Method,
+    pub(crate) kind: Kind,
+    pub(crate) time: TimeClass,
+    /// What generation 3 sends.
+    pub(crate) current: Headers,
+    /// What generations 1 and 2 send.
+    pub(crate) older: Headers,
+    pub(crate) paths: &'static [(Route, &'static str)],
+}
+
+/// The headers of a request that depend on the operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Headers {
     pub(crate) auth: Auth,
     /// Whether the header `neo-fin-key` is sent.
     pub(crate) fin_key: bool,
     pub(crate) content_type: &'static str,
-    pub(crate) kind: Kind,
-    pub(crate) time: TimeClass,
-    pub(crate) paths: &'static [(Route, &'static str)],
+    pub(crate) accept: &'static str,
+}
+
+impl Headers {
+    const fn json(auth: Auth) -> Self {
+        Self {
+            auth,
+            fin_key: false,
+            content_type: JSON,
+            accept: JSON,
+        }
+    }
+
+    const fn form(auth: Auth) -> Self {
+        Self {
+            auth,
+            fin_key: false,
+            content_type: FORM,
+            accept: JSON,
+        }
+    }
+
+    const fn with_fin_key(self) -> Self {
+        Self {
+            fin_key: true,
+            ..self
+        }
+    }
+
+    const fn accepting_all(self) -> Self {
+        Self {
+            accept: "*/*",
+            ..self
+        }
+    }
 }
 
 /// What sending a request twice would mean.
@@ -56,6 +100,8 @@ pub(crate) enum Auth {
     KeyView,
     /// The consumer key and the trade session.
     KeyTrade,
+    /// The trade session alone.
+    Trade,
 }
 
 /// Which column of the broker's endpoint map applies.
@@ -73,6 +119,11 @@ pub(crate) enum Route {
 }
 
 impl Route {
+    #[cfg(test)]
+    fn is_current(self) -> bool {
+        matches!(self, Self::ThreeProd | Self::ThreeUat)
+    }
+
     /// `on_gateway` says that the looked-up base of generation 2 is the
     /// gateway host.
     pub(crate) fn of(generation: Generation, environment: Environment, on_gateway: bool) -> Self {
@@ -89,6 +140,14 @@ impl Route {
 }
 
 impl Operation {
+    /// The headers of a generation.
+    pub(crate) fn headers(&self, generation: Generation) -> Headers {
+        match generation {
+            Generation::Three => self.current,
+            Generation::One | Generation::Two => self.older,
+        }
+    }
+
     /// The path on `route`, or `None` where the broker has no such call.
     pub(crate) fn path(&self, route: Route) -> Option<&'static str> {
         self.paths
@@ -106,11 +165,10 @@ use Route::{OneProd, OneUat, ThreeProd, ThreeUat, TwoApim, TwoGateway, TwoUat};
 pub(crate) static SESSION_INIT: Operation = Operation {
     name: "session_init",
     method: Method::POST,
-    auth: Auth::Application,
-    fin_key: false,
-    content_type: JSON,
     kind: Kind::Login,
     time: TimeClass::Login,
+    current: Headers::json(Auth::Application),
+    older: Headers::json(Auth::Application),
     paths: &[
         (OneProd, "oauth2/token"),
         (OneUat, "oauth2/token"),
@@ -123,11 +181,10 @@ pub(crate) static SESSION_INIT: Operation = Operation {
 pub(crate) static BASE_URL: Operation = Operation {
     name: "base_url",
     method: Method::GET,
-    auth: Auth::None,
-    fin_key: false,
-    content_type: JSON,
     kind: Kind::Read,
     time: TimeClass::Login,
+    current: Headers::json(Auth::None),
+    older: Headers::json(Auth::None),
     paths: &[
         (TwoApim, "algo-user/v5/get-base-url"),
         (TwoGateway, "algo-user/v5/get-base-url"),
@@ -137,11 +194,10 @@ pub(crate) static BASE_URL: Operation = Operation {
 pub(crate) static LOGIN: Operation = Operation {
     name: "login",
     method: Method::POST,
-    auth: Auth::Bearer,
-    fin_key: false,
-    content_type: JSON,
     kind: Kind::Login,
     time: TimeClass::Login,
+    current: Headers::json(Auth::Bearer),
+    older: Headers::json(Auth::Bearer),
     paths: &[
         (OneProd, "login/1.0/login/v2/validate"),
         (OneUat, "api/1.0/login/v2/validate"),
@@ -151,11 +207,10 @@ pub(crate) static LOGIN: Operation = Operation {
 pub(crate) static OTP_GENERATE: Operation = Operation {
     name: "otp_generate",
     method: Method::POST,
-    auth: Auth::Bearer,
-    fin_key: false,
-    content_type: JSON,
     kind: Kind::Login,
     time: TimeClass::Login,
+    current: Headers::json(Auth::Bearer),
+    older: Headers::json(Auth::Bearer),
     paths: &[
         (OneProd, "login/1.0/login/otp/generate"),
         (OneUat, "api/1.0/login/otp/generate"),
@@ -165,56 +220,27 @@ pub(crate) static OTP_GENERATE: Operation = Operation {
 pub(crate) static SESSION_2FA: Operation = Operation {
     name: "session_2fa",
     method: Method::POST,
-    auth: Auth::BearerView,
-    fin_key: false,
-    content_type: JSON,
     kind: Kind::Login,
     time: TimeClass::Login,
+    current: Headers::json(Auth::BearerView),
+    older: Headers::json(Auth::BearerView),
     paths: &[
         (OneProd, "login/1.0/login/v2/validate"),
         (OneUat, "api/1.0/login/v2/validate"),
     ],
 };
 
-pub(crate) static TOTP_LOGIN_BEARER: Operation = Operation {
+pub(crate) static TOTP_LOGIN: Operation = Operation {
     name: "totp_login",
     method: Method::POST,
-    auth: Auth::Bearer,
-    fin_key: true,
-    content_type: JSON,
     kind: Kind::Login,
     time: TimeClass::Login,
+    current: Headers::json(Auth::Key).with_fin_key(),
+    older: Headers::json(Auth::Bearer).with_fin_key(),
     paths: &[
         (TwoApim, "apim/login/2.0/login/v6/totp/login"),
         (TwoGateway, "login/1.0/login/v6/totp/login"),
         (TwoUat, "api/1.0/login/v6/totp/login"),
-    ],
-};
-
-pub(crate) static TOTP_VALIDATE_BEARER: Operation = Operation {
-    name: "totp_validate",
-    method: Method::POST,
-    auth: Auth::BearerView,
-    fin_key: true,
-    content_type: JSON,
-    kind: Kind::Login,
-    time: TimeClass::Login,
-    paths: &[
-        (TwoApim, "apim/login/2.0/login/v6/totp/validate"),
-        (TwoGateway, "login/1.0/login/v6/totp/validate"),
-        (TwoUat, "api/1.0/login/v6/totp/validate"),
-    ],
-};
-
-pub(crate) static TOTP_LOGIN: Operation = Operation {
-    name: "totp_login",
-    method: Method::POST,
-    auth: Auth::Key,
-    fin_key: true,
-    content_type: JSON,
-    kind: Kind::Login,
-    time: TimeClass::Login,
-    paths: &[
         (ThreeProd, "login/1.0/tradeApiLogin"),
         (ThreeUat, "api/1.0/login/v6/totp/login"),
     ],
@@ -223,12 +249,14 @@ pub(crate) static TOTP_LOGIN: Operation = Operation {
 pub(crate) static TOTP_VALIDATE: Operation = Operation {
     name: "totp_validate",
     method: Method::POST,
-    auth: Auth::KeyView,
-    fin_key: true,
-    content_type: JSON,
     kind: Kind::Login,
     time: TimeClass::Login,
+    current: Headers::json(Auth::KeyView).with_fin_key(),
+    older: Headers::json(Auth::BearerView).with_fin_key(),
     paths: &[
+        (TwoApim, "apim/login/2.0/login/v6/totp/validate"),
+        (TwoGateway, "login/1.0/login/v6/totp/validate"),
+        (TwoUat, "api/1.0/login/v6/totp/validate"),
         (ThreeProd, "login/1.0/tradeApiValidate"),
         (ThreeUat, "api/1.0/login/v6/totp/validate"),
     ],
@@ -237,22 +265,20 @@ pub(crate) static TOTP_VALIDATE: Operation = Operation {
 pub(crate) static FEED_CONFIG: Operation = Operation {
     name: "feed_config",
     method: Method::GET,
-    auth: Auth::None,
-    fin_key: false,
-    content_type: JSON,
     kind: Kind::Read,
     time: TimeClass::Login,
+    current: Headers::json(Auth::None),
+    older: Headers::json(Auth::None),
     paths: &[(ThreeProd, "5config/config"), (ThreeUat, "5config/config")],
 };
 
 pub(crate) static QR_CODE_LINK: Operation = Operation {
     name: "qr_code_link",
     method: Method::GET,
-    auth: Auth::Bearer,
-    fin_key: false,
-    content_type: JSON,
     kind: Kind::Read,
     time: TimeClass::Login,
+    current: Headers::json(Auth::Bearer),
+    older: Headers::json(Auth::Bearer),
     paths: &[
         (
             TwoApim,
@@ -272,11 +298,10 @@ pub(crate) static QR_CODE_LINK: Operation = Operation {
 pub(crate) static QR_CODE_SESSION: Operation = Operation {
     name: "qr_code_session",
     method: Method::POST,
-    auth: Auth::Bearer,
-    fin_key: true,
-    content_type: JSON,
     kind: Kind::Login,
     time: TimeClass::Login,
+    current: Headers::json(Auth::Bearer).with_fin_key(),
+    older: Headers::json(Auth::Bearer).with_fin_key(),
     paths: &[
         (
             TwoApim,
@@ -296,11 +321,10 @@ pub(crate) static QR_CODE_SESSION: Operation = Operation {
 pub(crate) static WHATSMYIP: Operation = Operation {
     name: "whatsmyip",
     method: Method::GET,
-    auth: Auth::KeyTrade,
-    fin_key: false,
-    content_type: JSON,
     kind: Kind::Read,
     time: TimeClass::Read,
+    current: Headers::json(Auth::KeyTrade),
+    older: Headers::json(Auth::KeyTrade),
     paths: &[
         (ThreeProd, "login/1.0/get-client-ip"),
         (ThreeUat, "login/1.0/get-client-ip"),
@@ -311,16 +335,229 @@ pub(crate) static WHATSMYIP: Operation = Operation {
 pub(crate) static LOGOUT: Operation = Operation {
     name: "logout",
     method: Method::POST,
-    auth: Auth::BearerTrade,
-    fin_key: false,
-    content_type: FORM,
     kind: Kind::Login,
     time: TimeClass::Login,
+    current: Headers::form(Auth::BearerTrade),
+    older: Headers::form(Auth::BearerTrade),
     paths: &[
         (OneProd, "login/1.0/logout"),
         (OneUat, "api/1.0/logout"),
         (TwoApim, "apim/login/2.0/logout"),
         (TwoUat, "api/1.0/logout"),
+    ],
+};
+
+pub(crate) static ORDER_REPORT: Operation = Operation {
+    name: "order_report",
+    method: Method::GET,
+    kind: Kind::Read,
+    time: TimeClass::Read,
+    current: Headers::json(Auth::Trade),
+    older: Headers::json(Auth::BearerTrade).with_fin_key(),
+    paths: &[
+        (OneProd, "Orders/2.0/quick/user/orders"),
+        (OneUat, "orderapi/1.0/quick/user/orders"),
+        (TwoApim, "apim/orders/2.0/quick/user/orders"),
+        (TwoGateway, "Orders/2.0/quick/user/orders"),
+        (TwoUat, "orderapi/1.0/quick/user/orders"),
+        (ThreeProd, "quick/user/orders"),
+        (ThreeUat, "quick/user/orders"),
+    ],
+};
+
+/// Only generation 3 can be asked for one order; its number follows the path.
+pub(crate) static ORDER_BY_ID: Operation = Operation {
+    name: "order_report",
+    method: Method::GET,
+    kind: Kind::Read,
+    time: TimeClass::Read,
+    current: Headers::json(Auth::Trade),
+    older: Headers::json(Auth::Trade),
+    paths: &[
+        (ThreeProd, "quick/user/orders"),
+        (ThreeUat, "quick/user/orders"),
+    ],
+};
+
+pub(crate) static ORDER_HISTORY: Operation = Operation {
+    name: "order_history",
+    method: Method::POST,
+    kind: Kind::Read,
+    time: TimeClass::Read,
+    current: Headers::form(Auth::Trade),
+    older: Headers::form(Auth::BearerTrade).with_fin_key(),
+    paths: &[
+        (OneProd, "Orders/2.0/quick/order/history"),
+        (OneUat, "orderapi/1.0/quick/order/history"),
+        (TwoApim, "apim/order/2.0/quick/order/history"),
+        (TwoGateway, "Orders/2.0/quick/order/history"),
+        (TwoUat, "orderapi/1.0/quick/order/history"),
+        (ThreeProd, "quick/order/history"),
+        (ThreeUat, "quick/order/history"),
+    ],
+};
+
+pub(crate) static TRADE_REPORT: Operation = Operation {
+    name: "trade_report",
+    method: Method::GET,
+    kind: Kind::Read,
+    time: TimeClass::Read,
+    current: Headers::json(Auth::Trade),
+    older: Headers::json(Auth::BearerTrade).with_fin_key(),
+    paths: &[
+        (OneProd, "Orders/2.0/quick/user/trades"),
+        (OneUat, "orderapi/1.0/quick/user/trades"),
+        (TwoApim, "apim/orders/2.0/quick/user/trades"),
+        (TwoGateway, "Orders/2.0/quick/user/trades"),
+        (TwoUat, "orderapi/1.0/quick/user/trades"),
+        (ThreeProd, "quick/user/trades"),
+        (ThreeUat, "quick/user/trades"),
+    ],
+};
+
+pub(crate) static POSITIONS: Operation = Operation {
+    name: "positions",
+    method: Method::GET,
+    kind: Kind::Read,
+    time: TimeClass::Read,
+    current: Headers::json(Auth::Trade),
+    older: Headers::json(Auth::BearerTrade).with_fin_key(),
+    paths: &[
+        (OneProd, "Orders/2.0/quick/user/positions"),
+        (OneUat, "orderapi/1.0/quick/user/positions"),
+        (TwoApim, "apim/orders/2.0/quick/user/positions"),
+        (TwoGateway, "Orders/2.0/quick/user/positions"),
+        (TwoUat, "orderapi/1.0/quick/user/positions"),
+        (ThreeProd, "portfolio/v2/positions"),
+        (ThreeUat, "portfolio/v2/positions"),
+    ],
+};
+
+pub(crate) static HOLDINGS: Operation = Operation {
+    name: "holdings",
+    method: Method::GET,
+    kind: Kind::Read,
+    time: TimeClass::Read,
+    current: Headers::form(Auth::Trade).accepting_all(),
+    older: Headers::json(Auth::BearerTrade).accepting_all(),
+    paths: &[
+        (OneProd, "Portfolio/1.0/portfolio/v1/holdings"),
+        (OneUat, "portfolio/1.0/portfolio/v1/holdings"),
+        (TwoApim, "apim/portfolio/2.0/portfolio/v1/holdings"),
+        (TwoGateway, "Portfolio/1.0/portfolio/v1/holdings"),
+        (TwoUat, "portfolio/1.0/portfolio/v1/holdings"),
+        (ThreeProd, "portfolio/v1/holdings"),
+        (ThreeUat, "portfolio/v1/holdings"),
+    ],
+};
+
+pub(crate) static LIMITS: Operation = Operation {
+    name: "limits",
+    method: Method::POST,
+    kind: Kind::Read,
+    time: TimeClass::Read,
+    current: Headers::form(Auth::Trade),
+    older: Headers::form(Auth::BearerTrade).with_fin_key(),
+    paths: &[
+        (OneProd, "Orders/2.0/quick/user/limits"),
+        (OneUat, "orderapi/1.0/quick/user/limits"),
+        (TwoApim, "apim/orders/2.0/quick/user/limits"),
+        (TwoGateway, "Orders/2.0/quick/user/limits"),
+        (TwoUat, "orderapi/1.0/quick/user/limits"),
+        (ThreeProd, "quick/user/limits"),
+        (ThreeUat, "quick/user/limits"),
+    ],
+};
+
+pub(crate) static MARGIN_REQUIRED: Operation = Operation {
+    name: "margin_required",
+    method: Method::POST,
+    kind: Kind::Read,
+    time: TimeClass::Read,
+    current: Headers::form(Auth::Trade),
+    older: Headers::form(Auth::BearerTrade).with_fin_key(),
+    paths: &[
+        (OneProd, "Orders/2.0/quick/user/check-margin"),
+        (OneUat, "orderapi/1.0/quick/user/check-margin"),
+        (TwoApim, "apim/orders/2.0/quick/user/check-margin"),
+        (TwoGateway, "Orders/2.0/quick/user/check-margin"),
+        (TwoUat, "orderapi/1.0/quick/user/check-margin"),
+        (ThreeProd, "quick/user/check-margin"),
+        (ThreeUat, "quick/user/check-margin"),
+    ],
+};
+
+pub(crate) static SCRIP_MASTER: Operation = Operation {
+    name: "scrip_master",
+    method: Method::GET,
+    kind: Kind::Read,
+    time: TimeClass::Read,
+    current: Headers::form(Auth::Key),
+    older: Headers::json(Auth::Bearer),
+    paths: &[
+        (OneProd, "Files/1.0/masterscrip/v1/file-paths"),
+        (OneUat, "scrip/1.0/masterscrip/file-paths"),
+        (TwoApim, "apim/files/2.0/masterscrip/v1/file-paths"),
+        (TwoGateway, "Files/1.0/masterscrip/v2/file-paths"),
+        (TwoUat, "scrip/1.0/masterscrip/file-paths"),
+        (ThreeProd, "script-details/1.0/masterscrip/file-paths"),
+        (ThreeUat, "script-details/1.0/masterscrip/file-paths"),
+    ],
+};
+
+/// Symbols and quote type follow the path. Generation 1 had no such call.
+pub(crate) static QUOTES: Operation = Operation {
+    name: "quotes",
+    method: Method::GET,
+    kind: Kind::Read,
+    time: TimeClass::Read,
+    current: Headers::form(Auth::Key),
+    older: Headers::json(Auth::Bearer),
+    paths: &[
+        (TwoApim, "apim/quotes/2.0/quotes/neosymbol"),
+        (TwoGateway, "apim/quotes/1.0/quotes/neosymbol"),
+        (TwoUat, "apim/quotes/2.0/quotes/neosymbol"),
+        (ThreeProd, "script-details/1.0/quotes/neosymbol"),
+        (ThreeUat, "script-details/1.0/quotes/neosymbol"),
+    ],
+};
+
+pub(crate) static EXPIRIES: Operation = Operation {
+    name: "expiries",
+    method: Method::GET,
+    kind: Kind::Read,
+    time: TimeClass::Read,
+    current: Headers::form(Auth::Key),
+    older: Headers::form(Auth::Key),
+    paths: &[
+        (ThreeProd, "market-data/1.0/watchlist/expiries"),
+        (ThreeUat, "market-data/1.0/watchlist/expiries"),
+    ],
+};
+
+pub(crate) static OPTION_CHAIN: Operation = Operation {
+    name: "option_chain",
+    method: Method::GET,
+    kind: Kind::Read,
+    time: TimeClass::Read,
+    current: Headers::form(Auth::Key),
+    older: Headers::form(Auth::Key),
+    paths: &[
+        (ThreeProd, "market-data/1.0/watchlist/option-chain"),
+        (ThreeUat, "market-data/1.0/watchlist/option-chain"),
+    ],
+};
+
+pub(crate) static HISTORICAL_DATA: Operation = Operation {
+    name: "historical_data",
+    method: Method::GET,
+    kind: Kind::Read,
+    time: TimeClass::Read,
+    current: Headers::form(Auth::Key),
+    older: Headers::form(Auth::Key),
+    paths: &[
+        (ThreeProd, "market-data/1.0/historical/details"),
+        (ThreeUat, "market-data/1.0/historical/details"),
     ],
 };
 
@@ -339,11 +576,22 @@ mod tests {
         &OTP_GENERATE,
         &SESSION_2FA,
         &BASE_URL,
-        &TOTP_LOGIN_BEARER,
-        &TOTP_VALIDATE_BEARER,
         &QR_CODE_LINK,
         &QR_CODE_SESSION,
         &LOGOUT,
+        &ORDER_REPORT,
+        &ORDER_BY_ID,
+        &ORDER_HISTORY,
+        &TRADE_REPORT,
+        &POSITIONS,
+        &HOLDINGS,
+        &LIMITS,
+        &MARGIN_REQUIRED,
+        &QUOTES,
+        &EXPIRIES,
+        &OPTION_CHAIN,
+        &HISTORICAL_DATA,
+        &SCRIP_MASTER,
     ];
 
     const COLUMNS: &[(Route, &str)] = &[
@@ -356,23 +604,45 @@ mod tests {
         (ThreeUat, "3 uat"),
     ];
 
+    fn headers(of: Headers) -> String {
+        let fin_key = if of.fin_key { ", neo-fin-key" } else { "" };
+        let kind = if of.content_type == FORM {
+            "form"
+        } else {
+            "JSON"
+        };
+        let accept = if of.accept == JSON {
+            ""
+        } else {
+            ", accepts anything"
+        };
+        format!("{:?}{fin_key}, {kind}{accept}", of.auth)
+    }
+
     fn table() -> String {
         let mut text = String::from(
-            "| operation | method | credentials | neo-fin-key | content type | kind | deadline | paths |\n\
-             |---|---|---|---|---|---|---|---|\n",
+            "| operation | method | generation 3 | generations 1 and 2 | kind | deadline | paths |\n\
+             |---|---|---|---|---|---|---|\n",
         );
         for op in ALL {
             let paths: Vec<_> = COLUMNS
                 .iter()
                 .filter_map(|(route, name)| Some(format!("{name}: `{}`", op.path(*route)?)))
                 .collect();
+            let has = |new: bool| op.paths.iter().any(|(route, _)| route.is_current() == new);
+            let shown = |new: bool, of| {
+                if has(new) {
+                    headers(of)
+                } else {
+                    "-".to_owned()
+                }
+            };
             text.push_str(&format!(
-                "| `{}` | {} | {:?} | {} | {} | {:?} | {:?} | {} |\n",
+                "| `{}` | {} | {} | {} | {:?} | {:?} | {} |\n",
                 op.name,
                 op.method,
-                op.auth,
-                if op.fin_key { "yes" } else { "no" },
-                op.content_type,
+                shown(true, op.current),
+                shown(false, op.older),
                 op.kind,
                 op.time,
                 paths.join("<br>"),
@@ -401,17 +671,25 @@ mod tests {
     }
 
     #[test]
-    fn a_read_is_a_get_and_every_path_is_relative() {
+    fn paths_are_relative_and_stand_once() {
         for op in ALL {
-            assert_eq!(
-                op.kind == Kind::Read,
-                op.method == Method::GET,
-                "{}",
-                op.name
-            );
-            for (_, path) in op.paths {
+            for (at, (route, path)) in op.paths.iter().enumerate() {
                 assert!(!path.starts_with('/') && !path.ends_with('/'), "{path}");
+                assert!(
+                    op.paths[..at].iter().all(|(other, _)| other != route),
+                    "{}",
+                    op.name
+                );
             }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_get_is_a_login_or_a_report() {
+        let reports = ["order_history", "limits", "margin_required"];
+        for op in ALL {
+            let read = op.method == Method::GET || reports.contains(&op.name);
+            assert_eq!(op.kind == Kind::Read, read, "{}", op.name);
         }
     }
 }

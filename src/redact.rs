@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use serde::de::IgnoredAny;
+
 const MASK: &str = "***";
 
 /// Keys whose values open a door. Compared without case, `_` and `-`.
@@ -19,11 +21,13 @@ const SECRET_KEYS: &[&str] = &[
     "consumersecret",
     "cookies",
     "edittoken",
+    "idtoken",
     "mpin",
     "neofinkey",
     "otp",
     "ott",
     "password",
+    "refreshtoken",
     "rid",
     "searchapikey",
     "secret",
@@ -63,20 +67,83 @@ pub(crate) fn everything(text: &str) -> Cow<'_, str> {
 }
 
 fn mask<'a>(text: &'a str, known: &[&str], keys: &[&[&str]]) -> Cow<'a, str> {
-    let mut out = mask_values(text, keys);
+    let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
+    let whole = is_json(text);
+    let mut out = mask_values(text, keys, true);
+    if !whole {
+        // One odd quote puts the pairs out of step, so every quote is tried.
+        if let Cow::Owned(masked) = mask_values(&out, keys, false) {
+            out = Cow::Owned(masked);
+        }
+    }
     if let Cow::Owned(masked) = mask_jwts(&out) {
         out = Cow::Owned(masked);
     }
     for value in known.iter().filter(|value| value.len() >= 4) {
-        if out.contains(value) {
-            out = Cow::Owned(out.replace(value, MASK));
+        for spelled in spellings(value) {
+            if out.contains(&spelled) {
+                out = Cow::Owned(replace_known(&out, &spelled));
+            }
         }
     }
     out
 }
 
-/// Replaces the values of listed keys.
-fn mask_values<'a>(text: &'a str, keys: &[&[&str]]) -> Cow<'a, str> {
+/// A secret as it is, and as JSON strings may spell it.
+fn spellings(value: &str) -> Vec<String> {
+    let quoted = serde_json::Value::from(value).to_string();
+    let escaped = &quoted[1..quoted.len() - 1];
+    let mut all = vec![value.to_owned()];
+    for slashes in [escaped.to_owned(), escaped.replace('/', "\\/")] {
+        all.push(ascii_only(&slashes, false));
+        all.push(ascii_only(&slashes, true));
+        all.push(slashes);
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The text with `\u` escapes for what is not ASCII.
+fn ascii_only(text: &str, upper: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            out.push_str(&match upper {
+                true => format!("\\u{unit:04X}"),
+                false => format!("\\u{unit:04x}"),
+            });
+        }
+    }
+    out
+}
+
+/// Replaces a known value; one that stands as a bare JSON number gets quotes,
+/// so that the text stays JSON.
+fn replace_known(text: &str, value: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(value) {
+        let after = &rest[at + value.len()..];
+        let before = rest[..at].trim_end().chars().next_back();
+        let opens = matches!(before, Some(':' | '[' | ','));
+        let closes = matches!(after.trim_start().chars().next(), Some(',' | '}' | ']'));
+        out.push_str(&rest[..at]);
+        out.push_str(if opens && closes { "\"***\"" } else { MASK });
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Replaces the values of listed keys, and looks into strings that hold
+/// quoted JSON. `paired` steps from string to string; else every quote may
+/// start a key.
+fn mask_values<'a>(text: &'a str, keys: &[&[&str]], paired: bool) -> Cow<'a, str> {
     let bytes = text.as_bytes();
     let mut out = String::new();
     let mut copied = 0;
@@ -86,17 +153,24 @@ fn mask_values<'a>(text: &'a str, keys: &[&[&str]]) -> Cow<'a, str> {
             at += 1;
             continue;
         }
-        let end = string_end(bytes, at);
-        let key = &text[at..end];
-        at = end;
-        let colon = skip_blanks(bytes, at);
-        if bytes.get(colon) != Some(&b':') || !is_listed(key, keys) {
+        let begin = at;
+        let end = string_end(bytes, begin);
+        let string = &text[begin..end];
+        let colon = skip_blanks(bytes, end);
+        if bytes.get(colon) != Some(&b':') || !is_listed(string, keys) {
+            at = if paired { end } else { begin + 1 };
+            if let Some(masked) = mask_inside(string, keys).filter(|_| paired) {
+                out.push_str(&text[copied..begin]);
+                out.push_str(&masked);
+                copied = end;
+            }
             continue;
         }
         let start = skip_blanks(bytes, colon + 1);
         let end = value_end(bytes, start);
-        at = end;
-        if start < end && !matches!(&text[start..end], "null" | "true" | "false" | "\"\"") {
+        at = end.max(begin + 1);
+        let value = &text[start..end];
+        if !matches!(value, "" | "null" | "true" | "false" | "\"\"" | "\"***\"") {
             out.push_str(&text[copied..start]);
             out.push('"');
             out.push_str(MASK);
@@ -111,8 +185,23 @@ fn mask_values<'a>(text: &'a str, keys: &[&[&str]]) -> Cow<'a, str> {
     Cow::Owned(out)
 }
 
+/// A string that holds JSON of its own, with what is secret in that masked.
+fn mask_inside(string: &str, keys: &[&[&str]]) -> Option<String> {
+    if !string.contains("\\\"") {
+        return None;
+    }
+    let inner: String = serde_json::from_str(string).ok()?;
+    match mask(&inner, &[], keys) {
+        Cow::Owned(masked) => Some(serde_json::Value::from(masked).to_string()),
+        Cow::Borrowed(_) => None,
+    }
+}
+
 fn is_listed(quoted: &str, keys: &[&[&str]]) -> bool {
-    let plain: String = quoted
+    // A key may be spelled with escapes.
+    let unescaped = serde_json::from_str::<String>(quoted);
+    let key = unescaped.as_deref().unwrap_or(quoted);
+    let plain: String = key
         .chars()
         .filter(|c| !matches!(c, '"' | '_' | '-'))
         .map(|c| c.to_ascii_lowercase())
@@ -259,6 +348,45 @@ mod tests {
             secrets(page, &["fake-key-0001"]),
             "<p>key ***, bearer ***</p> eyJ"
         );
+    }
+
+    #[test]
+    fn escapes_do_not_hide_a_key_or_a_value() {
+        let body = r#"{"data":{"tok\u0065n":"fake-t","s\u0069d":"fake-s","k":1}}"#;
+        let masked = r#"{"data":{"tok\u0065n":"***","s\u0069d":"***","k":1}}"#;
+        assert_eq!(secrets(body, &[]), masked);
+        let password = "pa\"ss\\word-é/1";
+        for spelled in [
+            serde_json::json!({ "m": password }).to_string(),
+            r#"{"m":"pa\"ss\\word-\u00e9\/1"}"#.to_owned(),
+            r#"{"m":"pa\"ss\\word-\u00E9/1"}"#.to_owned(),
+        ] {
+            let shown = secrets(&spelled, &[password]).into_owned();
+            assert!(!shown.contains("word-"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn json_in_a_string_and_after_an_odd_quote() {
+        let page =
+            serde_json::json!({"broker": r#"{"data":{"token":"fake-t","kId":"X"#}).to_string();
+        let shown = everything(&page).into_owned();
+        assert!(
+            !shown.contains("fake-t") && !shown.contains("\\\"X"),
+            "{shown}"
+        );
+        let odd = r#"15" {"data":{"token":"fake-t","sid":"fake-s"}}"#;
+        assert_eq!(
+            secrets(odd, &[]),
+            r#"15" {"data":{"token":"***","sid":"***"}}"#
+        );
+    }
+
+    #[test]
+    fn a_masked_number_leaves_json() {
+        let body = r#"{"stCode":123456,"list":[123456, 1],"text":"code 123456"}"#;
+        let masked = r#"{"stCode":"***","list":["***", 1],"text":"code ***"}"#;
+        assert_eq!(secrets(body, &["123456"]), masked);
     }
 
     #[test]

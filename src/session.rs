@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::check::Mobile;
 use crate::error::Error;
 use crate::hosts::{Environment, Generation, Hosts};
-use crate::json::Fields;
+use crate::json::{self, Fields};
 use crate::secret::Secret;
 
 /// Name and version of the exported document.
@@ -95,27 +96,29 @@ impl Trade {
 
     /// The document that [`Trade::import`] reads. `cookies` are those of the
     /// base URL's host. The consumer key is not in it.
-    pub(crate) fn export(&self, cookies: Option<&str>) -> String {
-        json!({
-            "format": FORMAT,
-            "version": FORMAT_VERSION,
-            "environment": self.environment.name(),
-            "generation": self.generation.number(),
-            "logged_in_at": self.logged_in_at,
-            "ucc": self.ucc,
-            "data_center": self.data_center,
-            "server_id": self.server_id,
-            "base_url": self.base.as_str(),
-            "on_gateway": self.on_gateway.to_string(),
-            "feed_url": self.feed_url.as_ref().map(Url::as_str),
-            "order_feed_url": self.order_feed_url.as_ref().map(Url::as_str),
-            "token": self.token.expose(),
-            "sid": self.sid.expose(),
-            "rid": self.rid.as_ref().map(Secret::expose),
-            "bearer": self.bearer.as_ref().map(Secret::expose),
-            "cookies": cookies,
-        })
-        .to_string()
+    pub(crate) fn export(&self, cookies: Option<&str>) -> Zeroizing<String> {
+        json::object(&[
+            ("format", FORMAT.into()),
+            ("version", FORMAT_VERSION.into()),
+            ("environment", self.environment.name().into()),
+            ("generation", u64::from(self.generation.number()).into()),
+            ("logged_in_at", self.logged_in_at.into()),
+            ("ucc", (&self.ucc).into()),
+            ("data_center", (&self.data_center).into()),
+            ("server_id", (&self.server_id).into()),
+            ("base_url", self.base.as_str().into()),
+            ("on_gateway", self.on_gateway.to_string().as_str().into()),
+            ("feed_url", self.feed_url.as_ref().map(Url::as_str).into()),
+            (
+                "order_feed_url",
+                self.order_feed_url.as_ref().map(Url::as_str).into(),
+            ),
+            ("token", self.token.expose().into()),
+            ("sid", self.sid.expose().into()),
+            ("rid", self.rid.as_ref().map(Secret::expose).into()),
+            ("bearer", self.bearer.as_ref().map(Secret::expose).into()),
+            ("cookies", cookies.into()),
+        ])
     }
 
     /// Reads an exported session. It must be of this environment, of today

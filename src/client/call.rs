@@ -1,12 +1,13 @@
 //! One call: its deadline, what is known of it, and how it ends.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
+use tokio::sync::Notify;
 
 use super::Inner;
 use crate::config::Timeouts;
@@ -29,6 +30,10 @@ pub(super) struct Call {
     pub(super) secrets: RefCell<Vec<Secret>>,
     pub(super) notes: RefCell<Vec<String>>,
     pub(super) extra: RefCell<Map<String, Value>>,
+    /// Whether what runs now may be cut short without losing the call.
+    optional: Cell<bool>,
+    /// Ends what is optional.
+    cut: Notify,
 }
 
 impl Call {
@@ -42,12 +47,32 @@ impl Call {
             secrets: RefCell::default(),
             notes: RefCell::default(),
             extra: RefCell::default(),
+            optional: Cell::new(false),
+            cut: Notify::new(),
         }
     }
 
     /// Remembers a secret, so that no error shows it.
     pub(super) fn knows(&self, secret: &Secret) {
         self.secrets.borrow_mut().push(secret.clone());
+    }
+
+    /// Waits for something that the call can do without: until `limit`, or
+    /// until somebody interrupts the call, which then still succeeds.
+    pub(super) async fn best_effort<T>(
+        &self,
+        limit: Instant,
+        work: impl Future<Output = T>,
+    ) -> Result<T, &'static str> {
+        self.optional.set(true);
+        let result = tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.cut.notified() => Err("interrupted"),
+            () = tokio::time::sleep_until(limit.into()) => Err("no answer in time"),
+        };
+        self.optional.set(false);
+        result
     }
 
     fn sent(&self) -> bool {
@@ -89,29 +114,42 @@ impl Call {
 }
 
 impl Inner {
-    /// Makes one call with its deadline. The calling thread drives all I/O.
+    /// Makes one call with the deadline of its class.
     pub(super) fn call(
         &self,
         op: &'static Operation,
         work: impl AsyncFnOnce(&Call) -> Result<Reply, Error> + Send,
     ) -> Result<Reply, Error> {
+        self.call_within(op, op.time.of(&self.config.timeouts), work)
+    }
+
+    /// Makes one call with its deadline. The calling thread drives all I/O.
+    pub(super) fn call_within(
+        &self,
+        op: &'static Operation,
+        limit: Duration,
+        work: impl AsyncFnOnce(&Call) -> Result<Reply, Error> + Send,
+    ) -> Result<Reply, Error> {
         if tokio::runtime::Handle::try_current().is_err() {
-            return self.drive(op, work);
+            return self.drive(op, limit, work);
         }
         // Inside somebody's async runtime another one cannot be entered.
-        std::thread::scope(|scope| match scope.spawn(|| self.drive(op, work)).join() {
-            Ok(result) => result,
-            Err(panic) => resume_unwind(panic),
-        })
+        std::thread::scope(
+            |scope| match scope.spawn(|| self.drive(op, limit, work)).join() {
+                Ok(result) => result,
+                Err(panic) => resume_unwind(panic),
+            },
+        )
     }
 
     fn drive(
         &self,
         op: &'static Operation,
+        limit: Duration,
         work: impl AsyncFnOnce(&Call) -> Result<Reply, Error>,
     ) -> Result<Reply, Error> {
         let _counted = process::shared().calls.count();
-        let call = Call::new(op.time.of(&self.config.timeouts));
+        let call = Call::new(limit);
         let result = match &self.runtime {
             Some(runtime) => runtime.block_on(self.until_stopped(op, &call, work(&call))),
             None => Err(closed()),
@@ -131,14 +169,25 @@ impl Inner {
         if self.closed.load(Ordering::Acquire) {
             return Err(closed());
         }
-        tokio::select! {
-            biased;
-            result = work => result,
-            () = stop => Err(closed()),
-            () = tokio::time::sleep_until(call.deadline.into()) => {
-                let limit = call.deadline - call.started;
-                let message = format!("no answer to {} within {} ms", op.name, limit.as_millis());
-                Err(Error::new(Status::Timeout, message))
+        let mut work = pin!(work);
+        let mut stopped = false;
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut work => return result,
+                () = &mut stop, if !stopped => {
+                    if !call.optional.get() {
+                        return Err(closed());
+                    }
+                    // The broker has granted the session already.
+                    stopped = true;
+                    call.cut.notify_one();
+                }
+                () = tokio::time::sleep_until(call.deadline.into()) => {
+                    let limit = call.deadline - call.started;
+                    let message = format!("no answer to {} within {} ms", op.name, limit.as_millis());
+                    return Err(Error::new(Status::Timeout, message));
+                }
             }
         }
     }
@@ -184,7 +233,7 @@ impl Inner {
 }
 
 impl TimeClass {
-    fn of(self, timeouts: &Timeouts) -> Duration {
+    pub(super) fn of(self, timeouts: &Timeouts) -> Duration {
         match self {
             Self::Login => timeouts.login,
             Self::Read => timeouts.read,

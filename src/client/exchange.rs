@@ -11,7 +11,7 @@ use crate::hosts::{self, Environment, Generation};
 use crate::judge;
 use crate::log::Level;
 use crate::login::{self, Credentials};
-use crate::operation::{Kind, Operation, Route};
+use crate::operation::{Auth, Kind, Operation, Route};
 use crate::reply::{Meta, Reply};
 use crate::secret::Secret;
 use crate::status::Status;
@@ -40,6 +40,8 @@ pub(super) struct Target {
     pub(super) generation: Generation,
     pub(super) base: Url,
     pub(super) on_gateway: bool,
+    /// Follows the path of the table, percent-encoded.
+    pub(super) suffix: String,
     pub(super) query: Vec<(&'static str, String)>,
 }
 
@@ -50,6 +52,7 @@ impl Target {
             generation,
             base: place.api.clone(),
             on_gateway: place.on_gateway,
+            suffix: String::new(),
             query: Vec::new(),
         }
     }
@@ -65,7 +68,7 @@ impl Target {
             );
             return Err(Error::new(Status::InvalidArgument, message));
         };
-        let mut url = hosts::join(&self.base, path);
+        let mut url = hosts::join(&self.base, &format!("{path}{}", self.suffix));
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
@@ -94,14 +97,13 @@ impl Inner {
         let mut may_repeat = op.kind == Kind::Read;
         loop {
             let url = target.url(environment)?;
-            let mut request = login::request(
-                op,
-                url,
-                target.generation,
-                environment,
-                credentials,
-                body.take(),
-            )?;
+            let sent = if may_repeat {
+                body.clone()
+            } else {
+                body.take()
+            };
+            let mut request =
+                login::request(op, url, target.generation, environment, credentials, sent)?;
             let id = request_id()?;
             let value = HeaderValue::from_str(&id)
                 .map_err(|_| Error::new(Status::Internal, "a request id fits no header"))?;
@@ -139,7 +141,12 @@ impl Inner {
                     );
                     may_repeat = false;
                 }
-                Err(failure) => return Err(Error::new(failure.status, failure.message)),
+                Err(failure) => {
+                    if !failure.sent {
+                        point.take_back();
+                    }
+                    return Err(Error::new(failure.status, failure.message));
+                }
             }
         }
     }
@@ -148,16 +155,16 @@ impl Inner {
     pub(super) fn accept<T>(
         &self,
         call: &Call,
-        op: &Operation,
+        target: &Target,
         mut answer: Answer,
         read: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Result<(Reply, T), Error> {
         let payload = match answer.http_status {
-            200..=299 => read(&answer.body),
+            200..=299 if !judge::is_refusal(&answer) => read(&answer.body),
             _ => None,
         };
         let Some(payload) = payload else {
-            return Err(self.refused(call, op, &answer));
+            return Err(self.refused(call, target, &answer));
         };
         match String::from_utf8(std::mem::take(&mut *answer.body)) {
             Ok(json) => {
@@ -170,12 +177,14 @@ impl Inner {
             }
             Err(bytes) => {
                 answer.body = Zeroizing::new(bytes.into_bytes());
-                Err(self.refused(call, op, &answer))
+                Err(self.refused(call, target, &answer))
             }
         }
     }
 
-    pub(super) fn refused(&self, call: &Call, op: &Operation, answer: &Answer) -> Error {
+    /// The error that an answer stands for. A bearer token that may be the
+    /// reason is forgotten, so that the next login makes a new one.
+    pub(super) fn refused(&self, call: &Call, target: &Target, answer: &Answer) -> Error {
         let secrets = call.secrets.borrow();
         let config = &self.config;
         let known: Vec<&str> = secrets
@@ -185,7 +194,15 @@ impl Inner {
             .chain(&config.access_token)
             .map(Secret::expose)
             .collect();
-        judge::error(op, answer, &known)
+        let auth = target.op.headers(target.generation).auth;
+        let error = judge::error(target.op, auth, answer, &known);
+        let unwelcome = matches!(answer.http_status, 401 | 403);
+        if matches!(auth, Auth::Bearer | Auth::BearerView | Auth::BearerTrade)
+            && (unwelcome || error.status() == Status::SessionExpired)
+        {
+            self.state().bearer = None;
+        }
+        error
     }
 }
 

@@ -12,7 +12,7 @@ use super::exchange::{Place, Target};
 use super::{Bearer, Client, Inner, State};
 use crate::check::{self, Mobile};
 use crate::error::Error;
-use crate::hosts::{Environment, GW_NAPI, Generation, Hosts};
+use crate::hosts::{Environment, GW_NAPI, Generation};
 use crate::judge;
 use crate::login::{self, Credentials};
 use crate::operation;
@@ -36,12 +36,7 @@ impl Client {
     ///
     /// See the guide; a wrong TOTP is [`Status::Rejected`].
     pub fn totp_login(&self, mobile_number: &str, ucc: &str, totp: &str) -> Result<Reply, Error> {
-        let two = self.0.config.generation == Some(Generation::Two);
-        let op = if two {
-            &operation::TOTP_LOGIN_BEARER
-        } else {
-            &operation::TOTP_LOGIN
-        };
+        let op = &operation::TOTP_LOGIN;
         self.0.call(op, async |call| {
             let mobile = Mobile::parse("mobile_number", mobile_number)?;
             let ucc = check::ucc(ucc)?;
@@ -49,6 +44,7 @@ impl Client {
             let generation = self.0.generation(Generation::Three, &[Generation::Two])?;
             call.knows(&totp);
             let _gate = self.0.gate.lock().await;
+            self.0.forget_cookies_of_others(ucc);
             let place = match generation {
                 Generation::Two => self.0.two(call, ucc).await?,
                 _ => Place::fixed(self.0.hosts.session()),
@@ -84,12 +80,7 @@ impl Client {
     /// [`Status::NotLoggedIn`] without the first step; a wrong MPIN is
     /// [`Status::Rejected`].
     pub fn totp_validate(&self, mpin: &str) -> Result<Reply, Error> {
-        let two = self.0.config.generation == Some(Generation::Two);
-        let op = if two {
-            &operation::TOTP_VALIDATE_BEARER
-        } else {
-            &operation::TOTP_VALIDATE
-        };
+        let op = &operation::TOTP_VALIDATE;
         self.0.call(op, async |call| {
             let mpin = check::mpin(mpin)?;
             call.knows(&mpin);
@@ -242,6 +233,7 @@ impl Client {
             let ucc = check::ucc(ucc)?;
             let generation = self.0.generation(Generation::Two, &[])?;
             let _gate = self.0.gate.lock().await;
+            self.0.forget_cookies_of_others(ucc);
             let place = self.0.two(call, ucc).await?;
             let bearer = self.0.bearer(call, &place.oauth, generation).await?;
             let mut credentials = self.0.credentials();
@@ -250,7 +242,9 @@ impl Client {
             target.query = vec![("id", ucc.to_owned())];
             let answer = self.0.exchange(call, &target, &credentials, None).await?;
             self.0
-                .accept(call, op, answer, |body| login::has_data(body).then_some(()))
+                .accept(call, &target, answer, |body| {
+                    login::has_data(body).then_some(())
+                })
                 .map(|(reply, ())| reply)
         })
     }
@@ -269,6 +263,7 @@ impl Client {
             let generation = self.0.generation(Generation::Two, &[])?;
             call.knows(&ott);
             let _gate = self.0.gate.lock().await;
+            self.0.forget_cookies_of_others(ucc);
             let place = self.0.two(call, ucc).await?;
             let bearer = self.0.bearer(call, &place.oauth, generation).await?;
             let mut credentials = self.0.credentials();
@@ -293,25 +288,6 @@ impl Client {
         })
     }
 
-    /// The address that the broker sees requests come from: the one to
-    /// whitelist for orders. Generation 3.
-    ///
-    /// # Errors
-    ///
-    /// [`Status::NotLoggedIn`] without a trade session.
-    pub fn whatsmyip(&self) -> Result<Reply, Error> {
-        let op = &operation::WHATSMYIP;
-        self.0.call(op, async |call| {
-            let trade = self.0.trade()?;
-            let credentials = self.0.credentials().with_trade(&trade);
-            let target = Target::new(op, trade.generation, &Place::fixed(self.0.hosts.session()));
-            let answer = self.0.exchange(call, &target, &credentials, None).await?;
-            self.0
-                .accept(call, op, answer, |body| login::has_data(body).then_some(()))
-                .map(|(reply, ())| reply)
-        })
-    }
-
     /// Ends the session. Generation 3 only forgets it, as the official SDK
     /// does; the older ones tell the broker first.
     ///
@@ -325,15 +301,19 @@ impl Client {
         self.0.call(op, async |call| {
             let _gate = self.0.gate.lock().await;
             let trade = self.0.trade()?;
-            let told = match trade.generation {
-                Generation::Three => Ok(Reply::local(LOGGED_OUT.to_owned())),
-                _ => self.0.tell_logout(call, &trade).await,
+            // Generation 3, and generation 2 on the gateway host, have no such
+            // call: the session is only forgotten.
+            let told = if trade.generation == Generation::Three || trade.on_gateway {
+                Ok(Reply::local(LOGGED_OUT.to_owned()))
+            } else {
+                self.0.tell_logout(call, &trade).await
             };
             if told
                 .as_ref()
                 .map_or_else(|error| error.status() == Status::SessionExpired, |_| true)
             {
                 *self.0.state() = State::default();
+                self.0.jar.clear();
             }
             told
         })
@@ -369,6 +349,17 @@ impl Inner {
         })
     }
 
+    /// Another user's cookies must not travel with this one's login.
+    fn forget_cookies_of_others(&self, ucc: &str) {
+        let other = |known: Option<&String>| known.is_some_and(|known| known != ucc);
+        let state = self.state();
+        let of_trade = state.trade.as_ref().and_then(|trade| trade.ucc.as_ref());
+        let of_view = state.view.as_ref().and_then(|view| view.ucc.as_ref());
+        if other(of_trade) || other(of_view) {
+            self.jar.clear();
+        }
+    }
+
     fn one(&self) -> Place {
         Place {
             api: self.hosts.gateway(),
@@ -388,7 +379,7 @@ impl Inner {
         let answer = self
             .exchange(call, &target, &Credentials::default(), None)
             .await?;
-        let (_, named) = self.accept(call, op, answer, login::looked_up_base)?;
+        let (_, named) = self.accept(call, &target, answer, login::looked_up_base)?;
         let base = self
             .hosts
             .named("baseURL", &named)
@@ -457,7 +448,7 @@ impl Inner {
         };
         let body = Some(login::session_init_body());
         let answer = self.exchange(call, &target, &credentials, body).await?;
-        let (reply, (token, seconds)) = self.accept(call, op, answer, login::bearer)?;
+        let (reply, (token, seconds)) = self.accept(call, &target, answer, login::bearer)?;
         let good_until =
             seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
         Ok((
@@ -481,15 +472,7 @@ impl Inner {
         let answer = self
             .exchange(call, &target, credentials, Some(body))
             .await?;
-        let accepted = self.accept(call, target.op, answer, login::granted);
-        if accepted
-            .as_ref()
-            .is_err_and(|error| error.status() == Status::SessionExpired)
-        {
-            // It was the bearer token: the next login makes a new one.
-            self.state().bearer = None;
-        }
-        accepted
+        self.accept(call, &target, answer, login::granted)
     }
 
     /// Asks the broker to send an OTP. The login is valid without it, so what
@@ -513,13 +496,13 @@ impl Inner {
             if ok {
                 Ok(())
             } else {
-                Err(self.refused(call, op, &answer))
+                Err(self.refused(call, &target, &answer))
             }
         };
-        let told = match tokio::time::timeout_at(call.deadline.into(), asked).await {
+        let told = match call.best_effort(call.deadline, asked).await {
             Ok(Ok(())) => json!({"requested": true}),
             Ok(Err(error)) => json!({"requested": false, "problem": error.message()}),
-            Err(_) => json!({"requested": false, "problem": "no answer in time"}),
+            Err(why) => json!({"requested": false, "problem": why}),
         };
         call.extra.borrow_mut().insert("otp".to_owned(), told);
     }
@@ -532,13 +515,10 @@ impl Inner {
         granted: login::Granted,
     ) -> Result<Trade, Error> {
         let three = view.generation == Generation::Three;
-        // In UAT there is one host, whatever the answer names.
-        let named = granted
-            .base_url
-            .as_deref()
-            .filter(|_| self.hosts.environment == Environment::Prod);
+        let named = granted.base_url.as_deref();
         let base = match named {
-            Some(text) if three => self
+            // In UAT there is one host, whatever the answer names.
+            Some(text) if three && self.hosts.environment == Environment::Prod => self
                 .hosts
                 .named("baseUrl", text)
                 .map_err(|problem| Error::new(Status::Protocol, problem))?,
@@ -558,10 +538,8 @@ impl Inner {
                 self.hosts.default_feed(),
                 &mut notes,
             ));
-            let default = match named {
-                Some(_) => Hosts::order_feed_on(&base),
-                None => self.hosts.order_feed_of(center),
-            };
+            let on_base = named.and_then(|text| self.hosts.order_feed_on(text).ok());
+            let default = on_base.unwrap_or_else(|| self.hosts.order_feed_of(center));
             order_feed_url = Some(login::choose_feed(
                 &self.hosts,
                 [
@@ -615,14 +593,15 @@ impl Inner {
             };
             let answer = self.exchange(call, &target, &credentials, None).await?;
             let read = |body: &[u8]| Some(login::feed_urls(body, data_center));
-            self.accept(call, op, answer, read).map(|(_, urls)| urls)
+            self.accept(call, &target, answer, read)
+                .map(|(_, urls)| urls)
         };
         let limit = call.deadline.min(Instant::now() + FEED_CONFIG_LIMIT);
-        let problem = match tokio::time::timeout_at(limit.into(), asked).await {
+        let problem = match call.best_effort(limit, asked).await {
             Ok(Ok(Some(urls))) => return urls,
             Ok(Ok(None)) => format!("no entry for the data centre {data_center}"),
             Ok(Err(error)) => error.message().to_owned(),
-            Err(_) => "no answer in time".to_owned(),
+            Err(why) => why.to_owned(),
         };
         call.notes
             .borrow_mut()
@@ -646,13 +625,13 @@ impl Inner {
         let body = Some(Zeroizing::default());
         let answer = self.exchange(call, &target, &credentials, body).await?;
         if !(200..300).contains(&answer.http_status) || judge::is_refusal(&answer) {
-            return Err(self.refused(call, op, &answer));
+            return Err(self.refused(call, &target, &answer));
         }
         // The broker's answer is not documented: any success will do.
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_ok();
         if is_json {
             return self
-                .accept(call, op, answer, |_| Some(()))
+                .accept(call, &target, answer, |_| Some(()))
                 .map(|(reply, ())| reply);
         }
         let mut reply = Reply::local(LOGGED_OUT.to_owned());

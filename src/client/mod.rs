@@ -3,6 +3,7 @@
 mod call;
 mod exchange;
 mod logins;
+mod reads;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +25,7 @@ use crate::reply::{Meta, Reply};
 use crate::secret::Secret;
 use crate::session::{self, Trade, View};
 use crate::status::Status;
-use crate::transport::{Jar, Net, Settings};
+use crate::transport::{Cookies, Net, Settings};
 
 /// A connection to the broker for one user.
 ///
@@ -37,7 +38,7 @@ struct Inner {
     config: Config,
     hosts: Hosts,
     net: Net,
-    jar: Arc<Jar>,
+    jar: Arc<Cookies>,
     log: Log,
     state: Mutex<State>,
     /// One login step at a time: two at once could mix their sessions.
@@ -120,7 +121,10 @@ impl Client {
             let trade = self.0.trade()?;
             let cookies = self.0.jar.cookies(&trade.base);
             let cookies = cookies.as_ref().and_then(|value| value.to_str().ok());
-            Ok(Reply::local(trade.export(cookies)))
+            Ok(Reply {
+                json: trade.export(cookies),
+                ..Reply::local(String::new())
+            })
         })
     }
 
@@ -142,8 +146,9 @@ impl Client {
                 let problem = "is not the generation that the client is configured for";
                 return Err(Error::argument("session_json.generation", problem));
             }
+            self.0.jar.clear();
             for cookie in cookies.iter().flat_map(|all| all.split("; ")) {
-                self.0.jar.add_cookie_str(cookie, &trade.base);
+                self.0.jar.add(cookie, &trade.base);
             }
             let info = trade.info().to_string();
             self.0.enter_trade(trade);
@@ -203,7 +208,7 @@ impl Inner {
                     format!("no event loop could be made: {error}"),
                 )
             })?;
-        let jar = Arc::new(Jar::default());
+        let jar = Arc::new(Cookies::default());
         Ok(Self {
             hosts: Hosts {
                 environment: config.environment,

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::ptr;
 
-use super::guard::{guard, respond};
+use super::guard::{guard, guard_writes, respond};
 use super::pin;
 use super::registry::registry;
 use super::response::kneo_response;
@@ -92,7 +92,7 @@ pub extern "C" fn kneo_client_interrupt(client: *mut kneo_client) {
 /// told; kneo_logout does that. NULL and dead handles are ignored.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_client_free(client: *mut kneo_client) {
-    guard((), || {
+    guard_writes((), || {
         if let Some(client) = registry().clients.remove(client) {
             client.close();
         }

@@ -2,10 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::registry::registry;
 use super::response::{Response, kneo_response};
+use super::signals;
 use crate::client::Client;
 use crate::error::Error;
 use crate::reply::{Meta, Reply};
@@ -18,6 +19,12 @@ thread_local! {
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
+/// Runs `work`, which may close connections; a panic gives `fallback`.
+pub(super) fn guard_writes<T>(fallback: T, work: impl FnOnce() -> T) -> T {
+    let _quiet = signals::Quiet::new();
+    guard(fallback, work)
+}
+
 /// Runs `work`; a panic gives `fallback`.
 pub(super) fn guard<T>(fallback: T, work: impl FnOnce() -> T) -> T {
     caught(|| struck(work)).unwrap_or(fallback)
@@ -28,6 +35,7 @@ pub(super) fn respond(
     operation: &'static str,
     work: impl FnOnce() -> Result<Reply, Error>,
 ) -> *mut kneo_response {
+    let _quiet = signals::Quiet::new();
     let made = caught(|| {
         let result = caught(|| struck(work)).unwrap_or_else(|()| Err(internal()));
         let named = result.map_err(|error| error.named(operation));
@@ -83,25 +91,27 @@ fn internal() -> Error {
 /// Keeps panics inside the guard off the host's stderr. All others go where
 /// they went before.
 fn silence_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            let ours = GUARDED.try_with(Cell::get).unwrap_or(false)
-                || std::thread::current()
-                    .name()
-                    .is_some_and(|name| name.starts_with("kneo-"));
-            if !ours {
-                before(info);
-                return;
-            }
-            let place = info
-                .location()
-                .map(|at| format!("{}:{}", at.file(), at.line()));
-            // A thread that is ending has no place to keep it: then it is lost.
-            let _kept = PLACE.try_with(|slot| slot.replace(place));
-        }));
-    });
+    // No Once: a child forked while another thread is in one waits for ever.
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let ours = GUARDED.try_with(Cell::get).unwrap_or(false)
+            || std::thread::current()
+                .name()
+                .is_some_and(|name| name.starts_with("kneo-"));
+        if !ours {
+            before(info);
+            return;
+        }
+        let place = info
+            .location()
+            .map(|at| format!("{}:{}", at.file(), at.line()));
+        // A thread that is ending has no place to keep it: then it is lost.
+        let _kept = PLACE.try_with(|slot| slot.replace(place));
+    }));
 }
 
 /// Lets tests see what a panic does. Not in release builds.

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char};
 use std::time::{Duration, Instant};
 
-use super::guard::guard;
+use super::guard::{guard, guard_writes};
 use super::registry::registry;
 use crate::process;
 use crate::status::Status;
@@ -90,7 +90,7 @@ pub extern "C" fn kneo_live_handles() -> i32 {
 /// a thread. Do not call it from DllMain or a static destructor.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_shutdown(timeout_ms: i32) -> i32 {
-    guard(Status::Internal.code(), || {
+    guard_writes(Status::Internal.code(), || {
         let Ok(timeout) = u64::try_from(timeout_ms) else {
             return Status::InvalidArgument.code();
         };

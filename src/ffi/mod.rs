@@ -8,8 +8,10 @@ mod guard;
 pub mod library;
 pub mod login;
 mod pin;
+pub mod reads;
 mod registry;
 pub mod response;
+mod signals;
 mod text;
 
 #[cfg(debug_assertions)]

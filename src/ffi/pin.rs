@@ -3,13 +3,16 @@
 //! A host that unloads the library while one of its threads runs, or whose
 //! runtime runs a destructor of ours later, would jump into nothing.
 
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Pins the module that this code is in, once. Best effort: a program that
 /// links the library statically needs no pin, and gets none.
 pub(super) fn module() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(pin);
+    // No Once, which a fork could leave locked. Pinning twice does no harm.
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if !DONE.swap(true, Ordering::AcqRel) {
+        pin();
+    }
 }
 
 #[cfg(unix)]

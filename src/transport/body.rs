@@ -36,8 +36,16 @@ impl Point {
         self.passed.load(Ordering::Acquire)
     }
 
+    /// For requests whose body says nothing: called before they start.
     pub(crate) fn pass(&self) {
         self.passed.store(true, Ordering::Release);
+    }
+}
+
+impl Point {
+    /// For a request that turned out not to have left.
+    pub(crate) fn take_back(&self) {
+        self.passed.store(false, Ordering::Release);
     }
 }
 

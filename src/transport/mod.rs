@@ -4,6 +4,7 @@
 //! alive. Order instructions have a way of their own, [`door`].
 
 mod body;
+mod cookies;
 pub mod door;
 mod names;
 mod proxy;
@@ -14,7 +15,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use http::header::{LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method};
@@ -27,6 +28,7 @@ use crate::error::Error;
 use crate::status::Status;
 pub use body::Point;
 pub(crate) use body::SingleUse;
+pub use cookies::Cookies;
 use proxy::Proxies;
 use tls::Tls;
 
@@ -71,12 +73,11 @@ pub struct Failure {
     pub sent: bool,
 }
 
-/// The cookies of one client, for reads, logins and orders alike.
-pub type Jar = reqwest::cookie::Jar;
-
 /// What all connections of one client have in common.
 pub struct Settings {
-    tls: tls::Wanted,
+    wanted: tls::Wanted,
+    /// Made at the first connection.
+    tls: OnceCell<Arc<Tls>>,
     proxies: Proxies,
     local_address: Option<IpAddr>,
     connect: Duration,
@@ -100,7 +101,8 @@ impl Settings {
         connect: Duration,
     ) -> Result<Self, Error> {
         Ok(Self {
-            tls: tls::Wanted::read(ca_file)?,
+            wanted: tls::Wanted::read(ca_file)?,
+            tls: OnceCell::new(),
             proxies: Proxies::new(proxy),
             local_address,
             connect,
@@ -108,25 +110,27 @@ impl Settings {
     }
 
     /// Loads trust roots, if no client did before.
-    fn tls(&self) -> Result<Arc<Tls>, Failure> {
-        self.tls.get().map_err(|error| Failure {
-            status: Status::Internal,
-            message: format!("TLS could not be set up: {error}"),
-            sent: false,
-        })
+    fn tls(&self) -> Result<&Arc<Tls>, Failure> {
+        self.tls
+            .get_or_try_init(|| self.wanted.get())
+            .map_err(|error| Failure {
+                status: Status::Internal,
+                message: format!("TLS could not be set up: {error}"),
+                sent: false,
+            })
     }
 }
 
 /// Sends reads and logins.
 pub(crate) struct Net {
     settings: Arc<Settings>,
-    jar: Arc<Jar>,
+    jar: Arc<Cookies>,
     /// Made at the first request: opening a client loads nothing.
     client: OnceCell<reqwest::Client>,
 }
 
 impl Net {
-    pub(crate) fn new(settings: Arc<Settings>, jar: Arc<Jar>) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, jar: Arc<Cookies>) -> Self {
         Self {
             settings,
             jar,
@@ -167,12 +171,15 @@ impl Net {
     pub(crate) async fn send(&self, request: Request, point: &Point) -> Result<Answer, Failure> {
         let host = host_of(&request.url);
         let client = self.client()?;
-        // Lets connections that died while nobody was driving notice it.
+        // Gives connections that died while nobody was driving a turn to
+        // notice it: one for the sockets, one for the tasks that they wake.
+        tokio::task::yield_now().await;
         tokio::task::yield_now().await;
         let mut builder = client
             .request(request.method, request.url)
             .headers(request.headers);
-        builder = match request.body {
+        // An empty body is never asked for, so it cannot tell.
+        builder = match request.body.filter(|bytes| !bytes.is_empty()) {
             Some(bytes) => builder.body(reqwest::Body::wrap(SingleUse::new(bytes, point.clone()))),
             None => {
                 point.pass();
@@ -323,9 +330,4 @@ fn innermost(error: &(dyn StdError + 'static)) -> String {
         cause = inner;
     }
     cause.to_string()
-}
-
-/// When a connection was last of use.
-fn idle_since() -> Instant {
-    Instant::now()
 }

@@ -16,6 +16,9 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 use crate::error::Error;
 use crate::process;
 
+/// All authorities of the world fit in far less.
+const LARGEST_CA_FILE: u64 = 16 * 1024 * 1024;
+
 /// The TLS configurations for one set of trust roots.
 pub(crate) struct Tls {
     /// Offers HTTP/2 and HTTP/1.1.
@@ -46,7 +49,13 @@ impl Wanted {
             return Ok(Self { extra: Vec::new() });
         };
         let wrong = |problem: String| Error::argument("config_json.ca_file", problem);
-        let pem = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let unreadable = |error: io::Error| wrong(format!("cannot be read: {error}"));
+        let found = std::fs::metadata(path).map_err(unreadable)?;
+        // A pipe would block, a device might never end.
+        if !found.is_file() || found.len() > LARGEST_CA_FILE {
+            return Err(wrong("is no regular file of at most 16 MiB".to_owned()));
+        }
+        let pem = std::fs::read(path).map_err(unreadable)?;
         let mut extra = CertificateDer::pem_slice_iter(&pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| wrong(format!("is no PEM file: {error}")))?;

@@ -6,7 +6,8 @@
 //! - every export is guarded, and a panic reaches neither host nor stderr
 //! - `torture.c`: every function with NULL, broken UTF-8, freed, foreign and
 //!   made-up handles; 16 threads with frees in between; fork; shutdown with
-//!   calls under way and the start after it; unload and reload
+//!   calls under way and the start after it; resets with SIGPIPE deadly;
+//!   unload and reload
 //!
 //! The programs of every host are in `hosts.rs` and `excel.rs`.
 
@@ -29,7 +30,7 @@ use std::process::Command;
 use hosts::{STRICT, Workshop, build, command, environment, repository, run};
 use kotak_neo::Status;
 use kotak_neo::ffi::library::{KNEO_ABI_VERSION, kneo_abi_version, kneo_version};
-use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox};
+use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox, TlsMode};
 use needs::need;
 
 fn read(path: impl AsRef<Path>) -> String {
@@ -174,15 +175,21 @@ fn numbers_and_versions_are_told_the_same_everywhere() {
 #[test]
 fn every_export_is_guarded() {
     let mut exports = 0;
-    for file in ["library", "response", "client", "login"] {
+    for file in ["library", "response", "client", "login", "reads"] {
         let source = read(format!("src/ffi/{file}.rs"));
         for part in source.split("#[unsafe(no_mangle)]").skip(1) {
             exports += 1;
             let (signature, body) = part.split_once("{\n").expect("a function has a body");
             let first = body.trim_start();
-            let guarded = ["guard(", "respond(", "respond_with(", "read("]
-                .iter()
-                .any(|call| first.starts_with(call));
+            let guarded = [
+                "guard(",
+                "guard_writes(",
+                "respond(",
+                "respond_with(",
+                "read(",
+            ]
+            .iter()
+            .any(|call| first.starts_with(call));
             assert!(guarded, "not guarded: {signature}");
             let lines = body
                 .split("\n}\n")
@@ -212,6 +219,21 @@ fn sandboxes() -> (Sandbox, Sandbox) {
         kind: FaultKind::Hang,
     });
     (start(), hanging)
+}
+
+/// One that resets every connection after it has read the request.
+fn resetting() -> Sandbox {
+    let options = Options {
+        tls: TlsMode::Valid,
+        ..Options::default()
+    };
+    let sandbox = Sandbox::start(options).expect("the sandbox starts");
+    sandbox.set_fault(Fault {
+        path: String::new(),
+        times: None,
+        kind: FaultKind::ResetAfter,
+    });
+    sandbox
 }
 
 fn torture(mode: &str, wrapper: &[&str]) {
@@ -251,6 +273,8 @@ fn torture(mode: &str, wrapper: &[&str]) {
         start.arg(mode);
     }
     start.env("KNEO_HANG", hanging.config_json());
+    let resetting = resetting();
+    start.env("KNEO_RESET", resetting.config_json());
     let ran = run(&mut start).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(ran.code, Some(0), "{ran}");
     assert_eq!(
@@ -306,4 +330,9 @@ fn shutdown_ends_calls_and_the_library_starts_again() {
 #[test]
 fn an_unloaded_library_stays_mapped_and_loads_again() {
     torture("unload", &[]);
+}
+
+#[test]
+fn a_reset_connection_does_not_kill_the_host() {
+    torture("pipe", &[]);
 }

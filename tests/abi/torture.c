@@ -6,16 +6,18 @@
  *   threads    16 threads on one set of handles, with frees in between
  *   fork       handles after fork, also with other threads at work
  *   shutdown   kneo_shutdown with calls under way, and the start after it
+ *   pipe       connections that the other side resets, with SIGPIPE deadly
  *   unload     dlopen, use, dlclose, and all that again (built with -DUNLOAD)
  *
  * KNEO_CONFIG names a sandbox; KNEO_HANG, where it is used, a sandbox that
- * never answers.
+ * never answers; KNEO_RESET one that resets every connection, over TLS.
  */
 #define _GNU_SOURCE
 #include "kotak_neo.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,10 +74,20 @@ typedef kneo_response *no_text(kneo_client *);
 
 static no_text *const PLAIN[] = {kneo_session_init,   kneo_session_info,
                                  kneo_session_export, kneo_whatsmyip,
-                                 kneo_logout};
+                                 kneo_logout,         kneo_trade_report,
+                                 kneo_positions,      kneo_holdings};
 static one_text *const WITH_TEXT[] = {kneo_totp_validate, kneo_session_2fa,
                                       kneo_qr_code_link,
-                                      kneo_session_import};
+                                      kneo_session_import,
+                                      kneo_order_history,
+                                      kneo_margin_required,
+                                      kneo_quotes,
+                                      kneo_expiries,
+                                      kneo_option_chain,
+                                      kneo_historical_data};
+/* NULL means "not given" to these. */
+static one_text *const WITH_OPTION[] = {kneo_order_report, kneo_limits,
+                                        kneo_scrip_master};
 #define COUNT(list) (sizeof(list) / sizeof(*(list)))
 
 /* Every function that takes a client, with texts that are good or bad. */
@@ -86,6 +98,12 @@ static void on_client(kneo_client *c, const char *text, int32_t expected)
             CHECK(done(PLAIN[i](c)) == expected);
     for (size_t i = 0; i < COUNT(WITH_TEXT); i++)
         CHECK(done(WITH_TEXT[i](c, text)) == expected);
+    for (size_t i = 0; i < COUNT(WITH_OPTION); i++)
+        if (expected == KNEO_INVALID_HANDLE || (text != NULL && *text != 0))
+            CHECK(done(WITH_OPTION[i](c, text)) == expected);
+    CHECK(done(kneo_call(c, text, NULL)) == expected);
+    if (expected == KNEO_INVALID_HANDLE || (text != NULL && *text != 0))
+        CHECK(done(kneo_call(c, "quotes", text)) == expected);
     CHECK(done(kneo_totp_login(c, text, "TEST1", "123456")) == expected);
     CHECK(done(kneo_totp_login(c, "9999999999", text, "123456")) == expected);
     CHECK(done(kneo_totp_login(c, "9999999999", "TEST1", text)) == expected);
@@ -365,6 +383,25 @@ static int shutdown_and_restart(void)
     return 0;
 }
 
+static int resets(void)
+{
+    CHECK(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+    kneo_client *client = open_client(need("KNEO_RESET"));
+    for (int i = 0; i < 40; i++) {
+        CHECK(done(kneo_totp_login(client, "9999999999", "TEST1", "123456")) == KNEO_NETWORK);
+        CHECK(done(kneo_qr_code_link(client, "TEST1")) == KNEO_NETWORK);
+    }
+    kneo_client_free(client);
+    CHECK(kneo_shutdown(30000) == KNEO_OK);
+    /* The host's mask is as it was, and nothing is pending. */
+    sigset_t mask, pending;
+    CHECK(pthread_sigmask(SIG_SETMASK, NULL, &mask) == 0);
+    CHECK(sigismember(&mask, SIGPIPE) == 0);
+    CHECK(sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 0);
+    CHECK(kneo_live_handles() == 0);
+    return 0;
+}
+
 int main(int count, char **arguments)
 {
     const char *mode = count > 1 ? arguments[1] : "";
@@ -376,7 +413,9 @@ int main(int count, char **arguments)
         return forks();
     if (strcmp(mode, "shutdown") == 0)
         return shutdown_and_restart();
-    fprintf(stderr, "usage: torture misuse|threads|fork|shutdown\n");
+    if (strcmp(mode, "pipe") == 0)
+        return resets();
+    fprintf(stderr, "usage: torture misuse|threads|fork|shutdown|pipe\n");
     return 2;
 }
 

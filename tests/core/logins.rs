@@ -3,8 +3,8 @@
 
 use crate::support;
 use crate::support::{
-    answer, client, client_with, config, fault, info, log_in, password_login, paths, sandbox,
-    start, state, status, told, totp_login,
+    answer, client, client_with, config, fault, info, log_in, password_login, paths, sample,
+    sandbox, start, state, status, told, totp_login,
 };
 use kotak_neo::{Client, Status};
 use kotak_neo_sandbox::{ErrorShape, FaultKind, Options, Recorded};
@@ -353,9 +353,9 @@ fn totp_login_of_generation_2() {
                 assert_eq!(paths(&sandbox)[4], path);
             }
             None => {
-                let refused = client.logout().expect_err("the gateway host has no logout");
-                assert_eq!(refused.status(), Status::InvalidArgument);
+                client.logout().expect("there it is only forgotten");
                 assert_eq!(sandbox.requests().len(), 4);
+                assert_eq!(state(&client), "logged_out");
             }
         }
     }
@@ -590,13 +590,6 @@ const SAMPLES: &[(&str, u16, Status)] = &[
     ("error-non-json.body", 422, Status::Rejected),
     ("error-non-json.body", 403, Status::Rejected),
 ];
-
-fn sample(name: &str) -> String {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/");
-    let json = std::fs::read_to_string(format!("{folder}{name}.json"));
-    json.or_else(|_| std::fs::read_to_string(format!("{folder}{name}.html")))
-        .expect(name)
-}
 
 /// A call that the sandbox refuses.
 type Refused<'a> = &'a dyn Fn(&Client) -> kotak_neo::Error;
@@ -914,4 +907,144 @@ fn an_unknown_configuration_key_is_named() {
         Client::open(Some(&config(&sandbox, &json!({"consumer-key": "x"})))).expect_err("a typo");
     assert_eq!(error.message(), "config_json: unknown key \"consumer-key\"");
     assert_eq!(told(&error, "operation"), "client_open");
+}
+
+#[test]
+fn words_of_success_are_no_refusal() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let sent = r#"{"status":"success","message":"OTP sent successfully"}"#;
+    fault(
+        &sandbox,
+        "/login/1.0/login/otp/generate",
+        answer(200, "application/json", sent),
+    );
+    let reply = password_login(&sandbox, &client).expect("the password is right");
+    assert_eq!(
+        support::json(&reply.meta())["otp"],
+        json!({"requested": true})
+    );
+    client
+        .session_2fa(&sandbox.credentials().mpin)
+        .expect("the MPIN is right");
+    let bye = r#"{"State":"OK","message":"You have been successfully logged out"}"#;
+    fault(
+        &sandbox,
+        "/login/1.0/logout",
+        answer(200, "application/json", bye),
+    );
+    assert_eq!(client.logout().expect("the broker said OK").json(), bye);
+    assert_eq!(state(&client), "logged_out");
+}
+
+#[test]
+fn a_payload_does_not_hide_a_refusal() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    log_in(&sandbox, &client).expect("both steps are right");
+    let body = r#"{"stat":"Not_Ok","stCode":1003,"errMsg":"Invalid session","data":[]}"#;
+    fault(
+        &sandbox,
+        "/login/1.0/get-client-ip",
+        answer(200, "application/json", body),
+    );
+    assert_eq!(status(&client.whatsmyip()), Status::SessionExpired);
+}
+
+#[test]
+fn a_logout_that_the_broker_does_not_know_ends_the_session() {
+    for http in [401, 403] {
+        let sandbox = sandbox();
+        let client = client(&sandbox);
+        password_login(&sandbox, &client).expect("the password is right");
+        client
+            .session_2fa(&sandbox.credentials().mpin)
+            .expect("the MPIN is right");
+        fault(
+            &sandbox,
+            "/login/1.0/logout",
+            answer(http, "application/json", "{}"),
+        );
+        let error = client.logout().expect_err("the broker refuses");
+        assert_eq!(error.status(), Status::SessionExpired, "{error:?}");
+        assert_eq!(told(&error, "sent"), true);
+        assert_eq!(state(&client), "logged_out");
+    }
+}
+
+#[test]
+fn a_failed_lookup_of_the_base_url_is_a_rejection() {
+    let sandbox = sandbox();
+    let client = client_with(&sandbox, &json!({"generation": 2}));
+    fault(
+        &sandbox,
+        "/algo-user/",
+        answer(401, "application/json", r#"{"message":"unknown"}"#),
+    );
+    let error = totp_login(&sandbox, &client).expect_err("the UCC is not known");
+    assert_eq!(error.status(), Status::Rejected, "{error:?}");
+    assert!(error.message().contains("base_url"), "{error}");
+}
+
+#[test]
+fn a_refused_bearer_token_is_made_anew_in_generation_2() {
+    let sandbox = sandbox();
+    let client = client_with(&sandbox, &json!({"generation": 2}));
+    totp_login(&sandbox, &client).expect("the credentials are right");
+    let path = "/apim/login/2.0/login/v6/totp/login";
+    fault(&sandbox, path, answer(401, "application/json", "{}"));
+    assert_eq!(status(&totp_login(&sandbox, &client)), Status::Rejected);
+    sandbox.clear_faults();
+    totp_login(&sandbox, &client).expect("with a new token");
+    let inits = paths(&sandbox)
+        .iter()
+        .filter(|path| path.as_str() == "/oauth2/token")
+        .count();
+    assert_eq!(inits, 2);
+}
+
+#[test]
+fn cookies_end_with_their_session() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let first_cookie = |index: usize| {
+        sandbox.requests()[index]
+            .header("cookie")
+            .map(str::to_owned)
+    };
+    log_in(&sandbox, &client).expect("both steps are right");
+    assert!(
+        first_cookie(1).is_some(),
+        "the second step brings the cookie"
+    );
+    client.logout().expect("a trade session can end");
+    sandbox.clear_requests();
+    totp_login(&sandbox, &client).expect("the credentials are right");
+    assert_eq!(first_cookie(0), None, "logout forgets cookies");
+    sandbox.clear_requests();
+    let other = client.totp_login("9999999999", "OTHER1", "123456");
+    assert_eq!(status(&other), Status::Rejected);
+    assert_eq!(first_cookie(0), None, "another user's login brings none");
+}
+
+#[test]
+fn the_order_feed_is_on_the_host_of_the_base_url() {
+    for (environment, name) in [("prod", "E43"), ("uat", "E43")] {
+        let sandbox = start(Options {
+            feed_urls: false,
+            base_path: "/xyz".to_owned(),
+            ..Options::default()
+        });
+        let client = client_with(&sandbox, &json!({"environment": environment}));
+        fault(
+            &sandbox,
+            "/5config/config",
+            answer(404, "application/json", "{}"),
+        );
+        log_in(&sandbox, &client).expect("both steps are right");
+        let info = info(&client);
+        assert_eq!(info["data_center"], name);
+        let feed = format!("{}/realtime", sandbox.url().replace("http://", "ws://"));
+        assert_eq!(info["order_feed_url"], feed.as_str(), "{environment}");
+    }
 }

@@ -105,3 +105,11 @@ pub fn status(result: &Result<Reply, Error>) -> Status {
 pub fn told(error: &Error, key: &str) -> Value {
     json(&error.to_json())["error"][key].clone()
 }
+
+/// A body that the broker documents.
+pub fn sample(name: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/");
+    let json = std::fs::read_to_string(format!("{folder}{name}.json"));
+    json.or_else(|_| std::fs::read_to_string(format!("{folder}{name}.html")))
+        .expect(name)
+}

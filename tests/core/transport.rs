@@ -484,3 +484,100 @@ fn other_hosts_go_through_the_proxy() {
     assert!(asked.contains("proxy-authorization: basic "), "{asked}");
     assert!(sandbox.requests().is_empty());
 }
+
+#[test]
+fn an_interrupt_after_the_broker_granted_the_session_loses_nothing() {
+    let sandbox = sandbox();
+    let user = sandbox.credentials().clone();
+    let client = client_with(&sandbox, &json!({"timeouts": {"login": 600_000}}));
+    totp_login(&sandbox, &client).expect("no fault yet");
+    fault(&sandbox, "/5config/", FaultKind::Hang);
+    fault(&sandbox, "/login/1.0/login/otp/", FaultKind::Hang);
+    let before = sandbox.requests().len();
+    thread::scope(|scope| {
+        let call = scope.spawn(|| client.totp_validate(&user.mpin));
+        assert!(sandbox.wait_for_requests(before + 2, PATIENCE).len() >= before + 2);
+        client.interrupt();
+        let reply = call
+            .join()
+            .expect("no panic")
+            .expect("the session was granted");
+        assert!(
+            json(&reply.meta())["notes"]
+                .to_string()
+                .contains("interrupted"),
+            "{}",
+            reply.meta()
+        );
+    });
+    assert_eq!(state(&client), "trade");
+    let before = sandbox.requests().len();
+    thread::scope(|scope| {
+        let call = scope.spawn(|| password_login(&sandbox, &client));
+        assert!(sandbox.wait_for_requests(before + 3, PATIENCE).len() >= before + 3);
+        client.interrupt();
+        let reply = call.join().expect("no panic").expect("the login is valid");
+        assert_eq!(json(&reply.meta())["otp"]["problem"], "interrupted");
+    });
+}
+
+#[test]
+fn an_empty_body_counts_as_sent_too() {
+    let sandbox = sandbox();
+    let client = client_with(&sandbox, &json!({"timeouts": {"login": 500}}));
+    password_login(&sandbox, &client).expect("the password is right");
+    client
+        .session_2fa(&sandbox.credentials().mpin)
+        .expect("the MPIN is right");
+    fault(&sandbox, "/login/1.0/logout", FaultKind::Hang);
+    let error = client.logout().expect_err("no answer in time");
+    assert_eq!(error.status(), Status::Timeout);
+    assert_eq!(
+        (told(&error, "sent"), told(&error, "safe_to_repeat")),
+        (json!(true), json!(false))
+    );
+    assert_eq!(state(&client), "trade");
+}
+
+#[test]
+fn a_read_that_found_no_connection_was_not_sent() {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("bound")
+        .port();
+    let config = json!({
+        "base_url": format!("http://127.0.0.1:{port}"), "generation": 2,
+        "consumer_key": "fake-key", "consumer_secret": "fake-secret",
+    });
+    let client = Client::open(Some(&config.to_string())).expect("valid");
+    let error = client
+        .totp_login("9999999999", "TEST1", "123456")
+        .expect_err("nobody listens");
+    assert_eq!(
+        (told(&error, "sent"), told(&error, "safe_to_repeat")),
+        (json!(false), json!(true))
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn files_that_are_no_files_are_refused() {
+    for (config, name) in [
+        (
+            json!({"ca_file": "/dev/zero"}),
+            "config_json.ca_file: is no regular file",
+        ),
+        (
+            json!({"ca_file": "/"}),
+            "config_json.ca_file: is no regular file",
+        ),
+        (
+            json!({"log": {"level": "info", "file": "/dev/full"}}),
+            "config_json.log.file: is no regular file",
+        ),
+    ] {
+        let error = Client::open(Some(&config.to_string())).expect_err("it is no file");
+        assert!(error.message().starts_with(name), "{error}");
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 
 use http::{HeaderMap, Method};
+use zeroize::Zeroizing;
 
 use super::*;
 use crate::config;

@@ -1,0 +1,879 @@
+//! Books, portfolio and market data: what is sent, what is given back, and
+//! what is refused locally.
+
+use kotak_neo::{Client, Error, Reply, Status};
+use kotak_neo_sandbox::{FaultKind, Recorded, Sandbox};
+use serde_json::{Value, json};
+
+use crate::support::{
+    answer, client, client_with, fault, log_in, password_login, paths, sample, sandbox, status,
+    told,
+};
+
+/// The decoded form body, `null` where there is none.
+fn j_data(request: &Recorded) -> Value {
+    match request.body_text().strip_prefix("jData=") {
+        Some(text) => {
+            let decoded = url::form_urlencoded::parse(format!("j={text}").as_bytes())
+                .next()
+                .map(|(_, value)| value.into_owned());
+            crate::support::json(&decoded.expect("a form field"))
+        }
+        None => {
+            assert!(request.body.is_empty(), "{}", request.body_text());
+            Value::Null
+        }
+    }
+}
+
+/// One reading call of generation 3.
+struct Read {
+    name: &'static str,
+    params: Value,
+    method: &'static str,
+    path: &'static str,
+    query: &'static [(&'static str, &'static str)],
+    body: Value,
+    /// Content type, and whether key and session are sent.
+    headers: (&'static str, bool, bool),
+    sample: &'static str,
+}
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn reads() -> Vec<Read> {
+    let margin = json!({
+        "exchange_segment": "nse_cm", "price": "2450.50", "order_type": "L", "product": "CNC",
+        "quantity": 7, "instrument_token": "11536", "transaction_type": "Buy",
+    });
+    let read = |name, params, method, path, query, body, headers, sample| Read {
+        name,
+        params,
+        method,
+        path,
+        query,
+        body,
+        headers,
+        sample,
+    };
+    let none = || Value::Null;
+    vec![
+        read(
+            "order_report",
+            json!({}),
+            "GET",
+            "/quick/user/orders",
+            &[],
+            none(),
+            (JSON, false, true),
+            "order_report.ok",
+        ),
+        read(
+            "order_report",
+            json!({"order_id": "250122000624384"}),
+            "GET",
+            "/quick/user/orders/250122000624384",
+            &[],
+            none(),
+            (JSON, false, true),
+            "order_report.ok",
+        ),
+        read(
+            "order_history",
+            json!({"order_id": "250122000624384"}),
+            "POST",
+            "/quick/order/history",
+            &[],
+            json!({"nOrdNo": "250122000624384"}),
+            (FORM, false, true),
+            "order_history.ok",
+        ),
+        read(
+            "trade_report",
+            json!({}),
+            "GET",
+            "/quick/user/trades",
+            &[],
+            none(),
+            (JSON, false, true),
+            "trade_report.ok",
+        ),
+        read(
+            "positions",
+            json!({}),
+            "GET",
+            "/portfolio/v2/positions",
+            &[],
+            none(),
+            (JSON, false, true),
+            "positions.ok",
+        ),
+        read(
+            "holdings",
+            json!({}),
+            "GET",
+            "/portfolio/v1/holdings",
+            &[],
+            none(),
+            (FORM, false, true),
+            "holdings.ok",
+        ),
+        read(
+            "limits",
+            json!({}),
+            "POST",
+            "/quick/user/limits",
+            &[],
+            json!({"seg": "ALL", "exch": "ALL", "prod": "ALL"}),
+            (FORM, false, true),
+            "limits.ok",
+        ),
+        read(
+            "limits",
+            json!({"segment": "CASH", "product": "CNC"}),
+            "POST",
+            "/quick/user/limits",
+            &[],
+            json!({"seg": "CASH", "exch": "ALL", "prod": "CNC"}),
+            (FORM, false, true),
+            "limits.ok",
+        ),
+        read(
+            "margin_required",
+            margin,
+            "POST",
+            "/quick/user/check-margin",
+            &[],
+            json!({
+                "exSeg": "nse_cm", "prc": "2450.50", "prcTp": "L", "prod": "CNC", "qty": "7",
+                "tok": "11536", "trnsTp": "B", "trgPrc": null, "brkName": "KOTAK", "brnchId": "ONLINE",
+                "slAbsOrTks": null, "slVal": null, "sqrOffAbsOrTks": null, "sqrOffVal": null,
+                "trailSL": null, "tSLTks": null,
+            }),
+            (FORM, false, true),
+            "margin.insufficient.ok",
+        ),
+        read(
+            "quotes",
+            json!({"instrument_tokens": [
+            {"exchange_segment": "nse_cm", "instrument_token": "11536"},
+            {"exchange_segment": "nse_cm", "instrument_token": "Nifty 50"},
+        ], "quote_type": "ltp"}),
+            "GET",
+            "/script-details/1.0/quotes/neosymbol/nse_cm|11536,nse_cm|Nifty%2050/ltp",
+            &[],
+            none(),
+            (FORM, true, false),
+            "quotes.ok",
+        ),
+        read(
+            "expiries",
+            json!({"exchange": "nse_fo", "underlying": "M&M", "instrument_type": "fut"}),
+            "GET",
+            "/market-data/1.0/watchlist/expiries",
+            &[
+                ("exchange", "nse_fo"),
+                ("underlying", "M&M"),
+                ("instrument_type", "fut"),
+            ],
+            none(),
+            (FORM, true, false),
+            "expiries.ok",
+        ),
+        read(
+            "option_chain",
+            json!({"exchange": "nse_fo", "underlying": "NIFTY", "expiry": "2028-02-29", "count": 20}),
+            "GET",
+            "/market-data/1.0/watchlist/option-chain",
+            &[
+                ("exchange", "nse_fo"),
+                ("underlying", "NIFTY"),
+                ("expiry", "2028-02-29"),
+                ("count", "20"),
+            ],
+            none(),
+            (FORM, true, false),
+            "option_chain.ok",
+        ),
+        read(
+            "option_chain",
+            json!({"exchange": "nse_fo", "underlying": "NIFTY", "instrument_type": "fut"}),
+            "GET",
+            "/market-data/1.0/watchlist/option-chain",
+            &[
+                ("exchange", "nse_fo"),
+                ("underlying", "NIFTY"),
+                ("instrument_type", "fut"),
+            ],
+            none(),
+            (FORM, true, false),
+            "option_chain.fut.ok",
+        ),
+        read(
+            "historical_data",
+            json!({"neosymbol": "nse_cm|1333", "interval": "D", "from_date": "2026-07-01", "to_date": "2026-07-31"}),
+            "GET",
+            "/market-data/1.0/historical/details",
+            &[
+                ("neosymbol", "nse_cm|1333"),
+                ("interval", "D"),
+                ("fromdate", "2026-07-01"),
+                ("todate", "2026-07-31"),
+            ],
+            none(),
+            (FORM, true, false),
+            "historical_data.ok",
+        ),
+        read(
+            "scrip_master",
+            json!({}),
+            "GET",
+            "/script-details/1.0/masterscrip/file-paths",
+            &[],
+            none(),
+            (FORM, true, false),
+            "scrip_master.ok",
+        ),
+    ]
+}
+
+/// The same call through its own function.
+fn direct(client: &Client, name: &str, params: &Value) -> Result<Reply, Error> {
+    let text = params.to_string();
+    match name {
+        "order_report" => client.order_report(params["order_id"].as_str()),
+        "order_history" => client.order_history(params["order_id"].as_str().expect("an order")),
+        "trade_report" => client.trade_report(),
+        "positions" => client.positions(),
+        "holdings" => client.holdings(),
+        "limits" => client.limits(Some(&text)),
+        "margin_required" => client.margin_required(&text),
+        "quotes" => client.quotes(&text),
+        "expiries" => client.expiries(&text),
+        "option_chain" => client.option_chain(&text),
+        "historical_data" => client.historical_data(&text),
+        "scrip_master" => client.scrip_master(params["exchange_segment"].as_str()),
+        other => panic!("{other}"),
+    }
+}
+
+/// A path as the record shows it, percent-decoded or not.
+fn plain(path: &str) -> String {
+    path.replace("%20", " ")
+        .replace("%7C", "|")
+        .replace("%2C", ",")
+}
+
+fn logged_in() -> (Sandbox, Client) {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    log_in(&sandbox, &client).expect("both steps are right");
+    sandbox.clear_requests();
+    (sandbox, client)
+}
+
+#[test]
+fn each_read_sends_what_the_sdk_sends_and_gives_the_body_back() {
+    let (sandbox, client) = logged_in();
+    let key = sandbox.credentials().consumer_key.clone();
+    for read in reads() {
+        let body = sample(read.sample);
+        sandbox.clear_faults();
+        fault(
+            &sandbox,
+            read.path.split("/nse_cm").next().expect("a path"),
+            answer(200, JSON, &body),
+        );
+        for by_name in [false, true] {
+            sandbox.clear_requests();
+            let params = read.params.to_string();
+            let reply = match by_name {
+                false => direct(&client, read.name, &read.params),
+                true => client.call(read.name, Some(&params)),
+            };
+            let reply = reply.unwrap_or_else(|error| panic!("{}: {error:?}", read.name));
+            assert_eq!(reply.json(), body, "{}", read.name);
+            let requests = sandbox.requests();
+            assert_eq!(requests.len(), 1, "{}", read.name);
+            let request = &requests[0];
+            assert_eq!(
+                (request.method.as_str(), plain(&request.path)),
+                (read.method, plain(read.path))
+            );
+            let query: Vec<(&str, &str)> = request
+                .query
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str()))
+                .collect();
+            assert_eq!(query, read.query, "{}", read.name);
+            assert_eq!(j_data(request), read.body, "{}", read.name);
+            let (kind, with_key, with_session) = read.headers;
+            assert_eq!(request.header("content-type"), Some(kind), "{}", read.name);
+            assert_eq!(
+                request.header("authorization"),
+                with_key.then_some(key.as_str()),
+                "{}",
+                read.name
+            );
+            assert_eq!(
+                request.header("auth").is_some(),
+                with_session,
+                "{}",
+                read.name
+            );
+            assert_eq!(
+                request.header("sid").is_some(),
+                with_session,
+                "{}",
+                read.name
+            );
+            assert!(request.header("neo-fin-key").is_none());
+            let accept = if read.name == "holdings" { "*/*" } else { JSON };
+            assert_eq!(request.header("accept"), Some(accept), "{}", read.name);
+        }
+    }
+}
+
+#[test]
+fn market_data_needs_no_login_and_books_do() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    for read in reads() {
+        let needs_session = read.headers.2;
+        fault(
+            &sandbox,
+            read.path.split("/nse_cm").next().expect("a path"),
+            answer(200, JSON, &sample(read.sample)),
+        );
+        let result = direct(&client, read.name, &read.params);
+        let expected = if needs_session {
+            Status::NotLoggedIn
+        } else {
+            Status::Ok
+        };
+        assert_eq!(status(&result), expected, "{}: {result:?}", read.name);
+        sandbox.clear_faults();
+    }
+    assert!(
+        paths(&sandbox).iter().all(|path| path.contains("/1.0/")),
+        "{:?}",
+        paths(&sandbox)
+    );
+}
+
+#[test]
+fn an_empty_book_is_an_empty_list() {
+    let (sandbox, client) = logged_in();
+    for (name, http) in [
+        ("no_data.v3", 200),
+        ("no_data.v1", 200),
+        ("no_data.v3", 400),
+    ] {
+        fault(&sandbox, "/", answer(http, JSON, &sample(name)));
+        for reply in [
+            client.order_report(None),
+            client.trade_report(),
+            client.positions(),
+            client.holdings(),
+        ] {
+            let reply = reply.expect("an empty book is no error");
+            assert_eq!(reply.json(), r#"{"stat":"Ok","stCode":5203,"data":[]}"#);
+            assert_eq!(reply.http_status(), http);
+        }
+        sandbox.clear_faults();
+    }
+}
+
+#[test]
+fn refusals_keep_the_brokers_words() {
+    let (sandbox, client) = logged_in();
+    let quotes =
+        json!({"instrument_tokens": [{"exchange_segment": "nse_cm", "instrument_token": "1"}]});
+    let candles = json!({"neosymbol": "nse_cm|1", "interval": "D", "from_date": "2026-07-01", "to_date": "2026-07-01"});
+    for (name, http, params, call, expected) in [
+        (
+            "market_data.error-1009-invalid-instrument",
+            400,
+            &quotes,
+            "quotes",
+            Status::Rejected,
+        ),
+        (
+            "market_data.error-1009-invalid-instrument",
+            200,
+            &quotes,
+            "quotes",
+            Status::Rejected,
+        ),
+        (
+            "historical_data.error-invalid-interval",
+            400,
+            &candles,
+            "historical_data",
+            Status::Rejected,
+        ),
+        (
+            "error-invalid-session-1003",
+            200,
+            &json!({}),
+            "positions",
+            Status::SessionExpired,
+        ),
+        (
+            "error-invalid-session-1003",
+            403,
+            &json!({}),
+            "order_report",
+            Status::SessionExpired,
+        ),
+        (
+            "error-non-json.body",
+            503,
+            &json!({}),
+            "holdings",
+            Status::Unavailable,
+        ),
+        (
+            "error-non-json.body",
+            200,
+            &json!({}),
+            "limits",
+            Status::Protocol,
+        ),
+        (
+            "error-gateway-fault",
+            401,
+            &json!({}),
+            "trade_report",
+            Status::SessionExpired,
+        ),
+    ] {
+        fault(&sandbox, "/", answer(http, JSON, &sample(name)));
+        let error = direct(&client, call, params).expect_err("the sandbox refuses");
+        assert_eq!(error.status(), expected, "{name}: {error:?}");
+        assert_eq!(told(&error, "operation"), call);
+        sandbox.clear_faults();
+    }
+}
+
+#[test]
+fn a_read_is_repeated_once_with_the_same_body() {
+    let (sandbox, client) = logged_in();
+    fault(&sandbox, "/quick/user/limits", FaultKind::ResetAfter);
+    let error = client
+        .limits(None)
+        .expect_err("the connection breaks twice");
+    assert_eq!(
+        (error.status(), error.safe_to_repeat()),
+        (Status::Network, true)
+    );
+    let bodies: Vec<Value> = sandbox.requests().iter().map(j_data).collect();
+    assert_eq!(
+        bodies,
+        [
+            json!({"seg": "ALL", "exch": "ALL", "prod": "ALL"}),
+            bodies[0].clone()
+        ]
+    );
+}
+
+#[test]
+fn a_deadline_for_one_call() {
+    let (sandbox, client) = logged_in();
+    fault(&sandbox, "/", FaultKind::Hang);
+    for result in [
+        client.limits(Some(r#"{"timeout_ms":300}"#)),
+        client.call("positions", Some(r#"{"timeout_ms":300}"#)),
+    ] {
+        let error = result.expect_err("no answer in time");
+        assert!(error.message().contains("300 ms"), "{error}");
+    }
+    let error = client
+        .limits(Some(r#"{"timeout_ms":0}"#))
+        .expect_err("no time at all");
+    assert_eq!(
+        error.message(),
+        "params.timeout_ms: must be an integer from 1 to 3600000"
+    );
+}
+
+#[test]
+fn older_sessions_use_their_own_paths_and_headers() {
+    let sandbox = sandbox();
+    let one = client(&sandbox);
+    password_login(&sandbox, &one).expect("the password is right");
+    one.session_2fa(&sandbox.credentials().mpin)
+        .expect("the MPIN is right");
+    let two = client_with(&sandbox, &json!({"generation": 2, "environment": "uat"}));
+    log_in(&sandbox, &two).expect("both steps are right");
+    let plain_two = client_with(&sandbox, &json!({"generation": 2}));
+    log_in(&sandbox, &plain_two).expect("both steps are right");
+    for (client, name, path, fin_key) in [
+        (&one, "order_report", "/Orders/2.0/quick/user/orders", true),
+        (
+            &one,
+            "holdings",
+            "/Portfolio/1.0/portfolio/v1/holdings",
+            false,
+        ),
+        (&one, "limits", "/Orders/2.0/quick/user/limits", true),
+        (&one, "positions", "/Orders/2.0/quick/user/positions", true),
+        (
+            &one,
+            "scrip_master",
+            "/Files/1.0/masterscrip/v1/file-paths",
+            false,
+        ),
+        (
+            &two,
+            "trade_report",
+            "/orderapi/1.0/quick/user/trades",
+            true,
+        ),
+        (
+            &two,
+            "scrip_master",
+            "/scrip/1.0/masterscrip/file-paths",
+            false,
+        ),
+        (
+            &plain_two,
+            "order_history",
+            "/apim/order/2.0/quick/order/history",
+            true,
+        ),
+        (
+            &plain_two,
+            "positions",
+            "/apim/orders/2.0/quick/user/positions",
+            true,
+        ),
+    ] {
+        sandbox.clear_requests();
+        let body = match name {
+            "scrip_master" => sample("scrip_master.ok"),
+            "limits" => sample("limits.ok"),
+            _ => sample("order_report.ok"),
+        };
+        fault(&sandbox, path, answer(200, JSON, &body));
+        direct(
+            client,
+            name,
+            &json!({"order_id": null})
+                .as_object()
+                .map(|_| {
+                    if name == "order_history" {
+                        json!({"order_id": "1"})
+                    } else {
+                        json!({})
+                    }
+                })
+                .expect("an object"),
+        )
+        .unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let requests = sandbox.requests();
+        assert_eq!(requests[0].path, path);
+        assert!(requests[0].query_value("sId").is_some(), "{name}");
+        assert!(
+            requests[0]
+                .header("authorization")
+                .is_some_and(|value| value.starts_with("Bearer "))
+        );
+        assert_eq!(
+            requests[0].header("neo-fin-key").is_some(),
+            fin_key,
+            "{name}"
+        );
+        sandbox.clear_faults();
+    }
+    sandbox.clear_requests();
+    for (client, name, params) in [
+        (
+            &one,
+            "quotes",
+            json!({"instrument_tokens": [{"exchange_segment": "nse_cm", "instrument_token": "1"}]}),
+        ),
+        (
+            &one,
+            "expiries",
+            json!({"exchange": "nse_fo", "underlying": "NIFTY"}),
+        ),
+        (&two, "order_report", json!({"order_id": "1"})),
+        (&two, "whatsmyip", json!({})),
+    ] {
+        let error = client
+            .call(name, Some(&params.to_string()))
+            .expect_err("not in this generation");
+        assert_eq!(error.status(), Status::InvalidArgument, "{name}: {error:?}");
+    }
+    assert!(sandbox.requests().is_empty());
+}
+
+#[test]
+fn wrong_parameters_are_named_and_nothing_is_sent() {
+    let (sandbox, client) = logged_in();
+    let margin = |key: &str, value: Value| {
+        let mut all = json!({
+            "exchange_segment": "nse_cm", "price": "0", "order_type": "MKT", "product": "CNC",
+            "quantity": "1", "instrument_token": "11536", "transaction_type": "B",
+        });
+        all[key] = value;
+        all.to_string()
+    };
+    let token = |item: Value| json!({"instrument_tokens": [item]}).to_string();
+    let many = json!({"instrument_tokens": vec![json!({"exchange_segment": "nse_cm", "instrument_token": "1"}); 51]});
+    let candles = |from: &str, to: &str| {
+        json!({"neosymbol": "nse_cm|1", "interval": "D", "from_date": from, "to_date": to})
+            .to_string()
+    };
+    let cases = [
+        (
+            "margin_required",
+            margin("exchange_segment", json!("NSE")),
+            "params.exchange_segment: must be one of",
+        ),
+        (
+            "margin_required",
+            margin("product", json!("Normal")),
+            "params.product: must be one of",
+        ),
+        (
+            "margin_required",
+            margin("order_type", json!("Limit")),
+            "params.order_type: must be one of",
+        ),
+        (
+            "margin_required",
+            margin("transaction_type", json!("buy")),
+            "params.transaction_type: must be one of",
+        ),
+        (
+            "margin_required",
+            margin("price", json!("nan")),
+            "params.price: must be a plain decimal",
+        ),
+        (
+            "margin_required",
+            margin("price", json!(-1)),
+            "params.price: must be a plain decimal",
+        ),
+        (
+            "margin_required",
+            margin("price", Value::Null),
+            "params.price: is missing",
+        ),
+        (
+            "margin_required",
+            margin("quantity", json!("10.5")),
+            "params.quantity: must be a whole number",
+        ),
+        (
+            "margin_required",
+            margin("quantity", json!(0)),
+            "params.quantity: must be greater than zero",
+        ),
+        (
+            "margin_required",
+            margin("instrument_token", json!("x")),
+            "params.instrument_token: must be a whole",
+        ),
+        (
+            "margin_required",
+            margin("broker_name", json!(" ")),
+            "params.broker_name: must not be blank",
+        ),
+        (
+            "margin_required",
+            margin("qty", json!(1)),
+            "params: unknown key \"qty\"",
+        ),
+        (
+            "quotes",
+            "{}".to_owned(),
+            "params.instrument_tokens: is missing",
+        ),
+        (
+            "quotes",
+            json!({"instrument_tokens": []}).to_string(),
+            "params.instrument_tokens: must name 1 to 50",
+        ),
+        (
+            "quotes",
+            many.to_string(),
+            "params.instrument_tokens: must name 1 to 50 instruments, 51 were given",
+        ),
+        (
+            "quotes",
+            json!({"instrument_tokens": "nse_cm|1"}).to_string(),
+            "params.instrument_tokens: must be a list",
+        ),
+        (
+            "quotes",
+            token(json!({"exchange_segment": "nse_cm"})),
+            "params.instrument_tokens[0].instrument_token: is missing",
+        ),
+        (
+            "quotes",
+            token(json!({"exchange_segment": "nse/cm", "instrument_token": "1"})),
+            "params.instrument_tokens[0].exchange_segment: must be",
+        ),
+        (
+            "quotes",
+            token(json!({"exchange_segment": "nse_cm", "instrument_token": "1|2"})),
+            "params.instrument_tokens[0].instrument_token: must be",
+        ),
+        (
+            "quotes",
+            token(json!({"exchange_segment": "nse_cm", "instrument_token": "1", "x": 1})),
+            "params.instrument_tokens[0]: unknown key",
+        ),
+        (
+            "expiries",
+            json!({"exchange": "nse_fo"}).to_string(),
+            "params.underlying: is missing",
+        ),
+        (
+            "expiries",
+            json!({"exchange": "nse_fo", "underlying": "N", "instrument_type": "opt"}).to_string(),
+            "params.instrument_type: must be one of",
+        ),
+        (
+            "option_chain",
+            json!({"exchange": "nse_fo", "underlying": "N", "expiry": "2027-02-29"}).to_string(),
+            "params.expiry: must be a date",
+        ),
+        (
+            "option_chain",
+            json!({"exchange": "nse_fo", "underlying": "N", "count": 15}).to_string(),
+            "params.count: must be a multiple of 10",
+        ),
+        (
+            "option_chain",
+            json!({"exchange": "nse_fo", "underlying": "N", "count": 0}).to_string(),
+            "params.count: must be a multiple of 10",
+        ),
+        (
+            "historical_data",
+            candles("2026-07-02", "2026-07-01"),
+            "params.from_date: must not be later",
+        ),
+        (
+            "historical_data",
+            candles("2026-7-2", "2026-07-01"),
+            "params.from_date: must be a date",
+        ),
+        (
+            "historical_data",
+            candles("2026-07-01", "2026-13-01"),
+            "params.to_date: must be a date",
+        ),
+        (
+            "limits",
+            json!({"segment": "EQ"}).to_string(),
+            "params.segment: must be one of",
+        ),
+        (
+            "order_report",
+            json!({"order_id": "../limits"}).to_string(),
+            "order_id: must be an order number",
+        ),
+        (
+            "order_history",
+            json!({"order_id": ""}).to_string(),
+            "order_id: must be an order number",
+        ),
+        (
+            "scrip_master",
+            json!({"exchange_segment": "nasdaq"}).to_string(),
+            "exchange_segment: must be one of",
+        ),
+        (
+            "positions",
+            json!({"x": 1}).to_string(),
+            "params: unknown key \"x\"",
+        ),
+        (
+            "place_orders",
+            "{}".to_owned(),
+            "operation: is no operation",
+        ),
+        ("", "{}".to_owned(), "operation: is no operation"),
+        ("quotes", "[]".to_owned(), "params: not a JSON object"),
+    ];
+    for (name, params, start) in cases {
+        let error = client.call(name, Some(&params)).expect_err(start);
+        assert_eq!(
+            error.status(),
+            Status::InvalidArgument,
+            "{name} {params}: {error:?}"
+        );
+        assert!(
+            error.message().starts_with(start),
+            "{name} {params}: {error}"
+        );
+    }
+    assert!(sandbox.requests().is_empty());
+}
+
+#[test]
+fn the_file_of_a_segment() {
+    let (sandbox, client) = logged_in();
+    fault(
+        &sandbox,
+        "/script-details/",
+        answer(200, JSON, &sample("scrip_master.ok")),
+    );
+    for name in ["nse_cm", "NSE", "nse"] {
+        let reply = client.scrip_master(Some(name)).expect("the list has it");
+        let value = crate::support::json(reply.json());
+        assert_eq!(value["exchange_segment"], "nse_cm");
+        assert!(
+            value["url"]
+                .as_str()
+                .is_some_and(|url| url.contains("nse_cm")),
+            "{value}"
+        );
+    }
+    sandbox.clear_faults();
+    fault(
+        &sandbox,
+        "/script-details/",
+        answer(200, JSON, r#"{"data":{"filesPaths":[]}}"#),
+    );
+    let error = client
+        .scrip_master(Some("nse_cm"))
+        .expect_err("the list is empty");
+    assert_eq!(error.status(), Status::Protocol);
+}
+
+#[test]
+fn logins_by_name() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let user = sandbox.credentials();
+    let call = |name: &str, params: Value| client.call(name, Some(&params.to_string()));
+    call(
+        "totp_login",
+        json!({
+            "mobile_number": user.mobile_number, "ucc": user.ucc, "totp": sandbox.totp_now(),
+        }),
+    )
+    .expect("the credentials are right");
+    call("totp_validate", json!({"mpin": user.mpin})).expect("the MPIN is right");
+    let session = client
+        .call("session_export", None)
+        .expect("there is a session");
+    call("session_import", json!({"session_json": session.json()})).expect("it is of today");
+    call("whatsmyip", json!({"timeout_ms": 5000})).expect("the session is good");
+    client
+        .call("session_info", Some(""))
+        .expect("no parameters");
+    client
+        .call("logout", None)
+        .expect("a trade session can end");
+    call("login", json!({"pan": user.pan, "password": user.password})).expect("by PAN");
+    call("session_2fa", json!({"otp": user.mpin})).expect("the MPIN is right");
+    let error = call("totp_login", json!({"ucc": user.ucc})).expect_err("two are missing");
+    assert!(error.message().starts_with("mobile_number: "), "{error}");
+}
