@@ -222,3 +222,37 @@ fn no_server_is_told_as_not_sent() {
         failure.message
     );
 }
+
+#[test]
+fn over_tls_it_stays_with_http_1() {
+    use kotak_neo_sandbox::{Options, Sandbox, TlsMode};
+    let sandbox = Sandbox::start(Options {
+        tls: TlsMode::Valid,
+        http2: true,
+        ..Options::default()
+    });
+    let sandbox = sandbox.expect("the sandbox starts");
+    let limit = Duration::from_secs(30);
+    let settings = Settings::with(sandbox.ca_file(), &config::Proxy::None, None, limit);
+    let door = Door::new(
+        Arc::new(settings.expect("the CA file is good")),
+        Arc::default(),
+    );
+    let runtime = runtime();
+    for _ in 0..2 {
+        let mut request = order(0);
+        request.url = Url::parse(&format!("{}/order", sandbox.url())).expect("a URL");
+        let answer = runtime
+            .block_on(door.send(request, &Point::default()))
+            .expect("an answer");
+        assert_eq!(answer.http_status, 404, "the sandbox has no such path");
+    }
+    let requests = sandbox.requests();
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.http_version == "HTTP/1.1")
+    );
+    assert!(requests.iter().all(|request| request.body == b"jData=1"));
+    assert_eq!((requests.len(), sandbox.connections()), (2, 1));
+}
