@@ -27,11 +27,11 @@ impl Fields {
         // The parser's own message may quote the text, which may be a secret.
         let Members(members) = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            let problem = format_args!("not a JSON object (line {line}, column {column})");
+            let problem = format!("not a JSON object (line {line}, column {column})");
             Error::argument(name, problem)
         })?;
         if members.len() > MOST_KEYS {
-            let problem = format_args!("has more than {MOST_KEYS} keys");
+            let problem = format!("has more than {MOST_KEYS} keys");
             return Err(Error::argument(name, problem));
         }
         for (at, (key, _)) in members.iter().enumerate() {
