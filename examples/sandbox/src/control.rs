@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::books;
 use crate::fault::{Fault, FaultKind};
 use crate::record::Recorded;
 use crate::route::Answer;
@@ -72,10 +73,125 @@ pub(crate) fn answer(
             None => Answer::misdirected(StatusCode::BAD_REQUEST, "id is missing"),
         },
         (&Method::GET, "/sandbox/credentials") => done(credentials(state)),
+        (&Method::GET, "/sandbox/orders") => {
+            let orders = books::orders(&state.exchange());
+            done(orders.iter().map(books::Order::json).collect())
+        }
+        (&Method::GET, "/sandbox/trades") => {
+            let trades = books::trades(&state.exchange());
+            done(trades.iter().map(books::Trade::json).collect())
+        }
+        (&Method::GET, "/sandbox/positions") => {
+            let positions = books::positions(&state.exchange());
+            done(positions.iter().map(books::Position::json).collect())
+        }
+        (&Method::GET, "/sandbox/counts") => {
+            let counts = state.exchange().counts;
+            done(json!({
+                "orders": counts.orders,
+                "modifications": counts.modifications,
+                "cancellations": counts.cancellations,
+            }))
+        }
+        (&Method::GET, "/sandbox/switches") => done(state.exchange().switches.json()),
+        (&Method::POST, path) if MOVES.contains(&path) => match moved(state, path, body) {
+            Ok(body) => done(body),
+            Err(message) => Answer::misdirected(StatusCode::BAD_REQUEST, &message),
+        },
         _ => {
             let message = format!("The control endpoint has no {method} {path}");
             Answer::misdirected(StatusCode::NOT_FOUND, &message)
         }
+    }
+}
+
+/// The paths that change the market or the account.
+const MOVES: [&str; 6] = [
+    "/sandbox/switches",
+    "/sandbox/price",
+    "/sandbox/tick",
+    "/sandbox/carry-forward",
+    "/sandbox/holdings",
+    "/sandbox/app-order",
+];
+
+/// Changes the market or the account.
+fn moved(state: &State, path: &str, body: &[u8]) -> Result<Value, String> {
+    let Ok(Value::Object(mut map)) = serde_json::from_slice(body) else {
+        return Err("the body must be a JSON object".to_owned());
+    };
+    let mut exchange = state.exchange();
+    if path == "/sandbox/switches" {
+        let mut switches = exchange.switches.clone();
+        switches.change(&map)?;
+        exchange.set_switches(switches);
+        return Ok(exchange.switches.json());
+    }
+    let needed = |map: &mut Map<String, Value>, key: &str| {
+        take_text(map, key)?.ok_or_else(|| format!("{key} is missing"))
+    };
+    let whole = |map: &mut Map<String, Value>, key: &str| {
+        map.remove(key)
+            .and_then(|value| value.as_i64())
+            .ok_or_else(|| format!("{key} must be a whole number"))
+    };
+    let mut answer = json!({});
+    match path {
+        "/sandbox/tick" => {
+            let times: u32 = number(&map.remove("times").unwrap_or(json!(1)), "times")?;
+            for _ in 0..times {
+                exchange.step();
+            }
+        }
+        "/sandbox/holdings" => {
+            let list = match map.remove("holdings") {
+                Some(Value::Array(list)) => list,
+                _ => return Err("holdings must be a list".to_owned()),
+            };
+            let mut holdings = Vec::new();
+            for item in list {
+                let Value::Object(mut item) = item else {
+                    return Err("a holding must be an object".to_owned());
+                };
+                holdings.push((
+                    needed(&mut item, "segment")?,
+                    needed(&mut item, "symbol")?,
+                    whole(&mut item, "quantity")?,
+                    needed(&mut item, "price")?,
+                ));
+            }
+            books::set_holdings(&mut exchange, &holdings)?;
+        }
+        _ => {
+            let id = books::find(
+                &exchange,
+                &needed(&mut map, "segment")?,
+                &needed(&mut map, "symbol")?,
+            )?;
+            match path {
+                "/sandbox/price" => {
+                    let price = books::read_price(&needed(&mut map, "price")?)?;
+                    exchange.set_price(id, price);
+                }
+                "/sandbox/carry-forward" => {
+                    let product = books::read_product(&needed(&mut map, "product")?)?;
+                    let quantity = whole(&mut map, "quantity")?;
+                    let price = books::read_price(&needed(&mut map, "price")?)?;
+                    books::carry(&mut exchange, id, product, quantity, price)?;
+                }
+                _ => {
+                    let side = needed(&mut map, "side")?;
+                    let quantity = whole(&mut map, "quantity")?;
+                    let price = books::read_price(&needed(&mut map, "price")?)?;
+                    let number = books::app_order(&mut exchange, id, &side, quantity, price)?;
+                    answer = json!({"number": number});
+                }
+            }
+        }
+    }
+    match map.keys().next() {
+        Some(key) => Err(format!("unknown key {key}")),
+        None => Ok(answer),
     }
 }
 
@@ -126,13 +242,26 @@ fn read_fault(body: &[u8]) -> Result<Fault, String> {
         "hang" => FaultKind::Hang,
         "reset_before" => FaultKind::ResetBefore,
         "reset_after" => FaultKind::ResetAfter,
-        "answer" => FaultKind::Answer {
-            status: number(&map.remove("status").ok_or("status is missing")?, "status")?,
-            headers: take_headers(&mut map)?,
-            body: take_text(&mut map, "body")?
+        "answer" | "answer_after" => {
+            let status = number(&map.remove("status").ok_or("status is missing")?, "status")?;
+            let headers = take_headers(&mut map)?;
+            let body = take_text(&mut map, "body")?
                 .unwrap_or_default()
-                .into_bytes(),
-        },
+                .into_bytes();
+            if kind == "answer" {
+                FaultKind::Answer {
+                    status,
+                    headers,
+                    body,
+                }
+            } else {
+                FaultKind::AnswerAfter {
+                    status,
+                    headers,
+                    body,
+                }
+            }
+        }
         "cut_json" => FaultKind::CutJson,
         "wrong_content_length" => FaultKind::WrongContentLength,
         "redirect" => FaultKind::Redirect(take_url(&mut map)?),
@@ -148,6 +277,9 @@ fn read_fault(body: &[u8]) -> Result<Fault, String> {
         other => return Err(format!("unknown kind {other}")),
     };
     if let FaultKind::Answer {
+        status, headers, ..
+    }
+    | FaultKind::AnswerAfter {
         status, headers, ..
     } = &kind
     {
@@ -265,6 +397,15 @@ mod tests {
                     path: "/x".to_owned(),
                     times: Some(2),
                     kind
+                })
+            );
+            let after = text.replace(r#""answer""#, r#""answer_after""#);
+            assert_eq!(
+                read(&after).map(|fault| fault.kind),
+                Ok(FaultKind::AnswerAfter {
+                    status: 503,
+                    headers: header.clone(),
+                    body: b"y".to_vec(),
                 })
             );
         }

@@ -33,6 +33,15 @@ pub enum FaultKind {
         /// The body.
         body: Vec<u8>,
     },
+    /// The request is carried out; then this answer is given instead of the true one.
+    AnswerAfter {
+        /// The HTTP status.
+        status: u16,
+        /// The headers; without a `content-type` it is JSON.
+        headers: Vec<(String, String)>,
+        /// The body.
+        body: Vec<u8>,
+    },
     /// The true answer, its body cut in half; as an HTTP message it is complete.
     CutJson,
     /// The true answer with a `Content-Length` that promises 64 bytes more; then the connection closes.

@@ -1,8 +1,9 @@
 //! The Kotak Neo broker, simulated on loopback: for tests, demos and benchmarks.
 //!
-//! [`Sandbox::start`] gives a server on a thread of its own that answers the login calls of all
-//! three generations of the API, checks what it is sent as the broker documents it, records
-//! every request, and goes wrong on demand ([`Fault`]). It listens on 127.0.0.1 only, opens no
+//! [`Sandbox::start`] gives a server on a thread of its own that answers the REST calls of all
+//! three generations of the API, checks what it is sent as the broker documents it, matches
+//! orders against prices that walk by a seed, records every request, and goes wrong on demand
+//! ([`Fault`], [`Switches`]). It listens on 127.0.0.1 only, opens no
 //! connection to anywhere, and no order ever reaches an exchange.
 //!
 //! ```
@@ -15,22 +16,30 @@
 //! ```
 //!
 //! Code map: `server` is HTTP with the record and the faults, `route` the type of a route table,
-//! `login` the tables of the login services, `control` the endpoint for other languages, `state`
-//! what they share. A new concern is a new module with a table of routes, named in `state`.
+//! `login` and `rest` the tables of the calls, `exchange` the order management with its books,
+//! `market` the instruments and prices, `control` the endpoint for other languages, `state` what
+//! they share. A new concern is a new module with a table of routes, named in `state`.
 
 #![forbid(unsafe_code)]
 
+mod books;
 mod clock;
 mod control;
 mod cookies;
+mod exchange;
 mod fault;
 mod login;
+mod market;
+mod money;
+mod pace;
 mod query;
 mod random;
 mod record;
+mod rest;
 mod route;
 mod server;
 mod state;
+mod switches;
 mod tls;
 mod tokens;
 mod totp;
@@ -47,12 +56,17 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
+pub use crate::books::{Order, Position, Trade};
 pub use crate::fault::{Fault, FaultKind};
 pub use crate::record::Recorded;
 use crate::state::State;
+pub use crate::switches::{OrderRefusal, ScripFiles, Switches};
 use crate::tls::CaFiles;
 pub use crate::tls::TlsMode;
 use crate::tokens::unix_now;
+
+/// A million rupees. No price is higher, so that amounts fit.
+pub(crate) const HIGHEST_PRICE: i64 = 1_000_000 * money::RUPEE;
 
 /// Who can log in. The defaults are obviously fake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +164,17 @@ pub struct Options {
     pub neo_fin_key: Option<String>,
     /// Who can log in.
     pub credentials: Credentials,
+    /// How many order instructions a second are taken; more get 429. 0 takes any number.
+    pub orders_per_second: u32,
+    /// How many quotes, expiries, chains and candles together are answered a second; more get
+    /// 429. 0 answers any number.
+    pub quotes_per_second: u32,
+    /// The cash of the account, in rupees.
+    pub cash_rupees: u32,
+    /// Where the walk of the prices starts: the same seed gives the same prices.
+    pub seed: u64,
+    /// Have the prices take a step after each such pause. `None`: by [`Sandbox::tick`] only.
+    pub tick_every: Option<Duration>,
     /// How many requests are kept in the record; beyond that the oldest are dropped. 0 keeps none.
     pub record_limit: usize,
     /// Print each OTP to standard output, as the phone of the user.
@@ -176,6 +201,11 @@ impl Default for Options {
             bearer_lifetime: Duration::from_secs(3600),
             neo_fin_key: None,
             credentials: Credentials::default(),
+            orders_per_second: 10,
+            quotes_per_second: 25,
+            cash_rupees: 1_000_000,
+            seed: 1,
+            tick_every: None,
             record_limit: 20_000,
             print_otp: false,
         }
@@ -335,6 +365,9 @@ impl Sandbox {
         let checked = match &fault.kind {
             FaultKind::Answer {
                 status, headers, ..
+            }
+            | FaultKind::AnswerAfter {
+                status, headers, ..
             } => server::check_invented(*status, headers),
             FaultKind::Redirect(target) => {
                 server::check_invented(307, &[("location".to_owned(), target.clone())])
@@ -360,6 +393,155 @@ impl Sandbox {
     /// Makes every OAuth2 access token invalid.
     pub fn expire_bearers(&self) {
         self.state.tokens.expire_bearers();
+    }
+
+    /// The order book, the oldest order first. Every order that got a number is in it.
+    #[must_use]
+    pub fn orders(&self) -> Vec<Order> {
+        books::orders(&self.state.exchange())
+    }
+
+    /// The trade book, the oldest trade first.
+    #[must_use]
+    pub fn trades(&self) -> Vec<Trade> {
+        books::trades(&self.state.exchange())
+    }
+
+    /// The positions.
+    #[must_use]
+    pub fn positions(&self) -> Vec<Position> {
+        books::positions(&self.state.exchange())
+    }
+
+    /// How many orders got a number, also those that were rejected after it.
+    #[must_use]
+    pub fn orders_taken(&self) -> u64 {
+        self.state.exchange().counts.orders
+    }
+
+    /// How many modifications were acknowledged.
+    #[must_use]
+    pub fn modifications_taken(&self) -> u64 {
+        self.state.exchange().counts.modifications
+    }
+
+    /// How many cancellations were acknowledged.
+    #[must_use]
+    pub fn cancellations_taken(&self) -> u64 {
+        self.state.exchange().counts.cancellations
+    }
+
+    /// The last traded price of a trading symbol or an index, such as `9.40`; `None` if there is
+    /// none.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such instrument.
+    #[must_use]
+    pub fn price(&self, segment: &str, symbol: &str) -> Option<String> {
+        let mut exchange = self.state.exchange();
+        let id = must(books::find(&exchange, segment, symbol));
+        let ltp = exchange.market.standing(id).ltp;
+        (ltp > 0).then(|| money::text(ltp, id.segment.decimals()))
+    }
+
+    /// Sets a last traded price in rupees, and has every order looked at again. Price `0` takes
+    /// the last price away.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such instrument, or the price is none.
+    pub fn set_price(&self, segment: &str, symbol: &str, price: &str) {
+        let mut exchange = self.state.exchange();
+        let id = must(books::find(&exchange, segment, symbol));
+        exchange.set_price(id, must(books::read_price(price)));
+    }
+
+    /// Has every price take so many steps, with every order looked at again after each.
+    pub fn tick(&self, times: u32) {
+        let mut exchange = self.state.exchange();
+        for _ in 0..times {
+            exchange.step();
+        }
+    }
+
+    /// How the pretend broker and exchanges behave.
+    #[must_use]
+    pub fn switches(&self) -> Switches {
+        self.state.exchange().switches.clone()
+    }
+
+    /// Changes how the pretend broker and exchanges behave.
+    ///
+    /// ```
+    /// # use kotak_neo_sandbox::{Options, Sandbox, Switches};
+    /// # let sandbox = Sandbox::start(Options::default())?;
+    /// sandbox.set_switches(Switches { liquidity: Some(10), ..sandbox.switches() });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_switches(&self, switches: Switches) {
+        self.state.exchange().set_switches(switches);
+    }
+
+    /// Puts a position of yesterday into the book; a negative quantity is a sold one.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such instrument or product, or a number makes no sense.
+    pub fn carry_forward(
+        &self,
+        segment: &str,
+        symbol: &str,
+        product: &str,
+        quantity: i64,
+        price: &str,
+    ) {
+        let mut exchange = self.state.exchange();
+        let id = must(books::find(&exchange, segment, symbol));
+        let product = must(books::read_product(product));
+        let price = must(books::read_price(price));
+        must(books::carry(&mut exchange, id, product, quantity, price));
+    }
+
+    /// Replaces the holdings. Each is segment, trading symbol, quantity and average price.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such share, or a number makes no sense.
+    pub fn set_holdings(&self, holdings: &[(&str, &str, i64, &str)]) {
+        let holdings: Vec<_> = holdings
+            .iter()
+            .map(|(segment, symbol, quantity, price)| {
+                (
+                    (*segment).to_owned(),
+                    (*symbol).to_owned(),
+                    *quantity,
+                    (*price).to_owned(),
+                )
+            })
+            .collect();
+        must(books::set_holdings(&mut self.state.exchange(), &holdings));
+    }
+
+    /// Places a limit order (NRML, DAY) as the app of the broker would, without a tag, and gives
+    /// its number.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such instrument or side, a number makes no sense, or the market is closed.
+    #[must_use]
+    pub fn place_from_app(
+        &self,
+        segment: &str,
+        symbol: &str,
+        side: &str,
+        quantity: i64,
+        price: &str,
+    ) -> String {
+        let mut exchange = self.state.exchange();
+        let id = must(books::find(&exchange, segment, symbol));
+        let price = must(books::read_price(price));
+        must(books::app_order(&mut exchange, id, side, quantity, price))
     }
 
     /// How many connections were accepted so far.
@@ -408,6 +590,11 @@ fn check(options: &Options) -> io::Result<()> {
         ));
     }
     Ok(())
+}
+
+/// The value, or the panic that tells a test what it got wrong.
+fn must<T>(result: Result<T, String>) -> T {
+    result.unwrap_or_else(|message| panic!("{message}"))
 }
 
 fn invalid(message: &str) -> io::Error {

@@ -2,12 +2,13 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use kotak_neo_sandbox::{Options, Sandbox, TlsMode};
 
 const USAGE: &str = "\
 usage: kotak-neo-sandbox [--port N] [--tls[=valid|expired|wrong-host]] [--http2] [--gzip]
-                         [--require-cookie]
+                         [--require-cookie] [--orders-per-second N] [--tick-ms N]
 ";
 
 fn main() -> ExitCode {
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
 fn read_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let mut options = Options {
         print_otp: true,
+        tick_every: Some(Duration::from_secs(1)),
         ..Options::default()
     };
     while let Some(argument) = arguments.next() {
@@ -41,6 +43,11 @@ fn read_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Option<
             "--port" => {
                 let port = arguments.next().ok_or("--port needs a number")?;
                 options.port = port.parse().map_err(|_| format!("{port} is no port"))?;
+            }
+            "--orders-per-second" => options.orders_per_second = number(&argument, &mut arguments)?,
+            "--tick-ms" => {
+                let pause: u32 = number(&argument, &mut arguments)?;
+                options.tick_every = (pause > 0).then(|| Duration::from_millis(pause.into()));
             }
             "--tls" | "--tls=valid" => options.tls = TlsMode::Valid,
             "--tls=expired" => options.tls = TlsMode::Expired,
@@ -53,6 +60,14 @@ fn read_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Option<
         }
     }
     Ok(Some(options))
+}
+
+/// The number after an argument.
+fn number(name: &str, arguments: &mut impl Iterator<Item = String>) -> Result<u32, String> {
+    let text = arguments
+        .next()
+        .ok_or_else(|| format!("{name} needs a number"))?;
+    text.parse().map_err(|_| format!("{text} is no number"))
 }
 
 fn run(options: Options) -> io::Result<()> {

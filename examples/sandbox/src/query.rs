@@ -14,12 +14,21 @@ pub(crate) fn parse(query: &str) -> Vec<(String, String)> {
 
 /// Undoes percent encoding and `+`. A `%` without two hex digits stays as it is.
 pub(crate) fn decode(text: &str) -> String {
+    decode_with(text, b' ')
+}
+
+/// Undoes the percent encoding of a path, in which `+` is itself.
+pub(crate) fn decode_path(text: &str) -> String {
+    decode_with(text, b'+')
+}
+
+fn decode_with(text: &str, plus: u8) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
         rest = tail;
         match (first, tail) {
-            (b'+', _) => bytes.push(b' '),
+            (b'+', _) => bytes.push(plus),
             (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
                 (Some(high), Some(low)) => {
                     bytes.push(high << 4 | low);
@@ -47,6 +56,7 @@ mod tests {
     fn splits_and_decodes() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(parse(""), []);
+        assert_eq!(decode_path("nse_cm%7CNifty%2050+x"), "nse_cm|Nifty 50+x");
         assert_eq!(
             parse("id=TEST1&&a+b=%2B91%e2%82%b9&flag&x=1=2&bad=%zz%4"),
             [

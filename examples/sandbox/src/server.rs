@@ -104,9 +104,12 @@ pub(crate) async fn run(
     state: Arc<State>,
     mut stop: oneshot::Receiver<()>,
 ) {
+    let walk = walk(&state);
+    let mut walk = std::pin::pin!(walk);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            never = &mut walk => match never {},
             _ = &mut stop => return,
         };
         match accepted {
@@ -125,6 +128,17 @@ pub(crate) async fn run(
             // Out of file descriptors, or a client that left in the queue: later ones may do better.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
+    }
+}
+
+/// Has the prices walk by themselves, if that is asked for.
+async fn walk(state: &State) -> Infallible {
+    let Some(pause) = state.options.tick_every else {
+        return pending().await;
+    };
+    loop {
+        sleep(pause).await;
+        state.exchange().step();
     }
 }
 
@@ -272,6 +286,21 @@ async fn serve(
             headers,
             body,
         }) => {
+            let answer = invented(status, &headers, body).unwrap_or_else(unsendable);
+            return Ok(finish(
+                connection,
+                seq,
+                &head.headers,
+                answer,
+                Delivery::Plain,
+            ));
+        }
+        Some(FaultKind::AnswerAfter {
+            status,
+            headers,
+            body,
+        }) => {
+            drop(dispatch(&call, &found));
             let answer = invented(status, &headers, body).unwrap_or_else(unsendable);
             return Ok(finish(
                 connection,

@@ -1,16 +1,23 @@
 //! What all parts of one sandbox share.
 
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::Options;
+use crate::clock::india_day;
 use crate::cookies::Cookies;
+use crate::exchange::Exchange;
 use crate::fault::Faults;
 use crate::login;
+use crate::market::Market;
+use crate::money::RUPEE;
+use crate::pace::Pace;
 use crate::record::Records;
+use crate::rest;
 use crate::route::Router;
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, unix_now};
 
 /// The state of one sandbox.
 pub(crate) struct State {
@@ -24,6 +31,11 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     pub(crate) tokens: Tokens,
     pub(crate) cookies: Cookies,
+    /// Limits how many order instructions a second are taken.
+    pub(crate) order_pace: Pace,
+    /// Limits how many calls for market data a second are answered.
+    pub(crate) market_pace: Pace,
+    exchange: Mutex<Exchange>,
     pub(crate) accepted: AtomicU64,
     pub(crate) open: AtomicU64,
     pub(crate) failed_handshakes: AtomicU64,
@@ -33,10 +45,17 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(options: Options, url: String, totp_secret: Vec<u8>) -> Self {
+        let market = Market::new(india_day(unix_now()), options.seed);
+        let cash = i64::from(options.cash_rupees) * RUPEE;
+        let exchange = Exchange::new(market, cash, &options.credentials.ucc);
+        let tables: Vec<_> = [login::TABLES, rest::TABLES].concat();
         Self {
             url,
             totp_secret,
-            router: Router::new(login::TABLES),
+            router: Router::new(&tables),
+            order_pace: Pace::new(options.orders_per_second),
+            market_pace: Pace::new(options.quotes_per_second),
+            exchange: Mutex::new(exchange),
             records: Records::new(options.record_limit),
             faults: Faults::default(),
             tokens: Tokens::new(),
@@ -47,5 +66,11 @@ impl State {
             close_all: watch::Sender::new(()),
             options,
         }
+    }
+
+    /// The books. The lock is held for the length of one call.
+    pub(crate) fn exchange(&self) -> MutexGuard<'_, Exchange> {
+        // A panic in here fails the test that caused it; the books stay readable for the report.
+        self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

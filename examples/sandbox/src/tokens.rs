@@ -1,6 +1,7 @@
 //! What the sandbox has issued: OAuth2 bearers, sessions with their JWTs, one-time codes.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -58,7 +59,18 @@ pub(crate) struct Session {
     pub(crate) token: String,
     pub(crate) sid: String,
     pub(crate) rid: String,
+    /// Where its login came from.
+    pub(crate) address: IpAddr,
     expires: u64,
+}
+
+/// What kind of session is issued, and to where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Issue {
+    pub(crate) generation: Generation,
+    pub(crate) front: Front,
+    pub(crate) scope: Scope,
+    pub(crate) address: IpAddr,
 }
 
 /// The person in the claims of a JWT.
@@ -134,12 +146,16 @@ impl Tokens {
     /// Issues a session with ids and a JWT of its own.
     pub(crate) fn issue_session(
         &self,
-        generation: Generation,
-        front: Front,
-        scope: Scope,
+        issue: Issue,
         subject: &Subject<'_>,
         lifetime: Duration,
     ) -> Arc<Session> {
+        let Issue {
+            generation,
+            front,
+            scope,
+            address,
+        } = issue;
         let issued = unix_now();
         let expires = issued + lifetime.as_secs();
         let session = Arc::new(Session {
@@ -149,6 +165,7 @@ impl Tokens {
             token: self.jwt(scope, subject, issued, expires),
             sid: random::uuid(),
             rid: random::uuid(),
+            address,
             expires,
         });
         if generation == Generation::V1 && scope == Scope::View {
@@ -267,7 +284,13 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn issue(tokens: &Tokens, scope: Scope, lifetime: Duration) -> Arc<Session> {
-        tokens.issue_session(Generation::V3, Front::Login, scope, &SUBJECT, lifetime)
+        let issue = Issue {
+            generation: Generation::V3,
+            front: Front::Login,
+            scope,
+            address: [127, 0, 0, 1].into(),
+        };
+        tokens.issue_session(issue, &SUBJECT, lifetime)
     }
 
     #[test]

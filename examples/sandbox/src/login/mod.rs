@@ -5,8 +5,8 @@
 
 mod oauth;
 mod v1;
-mod v2;
-mod v3;
+pub(crate) mod v2;
+pub(crate) mod v3;
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::ErrorShape;
 use crate::cookies;
 use crate::route::{Answer, Call, Route};
-use crate::tokens::{Front, Generation, Scope, Session, Subject, unix_now};
+use crate::tokens::{Front, Generation, Issue, Scope, Session, Subject, unix_now};
 use crate::totp;
 
 /// The route tables of the login services.
@@ -80,7 +80,7 @@ fn json_body(call: &Call<'_>) -> Result<Map<String, Value>, Answer> {
     }
 }
 
-fn require_content_type(call: &Call<'_>, wanted: &str) -> Result<(), Answer> {
+pub(crate) fn require_content_type(call: &Call<'_>, wanted: &str) -> Result<(), Answer> {
     let sent = call.header("content-type").unwrap_or("");
     let essence = sent.split(';').next().unwrap_or("").trim();
     if essence.eq_ignore_ascii_case(wanted) {
@@ -104,7 +104,7 @@ fn needed<'a>(body: &'a Map<String, Value>, key: &str, name: &str) -> Result<&'a
     text(body, key)?.ok_or_else(|| missing_field(name))
 }
 
-fn required_header<'a>(call: &'a Call<'_>, name: &str) -> Result<&'a str, Answer> {
+pub(crate) fn required_header<'a>(call: &'a Call<'_>, name: &str) -> Result<&'a str, Answer> {
     call.header(name).ok_or_else(|| {
         Answer::error(
             StatusCode::BAD_REQUEST,
@@ -115,7 +115,7 @@ fn required_header<'a>(call: &'a Call<'_>, name: &str) -> Result<&'a str, Answer
 }
 
 /// Checks `neo-fin-key` against the one that was set, or the official default.
-fn require_fin_key(call: &Call<'_>, default: &str) -> Result<(), Answer> {
+pub(crate) fn require_fin_key(call: &Call<'_>, default: &str) -> Result<(), Answer> {
     let sent = required_header(call, "neo-fin-key")?;
     if sent == call.state.options.neo_fin_key.as_deref().unwrap_or(default) {
         Ok(())
@@ -125,7 +125,7 @@ fn require_fin_key(call: &Call<'_>, default: &str) -> Result<(), Answer> {
 }
 
 /// Checks the OAuth2 access token of generations 1 and 2, as the gateway before them does.
-fn require_bearer(call: &Call<'_>) -> Result<(), Answer> {
+pub(crate) fn require_bearer(call: &Call<'_>) -> Result<(), Answer> {
     let token = call
         .header("authorization")
         .and_then(|value| value.strip_prefix("Bearer "));
@@ -136,7 +136,7 @@ fn require_bearer(call: &Call<'_>) -> Result<(), Answer> {
 }
 
 /// Finds the session that the headers `sid` and `Auth` name.
-fn require_session(
+pub(crate) fn require_session(
     call: &Call<'_>,
     scope: Scope,
     generations: &[Generation],
@@ -164,6 +164,18 @@ fn require_view(
     }
 }
 
+/// The `hsServerId` that a login of this generation names, if it does.
+pub(crate) fn server_id(call: &Call<'_>, generation: Generation) -> Option<&'static str> {
+    let options = &call.state.options;
+    match generation {
+        _ if !options.hs_server_id => None,
+        Generation::V1 if options.seed_login_body => Some("server1"),
+        Generation::V1 => Some("server2"),
+        Generation::V2 => Some("server4"),
+        Generation::V3 => None,
+    }
+}
+
 fn totp_is_right(call: &Call<'_>, code: &str) -> bool {
     totp::accepts(&call.state.totp_secret, unix_now(), code)
 }
@@ -176,16 +188,18 @@ fn issue(call: &Call<'_>, generation: Generation, front: Front, scope: Scope) ->
         ucc: &who.ucc,
         pan: &who.pan,
     };
-    state.tokens.issue_session(
+    let issue = Issue {
         generation,
         front,
         scope,
-        &subject,
-        state.options.token_lifetime,
-    )
+        address: call.peer.ip(),
+    };
+    state
+        .tokens
+        .issue_session(issue, &subject, state.options.token_lifetime)
 }
 
-fn ok(body: &Value) -> Answer {
+pub(crate) fn ok(body: &Value) -> Answer {
     Answer::json(StatusCode::OK, body)
 }
 
@@ -252,7 +266,7 @@ fn missing_field(name: &str) -> Answer {
     Answer::error(StatusCode::BAD_REQUEST, "400", &message)
 }
 
-fn body_invalid() -> Answer {
+pub(crate) fn body_invalid() -> Answer {
     let body = json!({"stCode": 1007, "errMsg": "body invalid", "stat": "bad request"});
     Answer::json(StatusCode::BAD_REQUEST, &body)
 }

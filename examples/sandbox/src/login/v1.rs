@@ -4,8 +4,8 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::{
-    body_invalid, issue, json_body, logout, needed, ok, require_bearer, require_view, text,
-    wrong_old,
+    body_invalid, issue, json_body, logout, needed, ok, require_bearer, require_view, server_id,
+    text, wrong_old,
 };
 use crate::cookies;
 use crate::route::{Answer, Call, Route};
@@ -185,12 +185,8 @@ fn data(call: &Call<'_>, session: &Session) -> Value {
         data["dataCenter"] = json!("gdc");
         data["searchAPIKey"] = json!("");
     }
-    if options.hs_server_id {
-        data["hsServerId"] = json!(if options.seed_login_body {
-            "server1"
-        } else {
-            "server2"
-        });
+    if let Some(server) = server_id(call, Generation::V1) {
+        data["hsServerId"] = json!(server);
     }
     data
 }

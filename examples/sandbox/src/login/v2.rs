@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     issue, json_body, logout, missing_field, needed, ok, require_bearer, require_fin_key,
-    require_view, totp_is_right, wrong_old,
+    require_view, server_id, totp_is_right, wrong_old,
 };
 use crate::control;
 use crate::cookies;
@@ -13,8 +13,8 @@ use crate::route::{Answer, Call, Route};
 use crate::tokens::{Front, Generation, Scope, Session};
 
 /// The public constants of the official SDK.
-const PROD_FIN_KEY: &str = "X6Nk8cQhUgGmJ2vBdWw4sfzrz4L5En";
-const UAT_FIN_KEY: &str = "bQJNkL5z8m4aGcRgjDvXhHfSx7VpZnE";
+pub(crate) const PROD_FIN_KEY: &str = "X6Nk8cQhUgGmJ2vBdWw4sfzrz4L5En";
+pub(crate) const UAT_FIN_KEY: &str = "bQJNkL5z8m4aGcRgjDvXhHfSx7VpZnE";
 
 pub(super) static ROUTES: &[Route] = &[
     Route {
@@ -205,8 +205,8 @@ fn common_data(call: &Call<'_>, session: &Session) -> Value {
         "clientType": "RI",
         "isNRI": false,
     });
-    if options.hs_server_id {
-        data["hsServerId"] = json!("server4");
+    if let Some(server) = server_id(call, Generation::V2) {
+        data["hsServerId"] = json!(server);
     }
     data
 }

@@ -12,7 +12,7 @@ use crate::cookies;
 use crate::route::{Answer, Call, Route};
 use crate::tokens::{Front, Generation, Scope, Session, since_1970};
 
-const FIN_KEY: &str = "neotradeapi";
+pub(crate) const FIN_KEY: &str = "neotradeapi";
 
 pub(super) static ROUTES: &[Route] = &[
     Route {
@@ -143,7 +143,7 @@ fn config(call: &Call<'_>) -> Result<Answer, Answer> {
 }
 
 /// The consumer key, plain, without `Bearer`.
-fn require_key(call: &Call<'_>) -> Result<(), Answer> {
+pub(crate) fn require_key(call: &Call<'_>) -> Result<(), Answer> {
     if required_header(call, "authorization")? == call.state.options.credentials.consumer_key {
         Ok(())
     } else {

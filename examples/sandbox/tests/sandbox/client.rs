@@ -255,3 +255,19 @@ fn in_full(error: hyper::Error) -> String {
     }
     text
 }
+
+/// Connects from a chosen address; `None` if this machine does not have it.
+pub fn connect_from(from: [u8; 4], sandbox: &Sandbox) -> Option<std::net::TcpStream> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((from, 0))).ok()?;
+        let stream = socket.connect(address(sandbox)).await.unwrap();
+        let stream = stream.into_std().unwrap();
+        stream.set_nonblocking(false).unwrap();
+        Some(stream)
+    })
+}

@@ -4,6 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::client::Ask;
+use crate::trader::Trader;
 use crate::{v1, v3};
 
 fn get(path: &str) -> Ask {
@@ -129,4 +130,116 @@ fn closes_connections() {
     let _ = post("close-connections", &json!({})).send(&sandbox);
     v3::view(&sandbox);
     assert_eq!(sandbox.connections(), 2);
+}
+
+#[test]
+fn shows_the_books_and_counts() {
+    let trader = Trader::start();
+    let number = trader.place(&json!({"pr": "9.40", "ig": "mine", "qt": "2"}));
+    let show = |path: &str| get(path).reply(&trader.sandbox).expect(200);
+    let orders = show("orders");
+    assert_eq!(orders[0]["number"], json!(number));
+    for (key, value) in [
+        ("tag", json!("mine")),
+        ("symbol", json!("IDEA-EQ")),
+        ("status", json!("complete")),
+        ("filled", json!(2)),
+        ("price", json!("9.40")),
+    ] {
+        assert_eq!(orders[0][key], value);
+    }
+    assert_eq!(show("trades")[0]["order"], json!(number));
+    assert_eq!(show("positions")[0]["bought_for"], "18.80");
+    assert_eq!(
+        show("counts"),
+        json!({"orders": 1, "modifications": 0, "cancellations": 0})
+    );
+}
+
+#[test]
+fn moves_the_market_and_the_account() {
+    let trader = Trader::start();
+    let tell = |path: &str, body: Value| post(path, &body).reply(&trader.sandbox).expect(200);
+    let number = trader.place(&json!({"pr": "9.30"}));
+    tell(
+        "price",
+        json!({"segment": "nse_cm", "symbol": "IDEA-EQ", "price": "9.20"}),
+    );
+    assert_eq!(trader.order(&number).status, "complete");
+    tell("tick", json!({"times": 20}));
+    assert_ne!(
+        trader.sandbox.price("nse_cm", "IDEA-EQ").as_deref(),
+        Some("9.20")
+    );
+    tell("tick", json!({}));
+    let switches = tell("switches", json!({"market_open": false, "liquidity": 5}));
+    assert_eq!(
+        (&switches["market_open"], &switches["liquidity"]),
+        (&json!(false), &json!(5))
+    );
+    assert_eq!(get("switches").reply(&trader.sandbox).expect(200), switches);
+    assert!(!trader.sandbox.switches().market_open);
+    tell("switches", json!({"market_open": true, "liquidity": null}));
+    tell(
+        "carry-forward",
+        json!({"segment": "nse_cm", "symbol": "TCS-EQ", "product": "NRML", "quantity": -3, "price": "2100"}),
+    );
+    let carried = trader.sandbox.positions();
+    assert!(
+        carried
+            .iter()
+            .any(|position| position.symbol == "TCS-EQ" && position.net == -3)
+    );
+    tell(
+        "holdings",
+        json!({"holdings": [{"segment": "nse_cm", "symbol": "TCS-EQ", "quantity": 3, "price": "2000"}]}),
+    );
+    let holdings = trader.get(crate::trader::HOLDINGS).expect(200);
+    assert_eq!(holdings["data"][0]["symbol"], "TCS");
+    let placed = tell(
+        "app-order",
+        json!({"segment": "nse_cm", "symbol": "IDEA-EQ", "side": "B", "quantity": 2, "price": "9.00"}),
+    );
+    let order = trader.order(placed["number"].as_str().unwrap());
+    assert_eq!((&*order.tag, order.quantity), ("", 2));
+
+    for (path, body, word) in [
+        (
+            "price",
+            json!({"segment": "nse_cm", "symbol": "NOBODY", "price": "1"}),
+            "NOBODY",
+        ),
+        (
+            "price",
+            json!({"segment": "x", "symbol": "IDEA-EQ", "price": "1"}),
+            "segment x",
+        ),
+        (
+            "price",
+            json!({"segment": "nse_cm", "symbol": "IDEA-EQ", "price": "-1"}),
+            "-1",
+        ),
+        (
+            "price",
+            json!({"segment": "nse_cm", "symbol": "IDEA-EQ", "price": "1", "mood": 1}),
+            "mood",
+        ),
+        ("tick", json!({"times": -1}), "times"),
+        ("switches", json!({"mood": 1}), "mood"),
+        ("holdings", json!({}), "holdings"),
+        (
+            "carry-forward",
+            json!({"segment": "nse_cm", "symbol": "TCS-EQ", "product": "X", "quantity": 1, "price": "1"}),
+            "product X",
+        ),
+        (
+            "app-order",
+            json!({"segment": "nse_cm", "symbol": "TCS-EQ", "side": "X", "quantity": 1, "price": "1"}),
+            "side X",
+        ),
+    ] {
+        let refusal = post(path, &body).reply(&trader.sandbox).expect(400);
+        let message = refusal["error"][0]["message"].as_str().unwrap();
+        assert!(message.contains(word), "{path}: {message}");
+    }
 }

@@ -6,16 +6,23 @@
 //! - `faults`: each kind, and when it strikes
 //! - `transport`: TLS modes, HTTP/2, gzip, keep-alive, closing
 //! - `record`: what a recorded request holds
+//! - `orders`: order instructions, refusals, matching, order faults
+//! - `books`: rows against the samples, sums that add up, limits, older generations
+//! - `market`: quotes, chains, candles, scrip files
 //! - `control`: the endpoint under `/sandbox/`
 //! - `program`: the binary, from its first line to its last
 
+mod books;
 mod client;
 mod control;
 mod cookies;
 mod faults;
 mod fixtures;
+mod market;
+mod orders;
 mod program;
 mod record;
+mod trader;
 mod transport;
 mod v1;
 mod v2;

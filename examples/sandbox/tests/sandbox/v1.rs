@@ -88,6 +88,15 @@ pub fn view(sandbox: &Sandbox, bearer: &str) -> Value {
     login_ask(PROD, bearer, &body).reply(sandbox).expect(200)
 }
 
+/// A trade session by password and MPIN.
+pub fn trade(sandbox: &Sandbox, bearer: &str) -> Value {
+    let view = view(sandbox, bearer);
+    let body = body("v1_2fa.request-mpin-mobile.json", sandbox);
+    second_ask(PROD, bearer, &view, &body)
+        .reply(sandbox)
+        .expect(200)
+}
+
 fn error(code: &str, message: &str) -> Value {
     json!({"error": [{"code": code, "message": message}]})
 }

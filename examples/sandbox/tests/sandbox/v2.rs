@@ -42,6 +42,15 @@ fn validate_ask(sandbox: &Sandbox, (front, key): (&str, &str), bearer: &str, vie
         .with("auth", view["data"]["token"].as_str().unwrap())
 }
 
+/// A trade session that was made under this base.
+pub fn trade(sandbox: &Sandbox, bearer: &str, front: usize) -> Value {
+    let front = FRONTS[front];
+    let view = login_ask(sandbox, front, bearer).reply(sandbox).expect(200);
+    validate_ask(sandbox, front, bearer, &view)
+        .reply(sandbox)
+        .expect(200)
+}
+
 fn error(code: &str, message: &str) -> Value {
     json!({"error": [{"code": code, "message": message}]})
 }

@@ -1,0 +1,218 @@
+//! Switches: how the pretend broker and exchanges behave from now on.
+
+use std::net::IpAddr;
+
+use serde_json::{Map, Value, json};
+
+/// Why every order instruction is refused. Each has the documented body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OrderRefusal {
+    /// 1004, `Insufficient balance.`
+    InsufficientBalance,
+    /// 1017, `algo order not allowed`.
+    AlgoNotAllowed,
+    /// 1037, the session was made from another address.
+    SessionAddress,
+    /// 100008, the address is not whitelisted.
+    Unauthorized,
+    /// 100021, the kind of session may not place orders.
+    AccessType,
+}
+
+impl OrderRefusal {
+    const ALL: [Self; 5] = [
+        Self::InsufficientBalance,
+        Self::AlgoNotAllowed,
+        Self::SessionAddress,
+        Self::Unauthorized,
+        Self::AccessType,
+    ];
+
+    /// The code of the body.
+    #[must_use]
+    pub fn code(self) -> u32 {
+        match self {
+            Self::InsufficientBalance => 1004,
+            Self::AlgoNotAllowed => 1017,
+            Self::SessionAddress => 1037,
+            Self::Unauthorized => 100_008,
+            Self::AccessType => 100_021,
+        }
+    }
+}
+
+/// What the scrip files hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ScripFiles {
+    /// The true file.
+    #[default]
+    Whole,
+    /// Nothing at all.
+    Empty,
+    /// The first half, ending in the middle of a line; complete as an HTTP message.
+    Cut,
+    /// A page of HTML, with status 200.
+    Html,
+}
+
+impl ScripFiles {
+    const ALL: [(&'static str, Self); 4] = [
+        ("whole", Self::Whole),
+        ("empty", Self::Empty),
+        ("cut", Self::Cut),
+        ("html", Self::Html),
+    ];
+}
+
+/// How the pretend broker and exchanges behave. The default is a normal trading day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switches {
+    /// Closed: only after-market orders are taken. When it opens, those that wait go out.
+    pub market_open: bool,
+    /// How much of each instrument can be bought, and how much sold, between two ticks; `None`
+    /// is any quantity. This makes partial fills.
+    pub liquidity: Option<i64>,
+    /// Refuse every order instruction in this way.
+    pub refuse_orders: Option<OrderRefusal>,
+    /// Addresses from which order instructions are taken; others get 100008. `None` is any.
+    pub allowed_addresses: Option<Vec<IpAddr>>,
+    /// Say 1006 to a change of a finished order, not 1021.
+    pub finished_1006: bool,
+    /// Say 5204 to a tag that was used, not 32.
+    pub duplicate_tag_5204: bool,
+    /// Say 1004 to an order that is not covered, instead of taking and then rejecting it.
+    pub uncovered_1004: bool,
+    /// Replace the tag of an order when it is modified, as the broker is reported to do.
+    pub rewrite_tags: bool,
+    /// What the scrip files hold.
+    pub scrip_files: ScripFiles,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            market_open: true,
+            liquidity: None,
+            refuse_orders: None,
+            allowed_addresses: None,
+            finished_1006: false,
+            duplicate_tag_5204: false,
+            uncovered_1004: false,
+            rewrite_tags: false,
+            scrip_files: ScripFiles::default(),
+        }
+    }
+}
+
+impl Switches {
+    pub(crate) fn json(&self) -> Value {
+        let files = ScripFiles::ALL
+            .iter()
+            .find(|(_, files)| *files == self.scrip_files);
+        json!({
+            "market_open": self.market_open,
+            "liquidity": self.liquidity,
+            "refuse_orders": self.refuse_orders.map(OrderRefusal::code),
+            "allowed_addresses": self.allowed_addresses,
+            "finished_1006": self.finished_1006,
+            "duplicate_tag_5204": self.duplicate_tag_5204,
+            "uncovered_1004": self.uncovered_1004,
+            "rewrite_tags": self.rewrite_tags,
+            "scrip_files": files.map(|(name, _)| name),
+        })
+    }
+
+    /// Changes those that are named.
+    pub(crate) fn change(&mut self, changes: &Map<String, Value>) -> Result<(), String> {
+        for (key, value) in changes {
+            let wrong = || format!("{key} has a value that makes no sense");
+            let flag = || value.as_bool().ok_or_else(wrong);
+            match key.as_str() {
+                "market_open" => self.market_open = flag()?,
+                "finished_1006" => self.finished_1006 = flag()?,
+                "duplicate_tag_5204" => self.duplicate_tag_5204 = flag()?,
+                "uncovered_1004" => self.uncovered_1004 = flag()?,
+                "rewrite_tags" => self.rewrite_tags = flag()?,
+                "liquidity" => {
+                    self.liquidity = match value {
+                        Value::Null => None,
+                        value => Some(value.as_i64().filter(|n| *n >= 0).ok_or_else(wrong)?),
+                    };
+                }
+                "refuse_orders" => {
+                    let code =
+                        |refusal: &OrderRefusal| value.as_u64() == Some(refusal.code().into());
+                    self.refuse_orders = match value {
+                        Value::Null => None,
+                        _ => Some(OrderRefusal::ALL.into_iter().find(code).ok_or_else(wrong)?),
+                    };
+                }
+                "allowed_addresses" => {
+                    self.allowed_addresses = match value {
+                        Value::Null => None,
+                        Value::Array(list) => Some(
+                            list.iter()
+                                .map(|item| item.as_str().and_then(|text| text.parse().ok()))
+                                .collect::<Option<_>>()
+                                .ok_or_else(wrong)?,
+                        ),
+                        _ => return Err(wrong()),
+                    };
+                }
+                "scrip_files" => {
+                    let named = ScripFiles::ALL
+                        .iter()
+                        .find(|(name, _)| value.as_str() == Some(name));
+                    self.scrip_files = named.ok_or_else(wrong)?.1;
+                }
+                _ => return Err(format!("unknown switch {key}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(changes: &Value) -> Result<Switches, String> {
+        let mut switches = Switches::default();
+        switches
+            .change(changes.as_object().unwrap())
+            .map(|()| switches)
+    }
+
+    #[test]
+    fn go_through_json_unchanged() {
+        let other = Switches {
+            market_open: false,
+            liquidity: Some(5),
+            refuse_orders: Some(OrderRefusal::AccessType),
+            allowed_addresses: Some(vec![[127, 0, 0, 2].into()]),
+            finished_1006: true,
+            duplicate_tag_5204: true,
+            uncovered_1004: true,
+            rewrite_tags: true,
+            scrip_files: ScripFiles::Cut,
+        };
+        for switches in [Switches::default(), other] {
+            assert_eq!(changed(&switches.json()), Ok(switches));
+        }
+    }
+
+    #[test]
+    fn name_what_is_wrong() {
+        for (changes, word) in [
+            (json!({"mood": true}), "unknown switch mood"),
+            (json!({"market_open": 1}), "market_open"),
+            (json!({"liquidity": -1}), "liquidity"),
+            (json!({"refuse_orders": 1}), "refuse_orders"),
+            (json!({"allowed_addresses": ["here"]}), "allowed_addresses"),
+            (json!({"scrip_files": "odd"}), "scrip_files"),
+        ] {
+            assert!(changed(&changes).unwrap_err().contains(word), "{changes}");
+        }
+    }
+}
