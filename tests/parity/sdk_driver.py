@@ -15,8 +15,13 @@ import ssl
 import sys
 
 import httpx
-import neo_api_client
-from neo_api_client.exceptions import ApiException
+
+# The SDK logs to the standard output that it finds when it is imported.
+ANSWERS = sys.stdout
+sys.stdout = sys.stderr
+
+import neo_api_client  # noqa: E402
+from neo_api_client.exceptions import ApiException  # noqa: E402
 
 
 class ToSandbox(httpx.BaseTransport):
@@ -53,22 +58,29 @@ class ToSandbox(httpx.BaseTransport):
 def feed_url(create):
     """The address that the SDK would connect to, or what it says instead."""
     try:
-        return {"url": create().url}
+        return create().url
     except ValueError as error:
-        return {"refused": str(error)}
+        return f"refused: {error}"
 
 
 def state(client):
     """What the SDK keeps of a login, and the addresses that follow from it."""
     kept = client.configuration
-    names = (
-        "view_token sid edit_token edit_sid edit_rid data_center base_url ucc"
-        " sfeed_websocket_url order_feed_url feed_url rt_url"
-    )
-    answer = {name: getattr(kept, name) for name in names.split()}
-    answer["feed"] = feed_url(client.create_websocket)
-    answer["order_feed"] = feed_url(client.create_order_feed)
-    return answer
+    if kept.edit_token and kept.edit_sid:
+        return {
+            "state": "trade",
+            "token": kept.edit_token,
+            "sid": kept.edit_sid,
+            "rid": kept.edit_rid,
+            "ucc": kept.ucc,
+            "data_center": kept.data_center,
+            "base_url": kept.get_domain(),
+            "feed_url": feed_url(client.create_websocket),
+            "order_feed_url": feed_url(client.create_order_feed),
+        }
+    if kept.view_token and kept.sid:
+        return {"state": "view"}
+    return {"state": "logged_out"}
 
 
 def run(transport_of):
@@ -88,7 +100,7 @@ def run(transport_of):
                 answer = {"answer": getattr(client, name)(**arguments)}
             except ApiException as error:
                 answer = {"raised": {"status": error.status, "reason": error.reason}}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=ANSWERS, flush=True)
 
 
 if __name__ == "__main__":
