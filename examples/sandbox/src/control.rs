@@ -270,6 +270,9 @@ fn read_fault(body: &[u8]) -> Result<Fault, String> {
         "slow" => FaultKind::Slow {
             ms: take_ms(&mut map)?,
         },
+        "late" => FaultKind::Late {
+            ms: take_ms(&mut map)?,
+        },
         "trickle" => FaultKind::Trickle {
             ms: take_ms(&mut map)?,
         },
@@ -376,6 +379,10 @@ mod tests {
         assert_eq!(
             kind(r#"{"kind":"slow","ms":5}"#),
             Ok(FaultKind::Slow { ms: 5 })
+        );
+        assert_eq!(
+            kind(r#"{"kind":"late","ms":5}"#),
+            Ok(FaultKind::Late { ms: 5 })
         );
         assert_eq!(
             kind(r#"{"kind":"trickle","ms":5}"#),

@@ -57,6 +57,12 @@ pub enum FaultKind {
         /// Milliseconds.
         ms: u64,
     },
+    /// The request is carried out, and answered, this much later; it is carried out even if the
+    /// client has left by then.
+    Late {
+        /// Milliseconds.
+        ms: u64,
+    },
     /// The true answer, one byte of the body at a time.
     Trickle {
         /// Milliseconds between two bytes.

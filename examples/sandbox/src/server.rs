@@ -14,7 +14,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -326,6 +328,23 @@ async fn serve(
         Some(FaultKind::CutJson) => delivery = Delivery::Cut,
         Some(FaultKind::WrongContentLength) => delivery = Delivery::Overpromised,
         Some(FaultKind::Trickle { ms }) => delivery = Delivery::Trickle(Duration::from_millis(ms)),
+        Some(FaultKind::Late { ms }) => {
+            let request = Owned {
+                path: inner_path.to_owned(),
+                method: head.method.clone(),
+                query: query.clone(),
+                headers: head.headers.clone(),
+                body: body.clone(),
+                peer: connection.peer,
+            };
+            let pause = Duration::from_millis(ms);
+            let late = carry_out_late(Arc::clone(&connection.state), pause, request);
+            // A task of its own does not end with the connection.
+            return match tokio::spawn(late).await {
+                Ok(answer) => Ok(finish(connection, seq, &head.headers, answer, delivery)),
+                Err(_) => Err(connection.reset()),
+            };
+        }
         Some(FaultKind::Slow { ms }) => {
             let answer = dispatch(&call, &found);
             sleep(Duration::from_millis(ms)).await;
@@ -334,6 +353,32 @@ async fn serve(
     }
     let answer = dispatch(&call, &found);
     Ok(finish(connection, seq, &head.headers, answer, delivery))
+}
+
+/// A request as its own task owns it.
+struct Owned {
+    path: String,
+    method: Method,
+    query: Vec<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+    peer: std::net::SocketAddr,
+}
+
+/// Carries a request out after a pause.
+async fn carry_out_late(state: Arc<State>, pause: Duration, request: Owned) -> Answer {
+    sleep(pause).await;
+    let call = Call {
+        state: &state,
+        path: &request.path,
+        query: &request.query,
+        headers: &request.headers,
+        body: &request.body,
+        peer: request.peer,
+        named_base: None,
+        named_feed: None,
+    };
+    dispatch(&call, &state.router.find(&request.method, &request.path))
 }
 
 /// Has the route answer, and sees to the cookie of the login hosts.

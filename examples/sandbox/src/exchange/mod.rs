@@ -131,7 +131,7 @@ impl Exchange {
         }
         let terms = self.priced(wish.terms);
         // Prices and quantities without objection are small enough to be multiplied.
-        let (needed, rejection) = match self.objection(&wish, &terms, 0) {
+        let (needed, rejection) = match self.objection(&wish, &terms, None) {
             Some(objection) => (0, Some(objection)),
             None => self.coverage(&wish, &terms),
         };
@@ -229,7 +229,7 @@ impl Exchange {
         self.orders[place].blocked = 0;
         let mut open = terms;
         open.quantity -= filled;
-        let rejection = match self.objection(&wish, &terms, filled) {
+        let rejection = match self.objection(&wish, &terms, Some(place)) {
             Some(objection) => Some(objection),
             None => self.coverage(&wish, &open).1,
         };
@@ -341,8 +341,8 @@ impl Exchange {
         terms
     }
 
-    /// Why an order is rejected, apart from money.
-    fn objection(&mut self, wish: &Wish, terms: &Terms, filled: i64) -> Option<String> {
+    /// Why an order, or the change of the one at `place`, is rejected, apart from money.
+    fn objection(&mut self, wish: &Wish, terms: &Terms, place: Option<usize>) -> Option<String> {
         let ltp = self.market.standing(wish.id).ltp;
         let scrip = self.market.scrip(wish.id);
         let prices = [
@@ -393,8 +393,10 @@ impl Exchange {
             return text("Product is not allowed in this segment");
         }
         if wish.product == Product::Cnc && wish.side == Side::Sell {
-            let rest = terms.quantity - filled;
-            if rest > self.sellable(wish.id) {
+            // What an order offers already is its own.
+            let changed = place.map(|place| &self.orders[place]);
+            let rest = terms.quantity - changed.map_or(0, |order| order.filled);
+            if rest > self.sellable(wish.id) + changed.map_or(0, Order::rest) {
                 return text(&format!(
                     "Check holdings including BTST for entity account-{}",
                     self.account
@@ -433,7 +435,7 @@ impl Exchange {
 
     /// Sends an order to the exchange.
     fn send(&mut self, place: usize, at: u64) {
-        let exchange_number = 1_100_000_000_000_000 + self.last_number * 1_009 + place as u64;
+        let exchange_number = 1_100_000_000_000_001 + place as u64 * 1_009;
         if self.orders[place].terms.kind == PriceType::Market {
             let terms = self.orders[place].terms;
             if self.market.standing(self.orders[place].id).ltp == 0 {

@@ -697,6 +697,19 @@ fn a_modification_that_is_rejected_leaves_the_order_as_it_was() {
     let order = trader.order(&number);
     assert_eq!((&*order.status, &*order.price), ("open", "9.30"));
     assert!(order.rejection.contains("circuit limit"));
+    // Shares that an order offers can be offered again by itself, and by no other.
+    let offer = json!({"tt": "S", "pr": "9.90", "qt": "35"});
+    let sell = trader.place(&offer);
+    trader
+        .modify(&sell, &json!({"pr": "9.80", "qt": "35"}))
+        .expect(200);
+    assert_eq!(trader.order(&sell).price, "9.80");
+    trader
+        .modify(&sell, &json!({"pr": "9.70", "qt": "36"}))
+        .expect(200);
+    assert!(trader.order(&sell).rejection.contains("holdings"));
+    assert_eq!(trader.order(&sell).quantity, 35);
+    assert_eq!(trader.placed(&offer).status, "rejected");
     // A modification that crosses the market fills at once.
     trader
         .modify(&number, &json!({"pr": "9.40", "qt": "3"}))
@@ -743,6 +756,7 @@ fn faults_strike_before_and_after_an_order_is_taken() {
         (gateway(true), Some(504), 1),
         (too_many, Some(429), 0),
         (FaultKind::Slow { ms: 20 }, Some(200), 1),
+        (FaultKind::Late { ms: 20 }, Some(200), 1),
         (FaultKind::CutJson, Some(200), 1),
         (FaultKind::WrongContentLength, None, 1),
     ] {
@@ -762,23 +776,53 @@ fn faults_strike_before_and_after_an_order_is_taken() {
         }
         assert_eq!(trader.sandbox.orders_taken() - before, taken, "{kind:?}");
     }
-    assert_eq!(trader.sandbox.orders().len(), 5);
+    assert_eq!(trader.sandbox.orders().len(), 6);
+}
+
+#[test]
+fn a_late_order_is_taken_after_its_client_has_left() {
+    use std::io::Write as _;
+    let trader = Trader::start();
+    trader.sandbox.set_fault(Fault {
+        path: PLACE.to_owned(),
+        times: Some(1),
+        kind: FaultKind::Late { ms: 200 },
+    });
+    let request = raw(&trader.signed(form(PLACE, &order(&json!({"ig": "late"})))));
+    let mut stream = std::net::TcpStream::connect(crate::client::address(&trader.sandbox)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let seen = trader.sandbox.wait_for_requests(3, crate::faults::PATIENCE);
+    assert_eq!(seen[2].path, PLACE);
+    drop(stream);
+    let end = std::time::Instant::now() + crate::faults::PATIENCE;
+    while trader.sandbox.orders_taken() == 0 {
+        assert!(std::time::Instant::now() < end);
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert_eq!(trader.sandbox.orders()[0].tag, "late");
+}
+
+/// A request as the bytes of HTTP/1.1.
+fn raw(ask: &Ask) -> String {
+    let mut text = format!(
+        "POST {} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n",
+        ask.path
+    );
+    for (name, value) in &ask.headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    format!(
+        "{text}content-length: {}\r\n\r\n{}",
+        ask.body.len(),
+        ask.body
+    )
 }
 
 #[test]
 fn a_session_from_another_address_cannot_send_orders() {
     use std::io::{Read as _, Write as _};
     let trader = Trader::start();
-    let ask = trader.signed(form(PLACE, &order(&json!({}))));
-    let mut head = format!("POST {PLACE} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
-    for (name, value) in &ask.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    let request = format!(
-        "{head}content-length: {}\r\n\r\n{}",
-        ask.body.len(),
-        ask.body
-    );
+    let request = raw(&trader.signed(form(PLACE, &order(&json!({})))));
     // Another address of this machine, from which no session was made.
     let Some(mut stream) = crate::client::connect_from([127, 0, 0, 2], &trader.sandbox) else {
         println!("skipped: session address: this machine has no second loopback address");
