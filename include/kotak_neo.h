@@ -444,8 +444,8 @@ kneo_response *kneo_totp_generate(const char *secret_base32);
  * client: a live client.
  *
  * Returns KNEO_OK with {"state":"logged_out"|"view"|"trade",
- * "environment", ...}; a trade session adds "generation", "ucc",
- * "data_center", "base_url", "feed_url", "order_feed_url", "logged_in_at"
+ * "environment", ...}; a view session adds "generation" and "ucc", a trade
+ * session these and "data_center", "base_url", "feed_url", "order_feed_url", "logged_in_at"
  * and "expires_at" (unix seconds).
  */
 kneo_response *kneo_session_info(kneo_client *client);
@@ -700,8 +700,8 @@ kneo_response *kneo_scrip_master(kneo_client *client,
  *
  * client: a live client.
  * operation: the name of a function of this header without "kneo_", of the
- *   logins and sessions or of the reading calls, for example "totp_login" or
- *   "quotes".
+ *   logins and sessions or of the reading calls, for example "totp_login",
+ *   "totp_generate" or "quotes".
  * params: NULL, or its arguments as one JSON object, with the names of this
  *   header: {"ucc":"TEST1",...}. A function that takes "params" itself takes
  *   that object here.

@@ -130,7 +130,8 @@ private:
         const std::string message = std::string(argument) + ": contains a NUL byte";
         const std::string json =
             R"({"error":{"status":"INVALID_ARGUMENT","code":null,"message":")" + message +
-            R"(","hint":null,"http_status":null,"sent":false,"safe_to_repeat":true}})";
+            R"(","hint":null,"http_status":null,"operation":"","request_id":null,"sent":false,)"
+            R"("safe_to_repeat":false,"retry_after_ms":null,"tag":null,"broker":null}})";
         return error(KNEO_INVALID_ARGUMENT, 0, message, json, json);
     }
 

@@ -56,6 +56,11 @@ pub(crate) fn error(op: &Operation, auth: Auth, answer: &Answer, known: &[&str])
     if code.is_some() {
         error = error.with_code(code);
     }
+    if status == Status::RateLimited {
+        // The same number means something else inside a login answer.
+        error = error
+            .with_hint("Too many requests; wait for retry_after_ms, or longer, and send fewer.");
+    }
     error
         .with_retry_after(answer.retry_after)
         .with_broker(http, &body, known)
@@ -330,6 +335,20 @@ mod tests {
         ] {
             assert!(refuses(body), "{body}");
         }
+    }
+
+    #[test]
+    fn code_429_has_two_meanings() {
+        let hint = |http: u16| {
+            let error = judged(
+                &operation::TOTP_LOGIN,
+                http,
+                r#"{"stCode":429,"errMsg":"x"}"#,
+            );
+            error.hint().expect("there is one").to_owned()
+        };
+        assert!(hint(200).contains("UCC is wrong"));
+        assert!(hint(429).contains("Too many requests"));
     }
 
     #[test]

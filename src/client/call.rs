@@ -24,7 +24,7 @@ use crate::transport::Point;
 pub(super) struct Call {
     started: Instant,
     pub(super) deadline: Instant,
-    pub(super) request_id: RefCell<Option<String>>,
+    request_id: RefCell<Option<String>>,
     /// Every request that was begun, and whether it may have left.
     pub(super) points: RefCell<Vec<(Kind, Point)>>,
     pub(super) secrets: RefCell<Vec<Secret>>,
@@ -55,6 +55,14 @@ impl Call {
     /// Remembers a secret, so that no error shows it.
     pub(super) fn knows(&self, secret: &Secret) {
         self.secrets.borrow_mut().push(secret.clone());
+    }
+
+    /// Remembers the id of a request: the last one that the call needs, since
+    /// that is the one to ask the broker about.
+    pub(super) fn is_asking(&self, id: &str) {
+        if !self.optional.get() {
+            *self.request_id.borrow_mut() = Some(id.to_owned());
+        }
     }
 
     /// Waits for something that the call can do without: until `limit`, or

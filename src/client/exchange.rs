@@ -112,7 +112,7 @@ impl Inner {
                 .insert(HeaderName::from_static("x-request-id"), value);
             let point = Point::default();
             call.points.borrow_mut().push((op.kind, point.clone()));
-            *call.request_id.borrow_mut() = Some(id.clone());
+            call.is_asking(&id);
             let (host, path) = (
                 request.url.host_str().unwrap_or("").to_owned(),
                 request.url.path().to_owned(),

@@ -373,6 +373,14 @@ impl Inner {
         if self.hosts.environment == Environment::Uat {
             return Ok(self.one());
         }
+        // What the next step cannot do without, before anything is sent.
+        let config = &self.config;
+        if config.access_token.is_none() && self.state().bearer.is_none() {
+            login::application(
+                config.consumer_key.as_ref(),
+                config.consumer_secret.as_ref(),
+            )?;
+        }
         let op = &operation::BASE_URL;
         let mut target = Target::new(op, Generation::Two, &Place::fixed(self.hosts.lookup()));
         target.query = vec![("id", ucc.to_owned())];

@@ -235,8 +235,8 @@ pub unsafe extern "C" fn kneo_totp_generate(secret_base32: *const c_char) -> *mu
 /// client: a live client.
 ///
 /// Returns KNEO_OK with {"state":"logged_out"|"view"|"trade",
-/// "environment", ...}; a trade session adds "generation", "ucc",
-/// "data_center", "base_url", "feed_url", "order_feed_url", "logged_in_at"
+/// "environment", ...}; a view session adds "generation" and "ucc", a trade
+/// session these and "data_center", "base_url", "feed_url", "order_feed_url", "logged_in_at"
 /// and "expires_at" (unix seconds).
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_session_info(client: *mut kneo_client) -> *mut kneo_response {

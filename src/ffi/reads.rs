@@ -283,8 +283,8 @@ pub unsafe extern "C" fn kneo_scrip_master(
 ///
 /// client: a live client.
 /// operation: the name of a function of this header without "kneo_", of the
-///   logins and sessions or of the reading calls, for example "totp_login" or
-///   "quotes".
+///   logins and sessions or of the reading calls, for example "totp_login",
+///   "totp_generate" or "quotes".
 /// params: NULL, or its arguments as one JSON object, with the names of this
 ///   header: {"ucc":"TEST1",...}. A function that takes "params" itself takes
 ///   that object here.

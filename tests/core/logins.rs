@@ -553,6 +553,12 @@ fn wrong_input_is_named_and_nothing_is_sent() {
         assert_eq!(error.status(), Status::InvalidArgument);
         assert!(error.message().starts_with(name), "{error}");
     }
+    let half = client_with(&sandbox, &json!({"generation": 2, "consumer_secret": null}));
+    let error = totp_login(&sandbox, &half).expect_err("no secret");
+    assert!(
+        error.message().starts_with("config_json.consumer_secret"),
+        "{error}"
+    );
     assert!(sandbox.requests().is_empty());
 }
 

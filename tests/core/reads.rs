@@ -877,3 +877,99 @@ fn logins_by_name() {
     let error = call("totp_login", json!({"ucc": user.ucc})).expect_err("two are missing");
     assert!(error.message().starts_with("mobile_number: "), "{error}");
 }
+
+/// A day on the sandbox's own market: what it holds is what the calls tell.
+#[test]
+fn the_books_of_the_sandbox() {
+    let (sandbox, client) = logged_in();
+    let read = |name: &str, params: Value| {
+        let reply = client.call(name, Some(&params.to_string()));
+        let reply = reply.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        crate::support::json(reply.json())
+    };
+    for name in ["order_report", "trade_report", "positions"] {
+        assert_eq!(
+            read(name, json!({}))["data"],
+            json!([]),
+            "{name}: nothing was traded yet"
+        );
+    }
+
+    sandbox.set_price("nse_cm", "IDEA-EQ", "9.40");
+    let number = sandbox.place_from_app("nse_cm", "IDEA-EQ", "B", 10, "9.60");
+    sandbox.tick(1);
+    let trades = sandbox.trades();
+    assert!(!trades.is_empty(), "a bid above the market is filled");
+    let book = read("order_report", json!({}));
+    let row = book["data"]
+        .as_array()
+        .expect("a list")
+        .first()
+        .expect("one order")
+        .clone();
+    assert_eq!(
+        (&row["nOrdNo"], &row["trdSym"]),
+        (&json!(number), &json!("IDEA-EQ"))
+    );
+    let rows = read("trade_report", json!({}))["data"]
+        .as_array()
+        .expect("a list")
+        .len();
+    assert_eq!(rows, trades.len());
+    let history = read("order_history", json!({"order_id": number}));
+    assert!(
+        history["data"]
+            .as_array()
+            .is_some_and(|states| states.len() > 1),
+        "{history}"
+    );
+    let positions = read("positions", json!({}));
+    assert_eq!(positions["data"][0]["trdSym"], "IDEA-EQ", "{positions}");
+
+    assert!(read("limits", json!({}))["Net"].is_string());
+    let token = row["tok"].as_str().expect("a token").to_owned();
+    let quotes = read(
+        "quotes",
+        json!({"instrument_tokens": [
+            {"exchange_segment": "nse_cm", "instrument_token": token},
+            {"exchange_segment": "nse_cm", "instrument_token": "Nifty 50"},
+        ]}),
+    );
+    assert_eq!(quotes.as_array().map(Vec::len), Some(2), "{quotes}");
+    let margin = read(
+        "margin_required",
+        json!({
+            "exchange_segment": "nse_cm", "price": "9.40", "order_type": "L", "product": "CNC",
+            "quantity": 10, "instrument_token": token, "transaction_type": "B",
+        }),
+    );
+    assert!(margin["ordMrgn"].is_string(), "{margin}");
+    let expiries = read(
+        "expiries",
+        json!({"exchange": "nse_fo", "underlying": "NIFTY"}),
+    );
+    let expiry = expiries["expiries"][0].as_str().expect("a date").to_owned();
+    let chain = read(
+        "option_chain",
+        json!({
+            "exchange": "nse_fo", "underlying": "NIFTY", "expiry": expiry, "count": 10,
+        }),
+    );
+    assert_eq!(
+        chain["data"]["call"].as_array().map(Vec::len),
+        Some(10),
+        "{chain}"
+    );
+    let files = read("scrip_master", json!({"exchange_segment": "NFO"}));
+    assert!(
+        files["url"]
+            .as_str()
+            .is_some_and(|url| url.starts_with(sandbox.url())),
+        "{files}"
+    );
+    let unknown = sandbox
+        .requests()
+        .into_iter()
+        .find(|request| !request.known_route);
+    assert!(unknown.is_none(), "{unknown:?}");
+}

@@ -21,6 +21,8 @@ impl Broker {
     pub fn start() -> Self {
         let options = Options {
             tls: TlsMode::Valid,
+            // Two clients ask in quick turns.
+            quotes_per_second: 0,
             ..Options::default()
         };
         let sandbox = Sandbox::start(options).expect("the sandbox starts");

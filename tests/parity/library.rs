@@ -9,6 +9,7 @@ use kotak_neo::ffi::login::{
     kneo_session_export, kneo_session_info, kneo_session_init, kneo_totp_login, kneo_totp_validate,
     kneo_whatsmyip,
 };
+use kotak_neo::ffi::reads::kneo_call;
 use kotak_neo::ffi::response::{
     kneo_response, kneo_response_free, kneo_response_json, kneo_response_status,
 };
@@ -65,7 +66,11 @@ impl Library {
                 "session_export" => kneo_session_export(client),
                 "whatsmyip" => kneo_whatsmyip(client),
                 "logout" => kneo_logout(client),
-                other => panic!("no call named {other}"),
+                reading => {
+                    let name = CString::new(reading).expect("a name has no NUL");
+                    let params = CString::new(with.to_string()).expect("JSON has no NUL");
+                    kneo_call(client, name.as_ptr(), params.as_ptr())
+                }
             }
         };
         take(response)

@@ -37,11 +37,37 @@ struct Step {
 enum End {
     /// Both give the same JSON; the status here is this library's.
     Same(i32),
+    /// Both give the same JSON, once the SDK's is taken out of the wrapping
+    /// that this names.
+    Wrapped(Wrapping),
     /// Nothing is sent. The SDK answers with this; this library has this
     /// status, and its message this word.
     Unsent(Value, i32, &'static str),
     /// The SDK cannot read the answer and says so; this library has this status.
     Unreadable(i32),
+}
+
+/// What the SDK puts around an answer, or takes away from it. Every wrapping
+/// is here; the library gives the broker's body.
+#[derive(Clone, Copy, Debug)]
+enum Wrapping {
+    /// `{"data": body}`.
+    InData,
+    /// Only what the body has under `data`.
+    OnlyData,
+    /// The URL of a segment's file as a bare string; ours is in an object.
+    Url,
+}
+
+impl Wrapping {
+    /// The library's answer as the SDK would give it.
+    fn around(self, ours: &Value) -> Value {
+        match self {
+            Self::InData => json!({"data": ours}),
+            Self::OnlyData => ours["data"].clone(),
+            Self::Url => ours["url"].clone(),
+        }
+    }
 }
 
 const OK: i32 = 0;
@@ -108,6 +134,7 @@ fn scenarios(
     broker: &Broker,
     login_path: &'static str,
     validate_path: &'static str,
+    order: &str,
 ) -> Vec<Scenario> {
     const CONFIG_PATH: &str = "/5config/config";
     let known = broker.sandbox.credentials().clone();
@@ -199,6 +226,40 @@ fn scenarios(
                 .with_fault(validate_path, validated(json!({})))
                 .with_fault(CONFIG_PATH, named_by_service())
         },
+        Scenario::new("market data before a login", market_data()),
+        Scenario::new("books and portfolio", {
+            let mut steps = vec![
+                not_logged_in("order_report"),
+                not_logged_in("trade_report"),
+                not_logged_in("positions"),
+                not_logged_in("holdings"),
+                not_logged_in("limits"),
+            ];
+            steps.extend(whole());
+            steps.extend(reads(order));
+            steps
+        })
+        .with_fault(
+            validate_path,
+            FaultKind::BaseUrl("https://e43.kotaksecurities.com".to_owned()),
+        )
+        .with_fault(
+            CONFIG_PATH,
+            FaultKind::FeedUrl("https://sfeed.kotaksecurities.com/apifeed".to_owned()),
+        ),
+        Scenario::new("market data after a login", {
+            let mut steps = whole();
+            steps.extend(market_data());
+            steps
+        })
+        .with_fault(
+            validate_path,
+            FaultKind::BaseUrl("https://e43.kotaksecurities.com".to_owned()),
+        )
+        .with_fault(
+            CONFIG_PATH,
+            FaultKind::FeedUrl("https://sfeed.kotaksecurities.com/apifeed".to_owned()),
+        ),
         Scenario::new(
             "wrong TOTP, then the right one, then a wrong MPIN",
             vec![
@@ -345,6 +406,92 @@ fn scenarios(
     list
 }
 
+/// Reading calls that need a session, with the SDK's arguments.
+fn reads(order: &str) -> Vec<Step> {
+    let order = json!({"order_id": order});
+    let margin = |more: Value| {
+        let mut all = json!({
+            "exchange_segment": "nse_cm", "price": "9.40", "order_type": "L", "product": "CNC",
+            "quantity": "10", "instrument_token": "14366", "transaction_type": "B",
+        });
+        for (key, value) in more.as_object().expect("an object") {
+            all[key] = value.clone();
+        }
+        all
+    };
+    vec![
+        step("order_report", json!({}), End::Same(OK)),
+        step("order_report", order.clone(), End::Same(OK)),
+        step("order_history", order, End::Wrapped(Wrapping::InData)),
+        step("trade_report", json!({}), End::Same(OK)),
+        step("positions", json!({}), End::Same(OK)),
+        step("holdings", json!({}), End::Same(OK)),
+        step("limits", json!({}), End::Same(OK)),
+        step(
+            "margin_required",
+            margin(json!({})),
+            End::Wrapped(Wrapping::InData),
+        ),
+        step(
+            "margin_required",
+            margin(json!({
+                "order_type": "SL", "trigger_price": "9.35", "broker_name": "B", "branch_id": "C",
+                "transaction_type": "S", "product": "MIS",
+            })),
+            End::Wrapped(Wrapping::InData),
+        ),
+    ]
+}
+
+/// Reading calls that need no session.
+fn market_data() -> Vec<Step> {
+    let tokens = json!([
+        {"exchange_segment": "nse_cm", "instrument_token": "14366"},
+        {"exchange_segment": "nse_cm", "instrument_token": "Nifty 50"},
+    ]);
+    let nifty = |more: Value| {
+        let mut all = json!({"exchange": "nse_fo", "underlying": "NIFTY"});
+        for (key, value) in more.as_object().expect("an object") {
+            all[key] = value.clone();
+        }
+        all
+    };
+    let candles = json!({
+        "neosymbol": "nse_cm|14366", "interval": "D", "from_date": "2026-10-01", "to_date": "2026-10-30",
+    });
+    vec![
+        step(
+            "quotes",
+            json!({"instrument_tokens": tokens}),
+            End::Same(OK),
+        ),
+        step(
+            "quotes",
+            json!({"instrument_tokens": tokens, "quote_type": "ltp"}),
+            End::Same(OK),
+        ),
+        step("expiries", nifty(json!({})), End::Same(OK)),
+        step(
+            "expiries",
+            nifty(json!({"instrument_type": "fut"})),
+            End::Same(OK),
+        ),
+        step("option_chain", nifty(json!({"count": 10})), End::Same(OK)),
+        step(
+            "option_chain",
+            nifty(json!({"instrument_type": "fut"})),
+            End::Same(OK),
+        ),
+        step("historical_data", candles, End::Same(OK)),
+        step("scrip_master", json!({}), End::Wrapped(Wrapping::OnlyData)),
+        step(
+            "scrip_master",
+            json!({"exchange_segment": "NFO"}),
+            End::Wrapped(Wrapping::Url),
+        ),
+    ]
+}
+
 #[test]
 fn the_same_logins_give_the_same_requests_answers_and_state() {
     let broker = Broker::start();
@@ -355,6 +502,11 @@ fn the_same_logins_give_the_same_requests_answers_and_state() {
     ) else {
         return;
     };
+    broker.sandbox.set_price("nse_cm", "IDEA-EQ", "9.40");
+    let order = broker
+        .sandbox
+        .place_from_app("nse_cm", "IDEA-EQ", "B", 10, "9.60");
+    broker.sandbox.tick(1);
     let mut used = Used::default();
     let mut unexplained = Vec::new();
     for (environment, login, validate) in [
@@ -369,7 +521,7 @@ fn the_same_logins_give_the_same_requests_answers_and_state() {
             "/api/1.0/login/v6/totp/validate",
         ),
     ] {
-        for scenario in scenarios(&broker, login, validate) {
+        for scenario in scenarios(&broker, login, validate, &order) {
             broker.sandbox.clear_faults();
             for (path, kind) in &scenario.faults {
                 broker.fault(path, kind.clone());
@@ -479,6 +631,7 @@ fn compare_ends(
 ) -> Vec<String> {
     let status = match &step.ends {
         End::Same(status) | End::Unsent(_, status, _) | End::Unreadable(status) => *status,
+        End::Wrapped(_) => OK,
     };
     let error = &outcome.json["error"];
     let mut problems = Vec::new();
@@ -494,6 +647,10 @@ fn compare_ends(
     match &step.ends {
         End::Same(OK) => {
             let ours = facts::of_answer(&outcome.json);
+            problems.extend(used.compare(what, &facts::of_answer(answer), &ours));
+        }
+        End::Wrapped(wrapping) => {
+            let ours = facts::of_answer(&wrapping.around(&outcome.json));
             problems.extend(used.compare(what, &facts::of_answer(answer), &ours));
         }
         End::Same(_) => {

@@ -100,7 +100,8 @@ def run(transport_of):
                 answer = {"answer": getattr(client, name)(**arguments)}
             except ApiException as error:
                 answer = {"raised": {"status": error.status, "reason": error.reason}}
-        print(json.dumps(answer), file=ANSWERS, flush=True)
+        # An exception may be part of an answer.
+        print(json.dumps(answer, default=repr), file=ANSWERS, flush=True)
 
 
 if __name__ == "__main__":
