@@ -38,7 +38,7 @@ impl Fields {
             if members[..at].iter().any(|(other, _)| other == key) {
                 return Err(Error::argument(
                     name,
-                    format_args!("the key \"{key}\" stands twice"),
+                    format_args!("the key {} stands twice", shown(key)),
                 ));
             }
         }
@@ -212,10 +212,20 @@ impl Fields {
             None => Ok(()),
             Some((key, _)) => Err(Error::argument(
                 &self.name,
-                format_args!("unknown key \"{key}\""),
+                format_args!("unknown key {}", shown(key)),
             )),
         }
     }
+}
+
+/// A key for a message. What does not look like a key may be a secret that
+/// was put in its place.
+fn shown(key: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b' ');
+    if key.len() <= 32 && key.bytes().all(plain) {
+        return format!("\"{key}\"");
+    }
+    format!("of {} bytes (not shown)", key.len())
 }
 
 fn is_digits(text: &str) -> bool {
@@ -395,6 +405,8 @@ mod tests {
                 .to_owned(),
         };
         assert_eq!(wrong(r#"{"a":1}"#), "config: unknown key \"a\"");
+        let jwt = format!(r#"{{"{}":1}}"#, "eyJ.fake.token.".repeat(9));
+        assert_eq!(wrong(&jwt), "config: unknown key of 135 bytes (not shown)");
         assert_eq!(
             wrong(r#"{"a":1,"a":1}"#),
             "config: the key \"a\" stands twice"

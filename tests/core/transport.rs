@@ -158,7 +158,10 @@ fn redirects_are_not_followed() {
 #[test]
 fn a_silent_broker_is_a_timeout() {
     let sandbox = sandbox();
-    let client = client_with(&sandbox, &json!({"timeouts": {"login": 700, "read": 700}}));
+    let client = client_with(
+        &sandbox,
+        &json!({"timeouts": {"login": 1500, "read": 1500}}),
+    );
     log_in(&sandbox, &client).expect("no fault yet");
     for kind in [
         FaultKind::Hang,
@@ -172,7 +175,7 @@ fn a_silent_broker_is_a_timeout() {
         assert!(started.elapsed() < PATIENCE);
         for (error, safe) in [(login, false), (read, true)] {
             assert_eq!(error.status(), Status::Timeout, "{error:?}");
-            assert!(error.message().contains("700 ms"), "{error}");
+            assert!(error.message().contains("1500 ms"), "{error}");
             assert_eq!(
                 (told(&error, "sent"), told(&error, "safe_to_repeat")),
                 (json!(true), json!(safe))
@@ -524,7 +527,7 @@ fn an_interrupt_after_the_broker_granted_the_session_loses_nothing() {
 #[test]
 fn an_empty_body_counts_as_sent_too() {
     let sandbox = sandbox();
-    let client = client_with(&sandbox, &json!({"timeouts": {"login": 500}}));
+    let client = client_with(&sandbox, &json!({"timeouts": {"login": 2000}}));
     password_login(&sandbox, &client).expect("the password is right");
     client
         .session_2fa(&sandbox.credentials().mpin)
