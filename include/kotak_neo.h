@@ -502,6 +502,127 @@ kneo_response *kneo_whatsmyip(kneo_client *client);
 kneo_response *kneo_logout(kneo_client *client);
 
 /**
+ * Places an order. It leaves at most once; no layer repeats it.
+ *
+ * client: a live client with a trade session.
+ * params: a JSON object with the official SDK's keyword names. Prices are in
+ *   rupees, quantities in units (shares, not lots; the unit of mcx_fo is not
+ *   documented by the broker). Numbers are JSON numbers or strings; their
+ *   exact text is sent.
+ * - "exchange_segment": nse_cm, bse_cm, nse_fo, bse_fo, mcx_fo
+ * - "product": CNC, NRML, MIS, MTF. Cover and bracket orders are refused: the
+ *   broker ended them on 1 April 2026
+ * - "price": more than 0 for L and SL; "0" for MKT and SL-M
+ * - "order_type": L (limit), MKT (market), SL (stop-loss limit), SL-M
+ *   (stop-loss market)
+ * - "quantity": a whole number, more than 0
+ * - "validity": DAY, IOC (DAY only in mcx_fo)
+ * - "trading_symbol": pTrdSymbol of the scrip master
+ * - "transaction_type": B, S, Buy, Sell
+ * - optional: "amo" (YES, NO), "disclosed_quantity" ("0"), "trigger_price"
+ *   ("0"; more than 0 for SL and SL-M), "tag" (1 to 64 printable ASCII
+ *   characters, unique for the day; one is made if none is given),
+ *   "intent_id" (1 to 64 such characters; needs a ledger_file: the same id
+ *   is never sent twice in a trading day), "timeout_ms"
+ * In generations 1 and 2 also "market_protection", "pf" (N, Y) and the
+ * spellings of the older SDKs.
+ *
+ * Returns KNEO_OK with the broker's body ("nOrdNo" is the order number): the
+ * broker took the order, the exchange may still reject it, which the order
+ * book tells. KNEO_REJECTED and KNEO_SESSION_EXPIRED: it was not taken.
+ * KNEO_UNKNOWN_OUTCOME: it may have been taken; do not send it again, call
+ * kneo_order_outcome with the "tag" that the error and kneo_response_meta
+ * show. Any other status: nothing of it was sent. KNEO_RATE_LIMITED:
+ * "max_orders_per_second" is used up until after the deadline.
+ *
+ * # Safety
+ *
+ * params must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_place_order(kneo_client *client, const char *params);
+
+/**
+ * Changes an order that is open. It leaves at most once.
+ *
+ * client: a live client with a trade session.
+ * params: a JSON object; all values are those that the order shall have
+ *   then: "order_id" (nOrdNo), "price", "order_type", "quantity" (the total,
+ *   filled units included), "validity" (DAY, IOC); optional
+ *   "trigger_price", "disclosed_quantity", "amo", "intent_id", "timeout_ms",
+ *   with the units, values and rules of kneo_place_order. In generations 1
+ *   and 2 also "instrument_token", "exchange_segment", "product",
+ *   "trading_symbol", "transaction_type" (read from the order book unless all
+ *   are given), "market_protection", "dd", "filled_quantity".
+ *
+ * Returns what kneo_place_order returns; an unknown outcome is settled by
+ * "order_id".
+ *
+ * # Safety
+ *
+ * params must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_modify_order(kneo_client *client, const char *params);
+
+/**
+ * Cancels an order that is open. It leaves at most once. One slot in ten of
+ * "max_orders_per_second" is kept for cancels.
+ *
+ * client: a live client with a trade session.
+ * params: a JSON object: "order_id" (nOrdNo); optional "amo" (YES for an
+ *   after-market order, NO), "trading_symbol" (which an after-market order
+ *   needs; read from the order book unless given), "isVerify" (true reads the
+ *   order book first, in generations 1 and 2), "intent_id", "timeout_ms".
+ *
+ * Returns what kneo_place_order returns; an unknown outcome is settled by
+ * "order_id".
+ *
+ * # Safety
+ *
+ * params must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_cancel_order(kneo_client *client, const char *params);
+
+/**
+ * Settles an instruction whose outcome is unknown, by reading the order book.
+ * It sends no instruction, and may be called as often as wanted.
+ *
+ * client: a live client with a trade session of the same account.
+ * params: a JSON object with one of "tag" and "order_id" (for a modification
+ *   or a cancel); optional "timeout_ms" (the "read" timeout unless given).
+ *   The call reads again and again until the outcome is proved or the time is
+ *   nearly over, so a long time waits for the proof and a short one polls.
+ *
+ * Returns KNEO_OK with
+ *   {"outcome","message","operation","tag","order_id","state","row","rows",
+ *   "candidates","reads","sent_at_ms","ask_again_after_ms"}.
+ * - "placed": "row" is the order in the order book, "state" its status
+ * - "applied": the order has the state that was asked for
+ * - "absent": it was not taken; sending anew is safe. For a new order that
+ *   takes two readings, the later one "outcome_window_ms" after the sending,
+ *   that show neither its tag nor a row alike
+ * - "unknown": not proved yet; "candidates" are rows that may be it
+ * What was seen counts for the next call. Otherwise the errors of a read.
+ *
+ * # Safety
+ *
+ * params must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_order_outcome(kneo_client *client, const char *params);
+
+/**
+ * The instructions that were begun and are not settled: those of the ledger,
+ * also of an earlier process of this trading day (IST), or without a
+ * ledger_file those of this client. Needs no network.
+ *
+ * client: a live client.
+ *
+ * Returns KNEO_OK with {"intents":[{"tag","intent_id","operation","order_id",
+ * "ucc","sent_at_ms","request"}]}; "request" holds the broker's keys. Settle
+ * each with kneo_order_outcome.
+ */
+kneo_response *kneo_open_intents(kneo_client *client);
+
+/**
  * The order book, or one order of it.
  *
  * client: a client with a trade session.

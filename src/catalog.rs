@@ -8,6 +8,9 @@
 pub(crate) enum Meaning {
     /// The request was understood and refused.
     Refusal,
+    /// Refused, but known only from logins, reports and gateways. Of an
+    /// instruction it does not prove that it was not taken.
+    Unproven,
     /// The session, or the application's bearer token, is not accepted.
     Session,
     /// There is nothing to show: an empty book.
@@ -31,7 +34,7 @@ const fn entry(code: &'static str, meaning: Meaning, hint: &'static str) -> Entr
     }
 }
 
-use Meaning::{Fault, NoData, Refusal, Session};
+use Meaning::{Fault, NoData, Refusal, Session, Unproven};
 
 const ENTRIES: &[Entry] = &[
     entry(
@@ -41,17 +44,17 @@ const ENTRIES: &[Entry] = &[
     ),
     entry(
         "400",
-        Refusal,
+        Unproven,
         "A field that the broker requires is missing or malformed; its text names it.",
     ),
     entry(
         "401",
-        Refusal,
+        Unproven,
         "The TOTP, MPIN or password is wrong; check the clock of this machine and log in again.",
     ),
     entry(
         "429",
-        Refusal,
+        Unproven,
         "The UCC is wrong (in a login answer this code is no rate limit); it stands in the app under Profile.",
     ),
     entry(
@@ -116,7 +119,7 @@ const ENTRIES: &[Entry] = &[
     ),
     entry(
         "5202",
-        Refusal,
+        Unproven,
         "The broker did not accept this report call; check its parameters.",
     ),
     entry("5203", NoData, "There is no data: the book is empty."),
@@ -127,15 +130,19 @@ const ENTRIES: &[Entry] = &[
     ),
     entry(
         "10300",
-        Refusal,
+        Unproven,
         "A parameter is missing or malformed; the broker's text names it.",
     ),
     entry(
         "10512",
-        Refusal,
+        Unproven,
         "A login header is missing; check the consumer key, the access token and neo_fin_key.",
     ),
-    entry("10522", Refusal, "No OTP could be generated; log in again."),
+    entry(
+        "10522",
+        Unproven,
+        "No OTP could be generated; log in again.",
+    ),
     entry(
         "91400",
         Refusal,
@@ -158,7 +165,7 @@ const ENTRIES: &[Entry] = &[
     ),
     entry(
         "invalid_client",
-        Refusal,
+        Unproven,
         "The consumer key or secret is wrong; it must be the one of DefaultApplication.",
     ),
 ];

@@ -54,6 +54,22 @@ impl Error {
     }
 
     #[must_use]
+    pub(crate) fn with_status(mut self, status: Status) -> Self {
+        self.0.status = status;
+        self
+    }
+
+    /// The same failure of an instruction that may have been taken.
+    #[must_use]
+    pub(crate) fn unknown_outcome(mut self, operation: &str, advice: String) -> Self {
+        let inner = &mut self.0;
+        inner.status = Status::UnknownOutcome;
+        inner.message = format!("{operation} may have been taken: {}", inner.message);
+        inner.hint = Some(advice);
+        self
+    }
+
+    #[must_use]
     pub(crate) fn with_code(mut self, code: Option<String>) -> Self {
         let known = code.as_deref().and_then(catalog::find);
         if let Some(entry) = known {
@@ -107,6 +123,10 @@ impl Error {
             self.0.meta.operation = operation;
         }
         self
+    }
+
+    pub(crate) fn broker(&self) -> Option<&str> {
+        self.0.broker.as_deref()
     }
 
     pub(crate) fn into_meta(self) -> Meta {
@@ -203,7 +223,7 @@ impl Error {
                 retry_after_ms: inner
                     .retry_after
                     .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-                tag: None,
+                tag: inner.meta.tag.as_deref(),
                 broker,
             },
         };

@@ -55,7 +55,36 @@ impl Fields {
         (raw.as_str() != "null").then_some(raw)
     }
 
-    fn path(&self, key: &str) -> String {
+    /// Whether a member is there and not null.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        let mut members = self.members.iter();
+        members.any(|(name, raw)| name == key && raw.as_str() != "null")
+    }
+
+    pub(crate) fn flag(&mut self, key: &str) -> Result<Option<bool>, Error> {
+        match self.take(key).as_ref().map(|raw| raw.as_str()) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(self.wrong(key, "must be true or false")),
+        }
+    }
+
+    /// A text, or a whole number as its text: order numbers come as both.
+    pub(crate) fn number_or_text(&mut self, key: &str) -> Result<Option<String>, Error> {
+        let Some(raw) = self.take(key) else {
+            return Ok(None);
+        };
+        if is_digits(&raw) {
+            return Ok(Some(raw.as_str().to_owned()));
+        }
+        serde_json::from_str(&raw)
+            .map(Some)
+            .map_err(|_| self.wrong(key, "must be a JSON string or a whole number"))
+    }
+
+    /// What messages call a member.
+    pub(crate) fn path(&self, key: &str) -> String {
         format!("{}.{key}", self.name)
     }
 
@@ -187,8 +216,18 @@ impl Fields {
         if fold {
             given = given.trim().to_lowercase();
         }
+        self.pick(key, choices, &given).map(Some)
+    }
+
+    /// The choice that `given` names.
+    pub(crate) fn pick<T: Copy>(
+        &self,
+        key: &str,
+        choices: &[(&str, T)],
+        given: &str,
+    ) -> Result<T, Error> {
         match choices.iter().find(|(name, _)| *name == given) {
-            Some((_, value)) => Ok(Some(*value)),
+            Some((_, value)) => Ok(*value),
             None => {
                 let names: Vec<_> = choices
                     .iter()

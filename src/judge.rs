@@ -66,6 +66,73 @@ pub(crate) fn error(op: &Operation, auth: Auth, answer: &Answer, known: &[&str])
         .with_broker(http, &body, known)
 }
 
+/// What the answer to an instruction proves.
+pub(crate) enum Verdict {
+    /// It was taken; the broker's order number.
+    Taken(String),
+    /// It was not taken.
+    Refused(Error),
+    /// Neither is proved.
+    Open(Error),
+}
+
+/// Codes by which the broker says that a tag is in use.
+const TAG_IN_USE: &[&str] = &["32", "5204"];
+
+/// Judges the answer to an instruction. Only two answers are definitive: 200
+/// with an order number and no mark of an error, and a code that is known as a
+/// refusal. `made_tag` says that the tag was made by us for this one order: a
+/// broker that says that it is in use has this order already.
+pub(crate) fn instruction(
+    op: &Operation,
+    auth: Auth,
+    answer: &Answer,
+    made_tag: bool,
+    known: &[&str],
+) -> Verdict {
+    let body = String::from_utf8_lossy(&answer.body);
+    let refusal = Refusal::read(&body).unwrap_or_default();
+    let number = order_number(&body);
+    if answer.http_status == 200 && !refusal.marked {
+        if let Some(number) = number {
+            return Verdict::Taken(number);
+        }
+    }
+    let mut error = error(op, auth, answer, known);
+    let code = refusal.code.as_deref();
+    let meaning = code.and_then(catalog::find).map(|entry| entry.meaning);
+    let proved = match meaning {
+        _ if number.is_some() => None,
+        Some(Meaning::Refusal) if made_tag && code.is_some_and(|c| TAG_IN_USE.contains(&c)) => None,
+        Some(Meaning::Refusal) => Some(Status::Rejected),
+        Some(Meaning::Session) => Some(Status::SessionExpired),
+        _ => None,
+    };
+    match proved {
+        Some(status) => {
+            error = error.with_status(status);
+            Verdict::Refused(error)
+        }
+        None => Verdict::Open(error),
+    }
+}
+
+/// The order number of an accepted instruction.
+fn order_number(body: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Accepted {
+        #[serde(rename = "nOrdNo")]
+        number: Value,
+    }
+    let accepted: Accepted = serde_json::from_str(body).ok()?;
+    let number = match accepted.number {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    (!number.trim().is_empty()).then_some(number)
+}
+
 /// Whether the answer says that there is nothing to show.
 pub(crate) fn is_no_data(answer: &Answer) -> bool {
     let refusal = Refusal::read(&String::from_utf8_lossy(&answer.body));

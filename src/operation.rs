@@ -72,6 +72,8 @@ pub(crate) enum Kind {
     Read,
     /// Uses up a code or makes a session: sent once.
     Login,
+    /// Moves money: leaves through the order door, at most once.
+    Instruction,
 }
 
 /// Which of the configured deadlines covers a call.
@@ -79,6 +81,7 @@ pub(crate) enum Kind {
 pub(crate) enum TimeClass {
     Login,
     Read,
+    Order,
 }
 
 /// The credentials of a request.
@@ -347,6 +350,60 @@ pub(crate) static LOGOUT: Operation = Operation {
     ],
 };
 
+pub(crate) static PLACE_ORDER: Operation = Operation {
+    name: "place_order",
+    method: Method::POST,
+    kind: Kind::Instruction,
+    time: TimeClass::Order,
+    current: Headers::form(Auth::KeyTrade),
+    older: Headers::form(Auth::BearerTrade).with_fin_key(),
+    paths: &[
+        (OneProd, "Orders/2.0/quick/order/rule/ms/place"),
+        (OneUat, "orderapi/1.0/quick/order/rule/ms/place"),
+        (TwoApim, "apim/orders/2.0/quick/order/rule/ms/place"),
+        (TwoGateway, "Orders/2.0/quick/order/rule/ms/place"),
+        (TwoUat, "orderapi/1.0/quick/order/rule/ms/place"),
+        (ThreeProd, "quick/order/rule/ms/place"),
+        (ThreeUat, "quick/order/rule/ms/place"),
+    ],
+};
+
+pub(crate) static MODIFY_ORDER: Operation = Operation {
+    name: "modify_order",
+    method: Method::POST,
+    kind: Kind::Instruction,
+    time: TimeClass::Order,
+    current: Headers::form(Auth::KeyTrade),
+    older: Headers::form(Auth::BearerTrade).with_fin_key(),
+    paths: &[
+        (OneProd, "Orders/2.0/quick/order/vr/modify"),
+        (OneUat, "orderapi/1.0/quick/order/vr/modify"),
+        (TwoApim, "apim/orders/2.0/quick/order/vr/modify"),
+        (TwoGateway, "Orders/2.0/quick/order/vr/modify"),
+        (TwoUat, "orderapi/1.0/quick/order/vr/modify"),
+        (ThreeProd, "quick/order/vr/modify"),
+        (ThreeUat, "quick/order/vr/modify"),
+    ],
+};
+
+pub(crate) static CANCEL_ORDER: Operation = Operation {
+    name: "cancel_order",
+    method: Method::POST,
+    kind: Kind::Instruction,
+    time: TimeClass::Order,
+    current: Headers::form(Auth::KeyTrade),
+    older: Headers::form(Auth::BearerTrade).with_fin_key(),
+    paths: &[
+        (OneProd, "Orders/2.0/quick/order/cancel"),
+        (OneUat, "orderapi/1.0/quick/order/cancel"),
+        (TwoApim, "apim/orders/2.0/quick/order/cancel"),
+        (TwoGateway, "Orders/2.0/quick/order/cancel"),
+        (TwoUat, "orderapi/1.0/quick/order/cancel"),
+        (ThreeProd, "quick/order/cancel"),
+        (ThreeUat, "quick/order/cancel"),
+    ],
+};
+
 pub(crate) static ORDER_REPORT: Operation = Operation {
     name: "order_report",
     method: Method::GET,
@@ -363,6 +420,17 @@ pub(crate) static ORDER_REPORT: Operation = Operation {
         (ThreeProd, "quick/user/orders"),
         (ThreeUat, "quick/user/orders"),
     ],
+};
+
+/// Settles an instruction by reading the order book.
+pub(crate) static ORDER_OUTCOME: Operation = Operation {
+    name: "order_outcome",
+    method: Method::GET,
+    kind: Kind::Read,
+    time: TimeClass::Read,
+    current: ORDER_REPORT.current,
+    older: ORDER_REPORT.older,
+    paths: ORDER_REPORT.paths,
 };
 
 /// Only generation 3 can be asked for one order; its number follows the path.
@@ -579,6 +647,10 @@ mod tests {
         &QR_CODE_LINK,
         &QR_CODE_SESSION,
         &LOGOUT,
+        &PLACE_ORDER,
+        &MODIFY_ORDER,
+        &CANCEL_ORDER,
+        &ORDER_OUTCOME,
         &ORDER_REPORT,
         &ORDER_BY_ID,
         &ORDER_HISTORY,
@@ -685,11 +757,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_get_is_a_login_or_a_report() {
+    fn only_what_changes_nothing_is_a_read() {
         let reports = ["order_history", "limits", "margin_required"];
         for op in ALL {
             let read = op.method == Method::GET || reports.contains(&op.name);
             assert_eq!(op.kind == Kind::Read, read, "{}", op.name);
+            let order = matches!(op.name, "place_order" | "modify_order" | "cancel_order");
+            assert_eq!(op.kind == Kind::Instruction, order, "{}", op.name);
+            assert_eq!(op.time == TimeClass::Order, order, "{}", op.name);
         }
     }
 }

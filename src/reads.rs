@@ -30,12 +30,12 @@ pub(crate) struct Asked {
 }
 
 /// A form body with the one field that the broker reads.
-fn form(members: &[(&str, Member<'_>)]) -> Option<Zeroizing<Vec<u8>>> {
+pub(crate) fn form(members: &[(&str, Member<'_>)]) -> Zeroizing<Vec<u8>> {
     let mut text = String::from("jData=");
     text.extend(form_urlencoded::byte_serialize(
         json::object(members).as_bytes(),
     ));
-    Some(Zeroizing::new(text.into_bytes()))
+    Zeroizing::new(text.into_bytes())
 }
 
 /// Leaves what the SDK leaves as it is: unreserved characters and the two
@@ -73,9 +73,8 @@ pub(crate) fn order_by_id(id: &str) -> Asked {
 }
 
 pub(crate) fn order_history(id: &str) -> Asked {
-    let body = form(&[("nOrdNo", id.into())]);
     Asked {
-        body,
+        body: Some(form(&[("nOrdNo", id.into())])),
         ..Asked::default()
     }
 }
@@ -99,7 +98,7 @@ pub(crate) fn limits(fields: &mut Fields) -> Result<Asked, Error> {
         ("prod", product.into()),
     ];
     Ok(Asked {
-        body: form(&object),
+        body: Some(form(&object)),
         ..Asked::default()
     })
 }
@@ -179,7 +178,7 @@ pub(crate) fn margin_required(fields: &mut Fields) -> Result<Asked, Error> {
         ("tSLTks", trailing_sl_value.as_deref().into()),
     ];
     Ok(Asked {
-        body: form(&object),
+        body: Some(form(&object)),
         ..Asked::default()
     })
 }

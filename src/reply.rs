@@ -65,6 +65,8 @@ impl std::fmt::Debug for Reply {
 pub(crate) struct Meta {
     pub(crate) operation: &'static str,
     pub(crate) request_id: Option<String>,
+    /// Which order instruction the call was about.
+    pub(crate) tag: Option<String>,
     pub(crate) elapsed: Duration,
     /// Further keys, for example what happened to the OTP.
     pub(crate) extra: Map<String, Value>,
@@ -75,7 +77,7 @@ impl Meta {
         let mut all = Map::new();
         all.insert("operation".to_owned(), self.operation.into());
         all.insert("request_id".to_owned(), self.request_id.clone().into());
-        all.insert("tag".to_owned(), Value::Null);
+        all.insert("tag".to_owned(), self.tag.clone().into());
         let micros = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX);
         all.insert(
             "elapsed_ms".to_owned(),

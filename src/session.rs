@@ -21,7 +21,7 @@ const FORMAT: &str = "kotak_neo.session";
 const FORMAT_VERSION: u64 = 1;
 
 /// India has one time zone without summer time.
-const IST_OFFSET: u64 = 5 * 3600 + 30 * 60;
+pub(crate) const IST_OFFSET: u64 = 5 * 3600 + 30 * 60;
 const DAY: u64 = 24 * 3600;
 
 /// After the first step of a login: may ask for the second step, no more.
@@ -218,7 +218,7 @@ impl Trade {
 }
 
 /// The day in India, counted from 1 January 1970.
-fn day(unix_seconds: u64) -> u64 {
+pub(crate) fn day(unix_seconds: u64) -> u64 {
     (unix_seconds + IST_OFFSET) / DAY
 }
 

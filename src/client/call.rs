@@ -1,7 +1,8 @@
 //! One call: its deadline, what is known of it, and how it ends.
 
 use std::cell::{Cell, RefCell};
-use std::panic::resume_unwind;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,13 +19,15 @@ use crate::process;
 use crate::reply::{Meta, Reply};
 use crate::secret::Secret;
 use crate::status::Status;
-use crate::transport::Point;
+use crate::transport::door::{Lane, Line};
+use crate::transport::{EventLoop, Point};
 
 /// What is known of a call while it runs, and after it was cut short.
 pub(super) struct Call {
     started: Instant,
     pub(super) deadline: Instant,
     request_id: RefCell<Option<String>>,
+    tag: RefCell<Option<String>>,
     /// Every request that was begun, and whether it may have left.
     pub(super) points: RefCell<Vec<(Kind, Point)>>,
     pub(super) secrets: RefCell<Vec<Secret>>,
@@ -43,6 +46,7 @@ impl Call {
             started,
             deadline: started + limit,
             request_id: RefCell::default(),
+            tag: RefCell::default(),
             points: RefCell::default(),
             secrets: RefCell::default(),
             notes: RefCell::default(),
@@ -65,6 +69,11 @@ impl Call {
         }
     }
 
+    /// Remembers which instruction the call is about.
+    pub(super) fn is_about(&self, tag: &str) {
+        *self.tag.borrow_mut() = Some(tag.to_owned());
+    }
+
     /// Waits for something that the call can do without: until `limit`, or
     /// until somebody interrupts the call, which then still succeeds.
     pub(super) async fn best_effort<T>(
@@ -81,6 +90,12 @@ impl Call {
         };
         self.optional.set(false);
         result
+    }
+
+    fn may_have_instructed(&self) -> bool {
+        let points = self.points.borrow();
+        let mut instructions = points.iter().filter(|(kind, _)| *kind == Kind::Instruction);
+        instructions.any(|(_, point)| point.passed())
     }
 
     fn sent(&self) -> bool {
@@ -100,6 +115,7 @@ impl Call {
         let meta = Meta {
             operation,
             request_id: self.request_id.take(),
+            tag: self.tag.take(),
             elapsed: self.started.elapsed(),
             extra,
         };
@@ -113,7 +129,7 @@ impl Call {
                     .points
                     .borrow()
                     .iter()
-                    .any(|(kind, point)| *kind == Kind::Login && point.passed());
+                    .any(|(kind, point)| *kind != Kind::Read && point.passed());
                 let safe = error.status().is_transient() && !used_up;
                 Err(error.finished(self.sent(), safe, meta))
             }
@@ -138,31 +154,58 @@ impl Inner {
         limit: Duration,
         work: impl AsyncFnOnce(&Call) -> Result<Reply, Error> + Send,
     ) -> Result<Reply, Error> {
-        if tokio::runtime::Handle::try_current().is_err() {
-            return self.drive(op, limit, work);
-        }
-        // Inside somebody's async runtime another one cannot be entered.
-        std::thread::scope(
-            |scope| match scope.spawn(|| self.drive(op, limit, work)).join() {
-                Ok(result) => result,
-                Err(panic) => resume_unwind(panic),
-            },
-        )
+        outside_runtimes(|| {
+            let _counted = process::shared().calls.count();
+            let call = Call::new(limit);
+            let result = self.run(&self.event_loop, op, &call, work(&call));
+            self.finish(op.name, &call, result)
+        })
     }
 
-    fn drive(
+    /// Makes one call that sends an instruction, on a lane of its own: no
+    /// other call can hold it up. `close` writes down how it ended.
+    pub(super) fn call_at_door(
         &self,
         op: &'static Operation,
         limit: Duration,
-        work: impl AsyncFnOnce(&Call) -> Result<Reply, Error>,
+        work: impl AsyncFnOnce(&Call, &mut Line) -> Result<Reply, Error> + Send,
+        close: impl FnOnce(&Call, Result<Reply, Error>) -> Result<Reply, Error> + Send,
     ) -> Result<Reply, Error> {
-        let _counted = process::shared().calls.count();
-        let call = Call::new(limit);
-        let result = match &self.runtime {
-            Some(runtime) => runtime.block_on(self.until_stopped(op, &call, work(&call))),
-            None => Err(closed()),
-        };
-        self.finish(op.name, &call, result)
+        outside_runtimes(|| {
+            let _counted = process::shared().calls.count();
+            let call = Call::new(limit);
+            let result = match self.door.lane() {
+                Ok(mut lane) => {
+                    let Lane { line, event_loop } = &mut lane;
+                    let result = self.run(event_loop, op, &call, work(&call, line));
+                    self.door.keep(lane);
+                    result
+                }
+                Err(error) => Err(no_event_loop(&error)),
+            };
+            let result = close(&call, result);
+            self.finish(op.name, &call, result)
+        })
+    }
+
+    fn run(
+        &self,
+        event_loop: &EventLoop,
+        op: &'static Operation,
+        call: &Call,
+        work: impl Future<Output = Result<Reply, Error>>,
+    ) -> Result<Reply, Error> {
+        let driven = AssertUnwindSafe(|| event_loop.drive(self.until_stopped(op, call, work)));
+        match catch_unwind(driven) {
+            Ok(result) => result.unwrap_or_else(|| Err(closed())),
+            // An instruction's outcome is told even then; its future is gone,
+            // and its connection with it.
+            Err(_) if call.may_have_instructed() => {
+                let message = "a defect in this library, after the instruction was sent";
+                Err(Error::new(Status::Internal, message))
+            }
+            Err(panic) => resume_unwind(panic),
+        }
     }
 
     async fn until_stopped(
@@ -245,8 +288,28 @@ impl TimeClass {
         match self {
             Self::Login => timeouts.login,
             Self::Read => timeouts.read,
+            Self::Order => timeouts.order,
         }
     }
+}
+
+/// Calls `work` outside of somebody's async runtime: in one, another cannot be
+/// entered.
+fn outside_runtimes<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return work();
+    }
+    std::thread::scope(|scope| match scope.spawn(work).join() {
+        Ok(result) => result,
+        Err(panic) => resume_unwind(panic),
+    })
+}
+
+pub(super) fn no_event_loop(error: &io::Error) -> Error {
+    Error::new(
+        Status::Internal,
+        format!("no event loop could be made: {error}"),
+    )
 }
 
 fn closed() -> Error {

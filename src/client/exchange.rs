@@ -12,10 +12,12 @@ use crate::judge;
 use crate::log::Level;
 use crate::login::{self, Credentials};
 use crate::operation::{Auth, Kind, Operation, Route};
+use crate::reads::Asked;
 use crate::reply::{Meta, Reply};
 use crate::secret::Secret;
+use crate::session::Trade;
 use crate::status::Status;
-use crate::transport::{Answer, Point};
+use crate::transport::{Answer, Point, Request};
 
 /// Where the requests of one login go.
 pub(super) struct Place {
@@ -86,41 +88,18 @@ impl Inner {
         body: Option<Zeroizing<Vec<u8>>>,
     ) -> Result<Answer, Error> {
         let op = target.op;
-        let environment = self.hosts.environment;
-        for secret in [credentials.bearer, credentials.token, credentials.sid]
-            .into_iter()
-            .flatten()
-        {
-            call.knows(secret);
-        }
         let mut body = body;
         let mut may_repeat = op.kind == Kind::Read;
         loop {
-            let url = target.url(environment)?;
             let sent = if may_repeat {
                 body.clone()
             } else {
                 body.take()
             };
-            let mut request =
-                login::request(op, url, target.generation, environment, credentials, sent)?;
-            let id = request_id()?;
-            let value = HeaderValue::from_str(&id)
-                .map_err(|_| Error::new(Status::Internal, "a request id fits no header"))?;
-            request
-                .headers
-                .insert(HeaderName::from_static("x-request-id"), value);
+            let (request, id) = self.request(call, target, credentials, sent)?;
             let point = Point::default();
             call.points.borrow_mut().push((op.kind, point.clone()));
             call.is_asking(&id);
-            let (host, path) = (
-                request.url.host_str().unwrap_or("").to_owned(),
-                request.url.path().to_owned(),
-            );
-            self.log.line(
-                Level::Debug,
-                format_args!("{} {host}{path} {id}", request.method),
-            );
             let sent = self.net.send(request, &point).await;
             match sent {
                 Ok(answer) => {
@@ -149,6 +128,70 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// The request that `target` stands for, and its id. From here on the
+    /// call knows the secrets in it.
+    pub(super) fn request(
+        &self,
+        call: &Call,
+        target: &Target,
+        credentials: &Credentials<'_>,
+        body: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<(Request, String), Error> {
+        for secret in [credentials.bearer, credentials.token, credentials.sid]
+            .into_iter()
+            .flatten()
+        {
+            call.knows(secret);
+        }
+        let environment = self.hosts.environment;
+        let url = target.url(environment)?;
+        let generation = target.generation;
+        let mut request =
+            login::request(target.op, url, generation, environment, credentials, body)?;
+        let id = request_id()?;
+        let value = HeaderValue::from_str(&id)
+            .map_err(|_| Error::new(Status::Internal, "a request id fits no header"))?;
+        let name = HeaderName::from_static("x-request-id");
+        request.headers.insert(name, value);
+        let (host, path) = (request.url.host_str().unwrap_or(""), request.url.path());
+        self.log.line(
+            Level::Debug,
+            format_args!("{} {host}{path} {id}", request.method),
+        );
+        Ok((request, id))
+    }
+
+    /// Where a call of a session goes.
+    pub(super) fn target(&self, op: &'static Operation, trade: &Trade, asked: Asked) -> Target {
+        let place = Place {
+            api: trade.base.clone(),
+            oauth: trade.base.clone(),
+            on_gateway: trade.on_gateway,
+        };
+        let mut target = Target::new(op, trade.generation, &place);
+        target.suffix = asked.path;
+        target.query = asked.query;
+        if trade.generation != Generation::Three {
+            let server = trade.server_id.clone().unwrap_or_else(|| "None".to_owned());
+            target.query.insert(0, ("sId", server));
+        }
+        target
+    }
+
+    /// Gives `work` the secrets that may stand in an answer.
+    pub(super) fn with_secrets<T>(&self, call: &Call, work: impl FnOnce(&[&str]) -> T) -> T {
+        let secrets = call.secrets.borrow();
+        let config = &self.config;
+        let known: Vec<&str> = secrets
+            .iter()
+            .chain(&config.consumer_key)
+            .chain(&config.consumer_secret)
+            .chain(&config.access_token)
+            .map(Secret::expose)
+            .collect();
+        work(&known)
     }
 
     /// Takes an answer that has what `read` looks for, or tells why not.
@@ -185,17 +228,8 @@ impl Inner {
     /// The error that an answer stands for. A bearer token that may be the
     /// reason is forgotten, so that the next login makes a new one.
     pub(super) fn refused(&self, call: &Call, target: &Target, answer: &Answer) -> Error {
-        let secrets = call.secrets.borrow();
-        let config = &self.config;
-        let known: Vec<&str> = secrets
-            .iter()
-            .chain(&config.consumer_key)
-            .chain(&config.consumer_secret)
-            .chain(&config.access_token)
-            .map(Secret::expose)
-            .collect();
         let auth = target.op.headers(target.generation).auth;
-        let error = judge::error(target.op, auth, answer, &known);
+        let error = self.with_secrets(call, |known| judge::error(target.op, auth, answer, known));
         let unwelcome = matches!(answer.http_status, 401 | 403);
         if matches!(auth, Auth::Bearer | Auth::BearerView | Auth::BearerTrade)
             && (unwelcome || error.status() == Status::SessionExpired)

@@ -3,7 +3,9 @@
 mod call;
 mod exchange;
 mod logins;
+mod orders;
 mod reads;
+mod register;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,21 +13,23 @@ use std::time::Instant;
 
 use reqwest::cookie::CookieStore;
 use serde_json::json;
-use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use url::Url;
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::hosts::Hosts;
+use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::login::Credentials;
-use crate::process;
+use crate::pacing::Pace;
 use crate::reply::{Meta, Reply};
 use crate::secret::Secret;
 use crate::session::{self, Trade, View};
 use crate::status::Status;
-use crate::transport::{Cookies, Net, Settings};
+use crate::transport::door::Door;
+use crate::transport::{Cookies, EventLoop, Net, Settings};
+use register::Register;
 
 /// A connection to the broker for one user.
 ///
@@ -46,9 +50,12 @@ struct Inner {
     /// Ends the calls that wait when it is notified.
     stop: Notify,
     closed: AtomicBool,
-    /// Driven by the threads that call; it has none of its own, but for name
-    /// lookups. Taken out on drop only.
-    runtime: Option<Runtime>,
+    /// Drives reads and logins. Instructions do not share it.
+    event_loop: EventLoop,
+    door: Door,
+    pace: Arc<Pace>,
+    ledger: Option<Ledger>,
+    register: Mutex<Register>,
 }
 
 #[derive(Default)]
@@ -195,33 +202,30 @@ impl Inner {
     fn new(config: Config) -> Result<Self, Error> {
         let settings = Arc::new(Settings::new(&config)?);
         let log = Log::open(config.log.as_ref())?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .thread_name("kneo-lookup")
-            .on_thread_start(|| process::shared().threads.enter())
-            .on_thread_stop(|| process::shared().threads.leave())
-            .build()
-            .map_err(|error| {
-                Error::new(
-                    Status::Internal,
-                    format!("no event loop could be made: {error}"),
-                )
-            })?;
+        let event_loop = EventLoop::new().map_err(|error| call::no_event_loop(&error))?;
+        let orders = &config.orders;
+        let ledger = match &orders.ledger_file {
+            None => None,
+            Some(path) => Some(Ledger::open(path, orders.ledger_sync, orders::now_ms())?),
+        };
         let jar = Arc::new(Cookies::default());
         Ok(Self {
             hosts: Hosts {
                 environment: config.environment,
                 base_url: config.base_url.clone(),
             },
-            net: Net::new(settings, Arc::clone(&jar)),
+            net: Net::new(Arc::clone(&settings), Arc::clone(&jar)),
+            door: Door::new(settings, Arc::clone(&jar)),
+            pace: Arc::new(Pace::new(orders.max_per_second)),
+            ledger,
+            register: Mutex::default(),
+            event_loop,
             jar,
             log,
             state: Mutex::default(),
             gate: tokio::sync::Mutex::default(),
             stop: Notify::new(),
             closed: AtomicBool::new(false),
-            runtime: Some(runtime),
             config,
         })
     }
@@ -264,15 +268,5 @@ impl Inner {
         let mut state = self.state();
         state.view = None;
         state.trade = Some(Arc::new(trade));
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Does not wait for a name lookup, and is allowed inside another
-            // runtime.
-            runtime.shutdown_background();
-        }
     }
 }

@@ -239,6 +239,10 @@ impl Client {
             "expiries" => return self.expiries(params.unwrap_or("{}")),
             "option_chain" => return self.option_chain(params.unwrap_or("{}")),
             "historical_data" => return self.historical_data(params.unwrap_or("{}")),
+            "place_order" => return self.place_order(params.unwrap_or("{}")),
+            "modify_order" => return self.modify_order(params.unwrap_or("{}")),
+            "cancel_order" => return self.cancel_order(params.unwrap_or("{}")),
+            "order_outcome" => return self.order_outcome(params.unwrap_or("{}")),
             _ => {}
         }
         let mut fields = Fields::parse(PARAMS, params.unwrap_or("{}"))?;
@@ -278,6 +282,7 @@ impl Client {
             "session_init" => self.session_init(),
             "qr_code_link" => self.qr_code_link(&or_empty(first)),
             "qr_code_session" => self.qr_code_session(&or_empty(first), &or_empty(second)),
+            "open_intents" => self.open_intents(),
             "session_info" => self.session_info(),
             "session_export" => self.session_export(),
             "session_import" => self.session_import(&or_empty(first)),
@@ -309,7 +314,7 @@ fn nothing() -> Result<Asked, Error> {
     Ok(Asked::default())
 }
 
-fn deadline(fields: &mut Fields) -> Result<Option<Duration>, Error> {
+pub(super) fn deadline(fields: &mut Fields) -> Result<Option<Duration>, Error> {
     Ok(fields
         .integer(TIMEOUT, 1..=LONGEST_MS)?
         .map(Duration::from_millis))
@@ -354,7 +359,7 @@ impl Inner {
         })
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         call: &Call,
         op: &'static Operation,
@@ -372,32 +377,31 @@ impl Inner {
             self.trade()?;
         }
         let current = generation == Generation::Three;
-        let on_session_host = op.name == operation::WHATSMYIP.name;
-        let base = match &trade {
-            Some(trade) if !on_session_host => trade.base.clone(),
-            _ if current => self.hosts.session(),
-            _ => self.hosts.gateway(),
+        let home = if current {
+            self.hosts.session()
+        } else {
+            self.hosts.gateway()
         };
-        let place = Place {
-            oauth: base.clone(),
-            api: base,
-            on_gateway: trade.as_ref().is_some_and(|trade| trade.on_gateway),
-        };
-        let mut target = Target::new(op, generation, &place);
-        target.suffix = asked.path;
-        target.query = asked.query;
+        let mut asked = asked;
+        let body = asked.body.take();
         let mut credentials = self.credentials();
         credentials.bearer = self.config.access_token.as_ref();
-        if let Some(trade) = &trade {
-            credentials = credentials.with_trade(trade);
-            if !current {
-                let server = trade.server_id.clone().unwrap_or_else(|| "None".to_owned());
-                target.query.insert(0, ("sId", server));
+        let mut target = match &trade {
+            Some(trade) => {
+                credentials = credentials.with_trade(trade);
+                self.target(op, trade, asked)
             }
+            None => {
+                let mut target = Target::new(op, generation, &Place::fixed(home.clone()));
+                target.suffix = asked.path;
+                target.query = asked.query;
+                target
+            }
+        };
+        if op.name == operation::WHATSMYIP.name {
+            target.base = home;
         }
-        let answer = self
-            .exchange(call, &target, &credentials, asked.body)
-            .await?;
+        let answer = self.exchange(call, &target, &credentials, body).await?;
         if judge::is_no_data(&answer) {
             let http_status = answer.http_status;
             return Ok(Reply {

@@ -7,6 +7,7 @@ pub mod client;
 mod guard;
 pub mod library;
 pub mod login;
+pub mod orders;
 mod pin;
 pub mod reads;
 mod registry;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use zeroize::Zeroizing;
 
+use crate::pacing::Slot;
 use crate::secret::Wiped;
 
 /// The point after which a byte of a request may have left.
@@ -20,15 +21,23 @@ use crate::secret::Wiped;
 pub struct Point {
     passed: Arc<AtomicBool>,
     not_after: Option<Instant>,
+    /// Counted when the point is passed.
+    slot: Option<Arc<Slot>>,
 }
 
 impl Point {
     /// A point that cannot be passed once `deadline` is over.
     pub fn not_after(deadline: Instant) -> Self {
         Self {
-            passed: Arc::default(),
             not_after: Some(deadline),
+            ..Self::default()
         }
+    }
+
+    /// The same, and `slot` is used up when the point is passed.
+    pub(crate) fn with_slot(mut self, slot: Slot) -> Self {
+        self.slot = Some(Arc::new(slot));
+        self
     }
 
     /// Whether a byte may have left.
@@ -39,6 +48,9 @@ impl Point {
     /// For requests whose body says nothing: called before they start.
     pub(crate) fn pass(&self) {
         self.passed.store(true, Ordering::Release);
+        if let Some(slot) = &self.slot {
+            slot.stamp();
+        }
     }
 }
 

@@ -5,7 +5,8 @@
 //!
 //! - HTTP/1.1 only. Over HTTP/2 the layers below may send a request again
 //!   (REFUSED_STREAM, GOAWAY) and may hold bytes back for a stream window.
-//! - No pool and no task in the background. The future that sends owns the
+//! - A connection and the event loop that drives it belong to one call at a time.
+//!   No task works in the background. The future that sends owns the
 //!   connection and drives it; when it is dropped, the connection is closed
 //!   with whatever had not been handed to the operating system.
 //! - A body gives its bytes once (`SingleUse`) and not after its deadline.
@@ -14,8 +15,9 @@
 //!   ever sent to keep one warm.
 //! - No redirects, no repeats, no early data.
 
+use std::io;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -34,6 +36,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 use url::Url;
 
+use super::EventLoop;
 use super::body::Refused;
 use super::names::Names;
 pub use super::{Answer, Cookies, Failure, Point, Request, Settings};
@@ -42,7 +45,7 @@ use crate::status::Status;
 
 /// A connection that was idle for longer is replaced, not used.
 const LONGEST_IDLE: Duration = Duration::from_secs(20);
-/// Connections kept for later; more threads than this may send at once.
+/// Lanes kept for later; more threads than this may send at once.
 const MOST_IDLE: usize = 16;
 
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -52,8 +55,21 @@ pub struct Door {
     settings: Arc<Settings>,
     jar: Arc<Cookies>,
     connector: OnceCell<HttpConnector<Names>>,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Lane>>,
 }
+
+/// What one call sends on: a connection, and the event loop that drives it.
+/// No two calls share one, so that none can hold up another.
+pub struct Lane {
+    /// The connection to the broker.
+    pub line: Line,
+    /// Drives the line, and nothing else.
+    pub event_loop: EventLoop,
+}
+
+/// A connection that is kept from call to call. Empty while it is in use.
+#[derive(Default)]
+pub struct Line(Option<Connection>);
 
 struct Connection {
     /// Scheme, host and port that it leads to.
@@ -111,16 +127,95 @@ impl Door {
         }
     }
 
-    /// Sends `request`; `point` says whether a byte of it may have left, also
-    /// after this future was dropped.
+    /// A lane for one call: the one that was used last, or a new one.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no event loop.
+    pub fn lane(&self) -> io::Result<Lane> {
+        let kept = {
+            let mut idle = self.idle();
+            for lane in idle.iter_mut() {
+                lane.line.forget_old();
+            }
+            idle.pop()
+        };
+        match kept {
+            Some(lane) => Ok(lane),
+            None => Ok(Lane {
+                line: Line::default(),
+                event_loop: EventLoop::new()?,
+            }),
+        }
+    }
+
+    /// Keeps a lane for a later call.
+    pub fn keep(&self, lane: Lane) {
+        let mut idle = self.idle();
+        if idle.len() < MOST_IDLE {
+            idle.push(lane);
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Lane>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that `line` is a connection to the host of `url` on which a
+    /// request may be started. Sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// If there is no connection to be had.
+    pub async fn ready(&self, line: &mut Line, url: &Url) -> Result<(), Failure> {
+        line.forget_old();
+        if let Some(mut kept) = line.0.take() {
+            if kept.origin == url.origin() && kept.is_usable().await {
+                line.0 = Some(kept);
+                return Ok(());
+            }
+        }
+        let host = host_of(url);
+        let limit = self.settings.connect;
+        match tokio::time::timeout(limit, self.connect(url)).await {
+            Ok(Ok(connection)) => {
+                line.0 = Some(connection);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(super::connect_failure(&host, limit, false, &*error)),
+            Err(_) => Err(Failure {
+                status: Status::Timeout,
+                message: format!(
+                    "no connection to {host} within {} ms; nothing was sent",
+                    limit.as_millis()
+                ),
+                sent: false,
+            }),
+        }
+    }
+
+    /// Sends `request` on a line that is [`ready`](Self::ready); `point` says
+    /// whether a byte of it may have left, also after this future was dropped.
     ///
     /// # Errors
     ///
     /// Without an answer; [`Failure::sent`] is `point.passed()`.
-    pub async fn send(&self, request: Request, point: &Point) -> Result<Answer, Failure> {
+    pub async fn send(
+        &self,
+        line: &mut Line,
+        request: Request,
+        point: &Point,
+    ) -> Result<Answer, Failure> {
         let host = host_of(&request.url);
         let url = request.url.clone();
-        let mut connection = self.connection(&url, &host).await?;
+        // Out of the line: if this call is dropped, the connection goes too.
+        let Some(mut connection) = line.0.take() else {
+            return Err(Failure {
+                status: Status::Internal,
+                message: "an order line was used before it was ready".to_owned(),
+                sent: false,
+            });
+        };
         let head = self.head(request, point).map_err(|problem| Failure {
             status: Status::Internal,
             message: format!("the request could not be written: {problem}"),
@@ -139,29 +234,8 @@ impl Door {
                 answer.push(&data)?;
             }
         }
-        self.keep(connection).await;
+        line.keep(connection).await;
         Ok(answer)
-    }
-
-    async fn connection(&self, url: &Url, host: &str) -> Result<Connection, Failure> {
-        while let Some(mut kept) = self.take(&url.origin()) {
-            if kept.idle_since.elapsed() <= LONGEST_IDLE && kept.is_usable().await {
-                return Ok(kept);
-            }
-        }
-        let limit = self.settings.connect;
-        match tokio::time::timeout(limit, self.connect(url)).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(super::connect_failure(host, limit, false, &*error)),
-            Err(_) => Err(Failure {
-                status: Status::Timeout,
-                message: format!(
-                    "no connection to {host} within {} ms; nothing was sent",
-                    limit.as_millis()
-                ),
-                sent: false,
-            }),
-        }
     }
 
     async fn connect(
@@ -229,9 +303,19 @@ impl Door {
         }
         Ok(head)
     }
+}
+
+impl Line {
+    /// Closes a connection that was idle for too long.
+    fn forget_old(&mut self) {
+        let old = |kept: &Connection| kept.idle_since.elapsed() > LONGEST_IDLE;
+        if self.0.as_ref().is_some_and(old) {
+            self.0 = None;
+        }
+    }
 
     /// Keeps a connection for later if it is whole.
-    async fn keep(&self, mut connection: Connection) {
+    async fn keep(&mut self, mut connection: Connection) {
         std::future::poll_fn(|cx| {
             connection.turn(cx);
             Poll::Ready(())
@@ -241,18 +325,7 @@ impl Door {
             return;
         }
         connection.idle_since = Instant::now();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() == MOST_IDLE {
-            idle.remove(0);
-        }
-        idle.push(connection);
-    }
-
-    /// The connection to `origin` that was used last.
-    fn take(&self, origin: &url::Origin) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = idle.iter().rposition(|kept| kept.origin == *origin)?;
-        Some(idle.remove(at))
+        self.0 = Some(connection);
     }
 }
 

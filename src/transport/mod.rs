@@ -6,6 +6,7 @@
 mod body;
 mod cookies;
 pub mod door;
+mod event_loop;
 mod names;
 mod proxy;
 pub(crate) mod tls;
@@ -29,6 +30,7 @@ use crate::status::Status;
 pub use body::Point;
 pub(crate) use body::SingleUse;
 pub use cookies::Cookies;
+pub use event_loop::EventLoop;
 use proxy::Proxies;
 use tls::Tls;
 

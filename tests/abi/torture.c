@@ -75,11 +75,16 @@ typedef kneo_response *no_text(kneo_client *);
 static no_text *const PLAIN[] = {kneo_session_init,   kneo_session_info,
                                  kneo_session_export, kneo_whatsmyip,
                                  kneo_logout,         kneo_trade_report,
-                                 kneo_positions,      kneo_holdings};
+                                 kneo_positions,      kneo_holdings,
+                                 kneo_open_intents};
 static one_text *const WITH_TEXT[] = {kneo_totp_validate, kneo_session_2fa,
                                       kneo_qr_code_link,
                                       kneo_session_import,
                                       kneo_order_history,
+                                      kneo_place_order,
+                                      kneo_modify_order,
+                                      kneo_cancel_order,
+                                      kneo_order_outcome,
                                       kneo_margin_required,
                                       kneo_quotes,
                                       kneo_expiries,

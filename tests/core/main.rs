@@ -2,12 +2,16 @@
 //!
 //! - `logins`: every login of the broker, in every environment and generation
 //! - `reads`: every reading call, its parameters and answers
+//! - `orders`: instructions: what is sent, checked, answered, paced, settled
+//! - `money`: faults at every moment: at most one order, and a true status
 //! - `transport`: TLS, hosts, faults of the network, deadlines, interrupts
 //! - `secrets`: after a full day no credential shows anywhere
 //! - `hosts`: the library inside other programs: threads, async runtimes
 
 mod hosts;
 mod logins;
+mod money;
+mod orders;
 mod reads;
 mod secrets;
 mod support;

@@ -102,23 +102,26 @@ fn order(port: u16) -> Request {
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
+/// Sends on a lane of the door, as a call does.
+fn send(door: &Door, request: Request, point: &Point) -> Result<Answer, Failure> {
+    let mut lane = door.lane().expect("an event loop");
+    let line = &mut lane.line;
+    let sending = async {
+        door.ready(line, &request.url).await?;
+        door.send(line, request, point).await
+    };
+    let result = lane.event_loop.drive(sending).expect("it is alive");
+    door.keep(lane);
+    result
 }
 
 #[test]
 fn one_connection_serves_many() {
     let server = serve(vec![Deed::Answer(3)]);
     let door = door();
-    let runtime = runtime();
     for turn in 0..3 {
         let point = Point::default();
-        let answer = runtime
-            .block_on(door.send(order(server.port), &point))
-            .expect("an answer");
+        let answer = send(&door, order(server.port), &point).expect("an answer");
         assert_eq!(
             (answer.http_status, answer.body.as_slice()),
             (200, b"{}".as_slice())
@@ -139,11 +142,8 @@ fn one_connection_serves_many() {
 fn a_close_while_idle_costs_nothing() {
     let server = serve(vec![Deed::Answer(1), Deed::Answer(1)]);
     let door = door();
-    let runtime = runtime();
     for _ in 0..2 {
-        runtime
-            .block_on(door.send(order(server.port), &Point::default()))
-            .expect("an answer");
+        send(&door, order(server.port), &Point::default()).expect("an answer");
         server.got.recv().expect("the server got it");
         // The close of the first connection has to arrive.
         std::thread::sleep(Duration::from_millis(300));
@@ -160,8 +160,7 @@ fn no_answer_is_no_second_try() {
     let server = serve(vec![Deed::ReadAndClose]);
     let door = door();
     let point = Point::default();
-    let failure = runtime()
-        .block_on(door.send(order(server.port), &point))
+    let failure = send(&door, order(server.port), &point)
         .err()
         .expect("no answer");
     assert_eq!(failure.status, Status::Network);
@@ -175,11 +174,17 @@ fn a_dropped_call_closes_its_connection() {
     let server = serve(vec![Deed::ReadAndWait]);
     let door = door();
     let point = Point::default();
-    runtime().block_on(async {
+    let mut lane = door.lane().expect("an event loop");
+    let waited = lane.event_loop.drive(async {
+        let order = order(server.port);
+        door.ready(&mut lane.line, &order.url)
+            .await
+            .expect("it connects");
         let limit = Duration::from_millis(200);
-        let late = tokio::time::timeout(limit, door.send(order(server.port), &point)).await;
+        let late = tokio::time::timeout(limit, door.send(&mut lane.line, order, &point)).await;
         assert!(late.is_err(), "the server never answers");
     });
+    assert!(waited.is_some());
     assert!(point.passed());
     server.thread.join().expect("the server saw the close");
     assert_eq!(server.got.iter().count(), 1);
@@ -190,8 +195,7 @@ fn after_the_deadline_nothing_leaves() {
     let server = serve(vec![Deed::Answer(1)]);
     let door = door();
     let point = Point::not_after(Instant::now());
-    let failure = runtime()
-        .block_on(door.send(order(server.port), &point))
+    let failure = send(&door, order(server.port), &point)
         .err()
         .expect("too late");
     assert_eq!(failure.status, Status::Timeout);
@@ -211,8 +215,7 @@ fn no_server_is_told_as_not_sent() {
         .expect("bound")
         .port();
     let point = Point::default();
-    let failure = runtime()
-        .block_on(door().send(order(port), &point))
+    let failure = send(&door(), order(port), &point)
         .err()
         .expect("nobody listens");
     assert_eq!((failure.status, failure.sent), (Status::Network, false));
@@ -238,13 +241,10 @@ fn over_tls_it_stays_with_http_1() {
         Arc::new(settings.expect("the CA file is good")),
         Arc::default(),
     );
-    let runtime = runtime();
     for _ in 0..2 {
         let mut request = order(0);
         request.url = Url::parse(&format!("{}/order", sandbox.url())).expect("a URL");
-        let answer = runtime
-            .block_on(door.send(request, &Point::default()))
-            .expect("an answer");
+        let answer = send(&door, request, &Point::default()).expect("an answer");
         assert_eq!(answer.http_status, 404, "the sandbox has no such path");
     }
     let requests = sandbox.requests();

@@ -1,0 +1,182 @@
+//! The instructions of one client that are under way or not settled, and the
+//! last ones that are.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
+use crate::ledger::Intent;
+use crate::outcome::Progress;
+
+/// The most open instructions that are remembered. Far beyond what a day of
+/// failures makes; the ledger has no such limit.
+const MOST_OPEN: usize = 4096;
+/// The most settled ones, a few bytes each.
+const MOST_SETTLED: usize = 8192;
+
+/// How an instruction was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Settled {
+    Taken,
+    NotTaken,
+}
+
+/// An instruction that is not settled.
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    pub(super) intent: Intent,
+    pub(super) progress: Progress,
+    /// Whether its call is still running.
+    pub(super) running: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Register {
+    open: Vec<Open>,
+    /// Hashes of tag and order number.
+    settled: VecDeque<(u64, u64, Settled)>,
+    hasher: RandomState,
+}
+
+impl Register {
+    /// A new instruction. `false` if its tag is that of an open one.
+    pub(super) fn begin(&mut self, intent: Intent) -> bool {
+        if self.open.iter().any(|open| open.intent.tag == intent.tag) {
+            return false;
+        }
+        if self.open.len() >= MOST_OPEN {
+            self.open.remove(0);
+        }
+        self.open.push(Open {
+            intent,
+            progress: Progress::default(),
+            running: true,
+        });
+        true
+    }
+
+    /// Its call has ended without a proof.
+    pub(super) fn leave_open(&mut self, tag: &str) {
+        if let Some(open) = self.open.iter_mut().find(|open| open.intent.tag == tag) {
+            open.running = false;
+        }
+    }
+
+    /// It is proved how it ended.
+    pub(super) fn settle(&mut self, tag: &str, order_number: &str, how: Settled) {
+        self.open.retain(|open| open.intent.tag != tag);
+        if self.settled.len() >= MOST_SETTLED {
+            self.settled.pop_front();
+        }
+        let hashes = (self.hash(tag), self.hash(order_number));
+        self.settled.push_back((hashes.0, hashes.1, how));
+    }
+
+    fn hash(&self, text: &str) -> u64 {
+        self.hasher.hash_one(text)
+    }
+
+    pub(super) fn by_tag(&self, tag: &str) -> Option<&Open> {
+        self.open.iter().find(|open| open.intent.tag == tag)
+    }
+
+    /// The newest open change of an order.
+    pub(super) fn by_order(&self, order_id: &str) -> Option<&Open> {
+        let of_order = |open: &&Open| open.intent.order_id.as_deref() == Some(order_id);
+        self.open.iter().rev().find(of_order)
+    }
+
+    /// How the instruction with this tag was settled.
+    pub(super) fn how(&self, tag: &str) -> Option<Settled> {
+        let tag = self.hash(tag);
+        let mut settled = self.settled.iter().rev();
+        settled
+            .find(|(of, _, _)| *of == tag)
+            .map(|(_, _, how)| *how)
+    }
+
+    pub(super) fn remember(&mut self, tag: &str, progress: &Progress) {
+        if let Some(open) = self.open.iter_mut().find(|open| open.intent.tag == tag) {
+            open.progress = progress.clone();
+        }
+    }
+
+    /// Whether a row of the order book belongs to another instruction than
+    /// the one with `tag`.
+    pub(super) fn is_of_another(&self, tag: &str, row_tag: &str, order_number: &str) -> bool {
+        if !row_tag.is_empty() && row_tag != tag && self.by_tag(row_tag).is_some() {
+            return true;
+        }
+        let (mine, row_tag, number) = (self.hash(tag), self.hash(row_tag), self.hash(order_number));
+        let blank = self.hash("");
+        self.settled.iter().any(|(of, order, how)| {
+            *of != mine
+                && *how == Settled::Taken
+                && (*order == number || (*of == row_tag && row_tag != blank))
+        })
+    }
+
+    /// Those whose call has ended without a proof.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = &Intent> {
+        let left = self.open.iter().filter(|open| !open.running);
+        left.map(|open| &open.intent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn intent(tag: &str, order_id: Option<&str>) -> Intent {
+        Intent {
+            tag: tag.to_owned(),
+            intent_id: None,
+            operation: "place_order".to_owned(),
+            account: None,
+            order_id: order_id.map(str::to_owned),
+            facts: "{}".to_owned(),
+            sent_at_ms: 1,
+        }
+    }
+
+    #[test]
+    fn an_open_tag_is_taken() {
+        let mut register = Register::default();
+        assert!(register.begin(intent("a", None)));
+        assert!(!register.begin(intent("a", None)));
+        assert_eq!(register.unsettled().count(), 0, "its call is running");
+        register.leave_open("a");
+        assert_eq!(register.unsettled().count(), 1);
+        register.settle("a", "1", Settled::Taken);
+        assert_eq!(register.unsettled().count(), 0);
+        assert_eq!(register.how("a"), Some(Settled::Taken));
+        assert_eq!(register.how("b"), None);
+    }
+
+    #[test]
+    fn rows_of_others_are_known_by_number_and_tag() {
+        let mut register = Register::default();
+        register.settle("a", "1", Settled::Taken);
+        register.settle("b", "", Settled::NotTaken);
+        assert!(register.begin(intent("c", None)));
+        assert!(register.is_of_another("mine", "rewritten", "1"));
+        assert!(register.is_of_another("mine", "a", "7"));
+        assert!(register.is_of_another("mine", "c", "7"));
+        assert!(!register.is_of_another("mine", "", "7"));
+        assert!(!register.is_of_another("mine", "b", "7"));
+        assert!(!register.is_of_another("a", "", "1"));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut register = Register::default();
+        for at in 0..MOST_SETTLED + 5 {
+            assert!(register.begin(intent(&at.to_string(), Some("9"))));
+            register.settle(&format!("s{at}"), "2", Settled::Taken);
+        }
+        assert_eq!(register.open.len(), MOST_OPEN);
+        assert_eq!(register.settled.len(), MOST_SETTLED);
+        let newest = register.by_order("9").expect("it is open");
+        assert_eq!(newest.intent.tag, (MOST_SETTLED + 4).to_string());
+    }
+}

@@ -1,0 +1,520 @@
+//! What order instructions send, made of checked parameters: pure.
+//!
+//! Parameters have the keyword names of the official SDK, and its checks
+//! where they protect the user. Numbers keep the exact text that was given.
+
+use std::fmt::Write;
+
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::hosts::Generation;
+use crate::json::{self, Fields, Member};
+use crate::reads;
+
+/// Order source, as the SDK of each generation names itself.
+fn source(generation: Generation) -> Option<&'static str> {
+    match generation {
+        Generation::One => None,
+        Generation::Two => Some("NEOFINTECH001"),
+        Generation::Three => Some("NEOTRADEAPI"),
+    }
+}
+
+const SEGMENTS: &[(&str, &str)] = &[
+    ("nse_cm", "nse_cm"),
+    ("bse_cm", "bse_cm"),
+    ("nse_fo", "nse_fo"),
+    ("bse_fo", "bse_fo"),
+    ("mcx_fo", "mcx_fo"),
+];
+/// The older generations take more spellings, and no MCX orders.
+const OLDER_SEGMENTS: &[(&str, &str)] = &[
+    ("nse_cm", "nse_cm"),
+    ("NSE", "nse_cm"),
+    ("nse", "nse_cm"),
+    ("bse_cm", "bse_cm"),
+    ("BSE", "bse_cm"),
+    ("bse", "bse_cm"),
+    ("nse_fo", "nse_fo"),
+    ("NFO", "nse_fo"),
+    ("nfo", "nse_fo"),
+    ("bse_fo", "bse_fo"),
+    ("BFO", "bse_fo"),
+    ("bfo", "bse_fo"),
+    ("cde_fo", "cde_fo"),
+    ("CDS", "cde_fo"),
+    ("cds", "cde_fo"),
+    ("bcs-fo", "bcs-fo"),
+    ("BCD", "bcs-fo"),
+    ("bcd", "bcs-fo"),
+];
+const PRODUCTS: &[(&str, &str)] = &[
+    ("CNC", "CNC"),
+    ("NRML", "NRML"),
+    ("MIS", "MIS"),
+    ("MTF", "MTF"),
+];
+const OLDER_PRODUCTS: &[(&str, &str)] = &[
+    ("NRML", "NRML"),
+    ("Normal", "NRML"),
+    ("CNC", "CNC"),
+    ("Cash and Carry", "CNC"),
+    ("MIS", "MIS"),
+    ("INTRADAY", "INTRADAY"),
+];
+const ORDER_TYPES: &[(&str, &str)] = &[("L", "L"), ("MKT", "MKT"), ("SL", "SL"), ("SL-M", "SL-M")];
+const OLDER_ORDER_TYPES: &[(&str, &str)] = &[
+    ("L", "L"),
+    ("Limit", "L"),
+    ("MKT", "MKT"),
+    ("Market", "MKT"),
+    ("SL", "SL"),
+    ("Stop loss limit", "SL"),
+    ("SL-M", "SL-M"),
+    ("Stop loss market", "SL-M"),
+];
+const SIDES: &[(&str, &str)] = &[("B", "B"), ("Buy", "B"), ("S", "S"), ("Sell", "S")];
+const OLDER_SIDES: &[(&str, &str)] = &[
+    ("B", "B"),
+    ("Buy", "B"),
+    ("buy", "B"),
+    ("S", "S"),
+    ("Sell", "S"),
+    ("sell", "S"),
+];
+const YES_NO: &[(&str, &str)] = &[("YES", "YES"), ("NO", "NO")];
+const VALIDITIES: &[(&str, &str)] = &[("DAY", "DAY"), ("IOC", "IOC")];
+const DAY_ONLY: &[(&str, &str)] = &[("DAY", "DAY")];
+
+/// Products that the broker ended, in all their spellings.
+const ENDED: &[&str] = &["CO", "co", "Cover Order", "BO", "bo", "Bracket Order"];
+/// What only those products needed. Generation 2 sends all of them, empty.
+const ENDED_KEYS: &[(&str, &str)] = &[
+    ("scrip_token", "tk"),
+    ("square_off_type", "sot"),
+    ("stop_loss_type", "slt"),
+    ("stop_loss_value", "slv"),
+    ("square_off_value", "sov"),
+    ("last_traded_price", "lat"),
+    ("trailing_stop_loss", "tlt"),
+    ("trailing_sl_value", "tsv"),
+];
+const ENDED_TEXT: &str =
+    "cover and bracket orders are not possible: the broker ended them on 1 April 2026";
+
+/// The longest tag. The broker documents no limit; this one keeps mistakes out.
+const LONGEST_TAG: usize = 64;
+/// The longest trading symbol or name of a scrip.
+const LONGEST_NAME: usize = 64;
+
+/// An instruction whose parameters are checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Instruction {
+    pub(crate) kind: InstructionKind,
+    /// The caller's tag (place only).
+    pub(crate) tag: Option<String>,
+    /// The order that is changed or cancelled.
+    pub(crate) order_id: Option<String>,
+    /// The caller's name for what he wants done, once.
+    pub(crate) intent_id: Option<String>,
+    /// What goes to the broker, in its order, but for tag and order source.
+    members: Vec<(&'static str, Option<String>)>,
+    /// What has to be read from the order book first.
+    pub(crate) lookup: Lookup,
+}
+
+/// Which instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InstructionKind {
+    Place,
+    Modify,
+    Cancel,
+}
+
+/// What the order book has to tell before an instruction can be sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    #[default]
+    Nothing,
+    /// The trading symbol, which the cancel of an after-market order needs.
+    Symbol,
+    /// The members that a modification of the older generations repeats.
+    Contract,
+    /// Only whether the order is still alive.
+    Alive,
+}
+
+fn choose(
+    fields: &mut Fields,
+    key: &str,
+    choices: &[(&str, &'static str)],
+) -> Result<Option<String>, Error> {
+    Ok(fields.choice(key, choices, false)?.map(str::to_owned))
+}
+
+fn must<T>(fields: &Fields, key: &str, given: Option<T>) -> Result<T, Error> {
+    given.ok_or_else(|| fields.problem(key, "is missing"))
+}
+
+fn is_zero(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, b'0' | b'.'))
+}
+
+fn name(fields: &mut Fields, key: &str) -> Result<Option<String>, Error> {
+    let given = fields.text(key)?;
+    if let Some(text) = &given {
+        if text.trim().is_empty() {
+            return Err(fields.problem(key, "must not be blank"));
+        }
+        if text.len() > LONGEST_NAME || text.chars().any(char::is_control) {
+            let problem =
+                format!("must be at most {LONGEST_NAME} bytes without control characters");
+            return Err(fields.problem(key, problem));
+        }
+    }
+    Ok(given)
+}
+
+/// A tag or an intent id: what the broker and the ledger keep as it is.
+fn label(fields: &mut Fields, key: &str) -> Result<Option<String>, Error> {
+    let given = fields.text(key)?;
+    if let Some(text) = &given {
+        let plain = |b: u8| (0x21..0x7f).contains(&b) && !matches!(b, b'"' | b'\\');
+        if text.is_empty() || text.len() > LONGEST_TAG || !text.bytes().all(plain) {
+            let problem = format!(
+                "must be 1 to {LONGEST_TAG} printable ASCII characters without blanks, \" and \\"
+            );
+            return Err(fields.problem(key, problem));
+        }
+    }
+    Ok(given)
+}
+
+fn product(fields: &mut Fields, older: bool) -> Result<Option<String>, Error> {
+    const KEY: &str = "product";
+    let Some(given) = fields.text(KEY)? else {
+        return Ok(None);
+    };
+    if ENDED.contains(&given.as_str()) {
+        return Err(fields.problem(KEY, ENDED_TEXT));
+    }
+    let choices = if older { OLDER_PRODUCTS } else { PRODUCTS };
+    fields
+        .pick(KEY, choices, &given)
+        .map(|code| Some(code.to_owned()))
+}
+
+fn quantity(fields: &mut Fields) -> Result<String, Error> {
+    let given = fields.whole("quantity")?;
+    let quantity = must(fields, "quantity", given)?;
+    if is_zero(&quantity) {
+        return Err(fields.problem("quantity", "must be greater than zero"));
+    }
+    Ok(quantity)
+}
+
+/// Price, order type and trigger, which belong together.
+fn prices(fields: &mut Fields, older: bool) -> Result<[String; 3], Error> {
+    let price = fields.decimal("price")?;
+    let price = must(fields, "price", price)?;
+    let types = if older {
+        OLDER_ORDER_TYPES
+    } else {
+        ORDER_TYPES
+    };
+    let order_type = choose(fields, "order_type", types)?;
+    let order_type = must(fields, "order_type", order_type)?;
+    if matches!(order_type.as_str(), "L" | "SL") && is_zero(&price) {
+        let problem = format!("must be greater than zero for order_type {order_type}");
+        return Err(fields.problem("price", problem));
+    }
+    let trigger = fields.decimal("trigger_price")?;
+    let trigger = trigger.unwrap_or_else(|| "0".to_owned());
+    if matches!(order_type.as_str(), "SL" | "SL-M") && is_zero(&trigger) {
+        let problem = format!("must be greater than zero for order_type {order_type}");
+        return Err(fields.problem("trigger_price", problem));
+    }
+    Ok([price, order_type, trigger])
+}
+
+fn whole_or_zero(fields: &mut Fields, key: &str) -> Result<String, Error> {
+    Ok(fields.whole(key)?.unwrap_or_else(|| "0".to_owned()))
+}
+
+fn amo(fields: &mut Fields) -> Result<String, Error> {
+    Ok(choose(fields, "amo", YES_NO)?.unwrap_or_else(|| "NO".to_owned()))
+}
+
+/// Market protection and portfolio flag: only the older SDKs let them be set.
+fn protection(fields: &mut Fields, older: bool) -> Result<String, Error> {
+    let given = if older {
+        fields.decimal("market_protection")?
+    } else {
+        None
+    };
+    Ok(given.unwrap_or_else(|| "0".to_owned()))
+}
+
+pub(crate) fn place(fields: &mut Fields, generation: Generation) -> Result<Instruction, Error> {
+    let older = generation != Generation::Three;
+    let segments = if older { OLDER_SEGMENTS } else { SEGMENTS };
+    let segment = choose(fields, "exchange_segment", segments)?;
+    let segment = must(fields, "exchange_segment", segment)?;
+    let product = product(fields, older)?;
+    let product = must(fields, "product", product)?;
+    let [price, order_type, trigger] = prices(fields, older)?;
+    let quantity = quantity(fields)?;
+    let validities = if segment == "mcx_fo" {
+        DAY_ONLY
+    } else {
+        VALIDITIES
+    };
+    let validity = choose(fields, "validity", validities)?;
+    let validity = must(fields, "validity", validity)?;
+    let symbol = name(fields, "trading_symbol")?;
+    let symbol = must(fields, "trading_symbol", symbol)?;
+    let side = choose(
+        fields,
+        "transaction_type",
+        if older { OLDER_SIDES } else { SIDES },
+    )?;
+    let side = must(fields, "transaction_type", side)?;
+    let amo = amo(fields)?;
+    let disclosed = whole_or_zero(fields, "disclosed_quantity")?;
+    let protection = protection(fields, older)?;
+    let tag = label(fields, "tag")?;
+    let intent_id = label(fields, "intent_id")?;
+    let mut members = vec![
+        ("am", Some(amo)),
+        ("dq", Some(disclosed)),
+        ("es", Some(segment)),
+        ("mp", Some(protection)),
+        ("pc", Some(product)),
+        ("pr", Some(price)),
+        ("pt", Some(order_type)),
+        ("qt", Some(quantity)),
+        ("rt", Some(validity)),
+        ("tp", Some(trigger)),
+        ("ts", Some(symbol)),
+        ("tt", Some(side)),
+    ];
+    if older {
+        let flag = choose(fields, "pf", &[("N", "N"), ("Y", "Y")])?;
+        members.push(("pf", Some(flag.unwrap_or_else(|| "N".to_owned()))));
+        for (key, _) in ENDED_KEYS {
+            if fields.has(key) {
+                return Err(fields.problem(key, ENDED_TEXT));
+            }
+        }
+    }
+    if generation == Generation::Two {
+        members.extend(ENDED_KEYS.iter().map(|(_, key)| (*key, None)));
+    }
+    Ok(Instruction {
+        kind: InstructionKind::Place,
+        tag,
+        order_id: None,
+        intent_id,
+        members,
+        lookup: Lookup::Nothing,
+    })
+}
+
+/// The members of a modification that generations 1 and 2 repeat from the
+/// order itself: parameter, key of the request, key of the order book.
+const CONTRACT: &[(&str, &str, &str)] = &[
+    ("instrument_token", "tk", "tok"),
+    ("exchange_segment", "es", "exSeg"),
+    ("product", "pc", "prod"),
+    ("trading_symbol", "ts", "trdSym"),
+    ("transaction_type", "tt", "trnsTp"),
+];
+
+pub(crate) fn modify(fields: &mut Fields, generation: Generation) -> Result<Instruction, Error> {
+    let older = generation != Generation::Three;
+    let order_id = order_id(fields)?;
+    let has_trigger = fields.has("trigger_price");
+    let contract = if older { contract(fields)? } else { Vec::new() };
+    let [price, order_type, trigger] = prices(fields, older)?;
+    let quantity = quantity(fields)?;
+    let validity = choose(fields, "validity", VALIDITIES)?;
+    let validity = must(fields, "validity", validity)?;
+    let disclosed = whole_or_zero(fields, "disclosed_quantity")?;
+    let protection = protection(fields, older)?;
+    let amo = amo(fields)?;
+    let mut members = vec![
+        ("no", Some(order_id.clone())),
+        ("pr", Some(price)),
+        ("pt", Some(order_type)),
+        ("qt", Some(quantity)),
+        ("vd", Some(validity)),
+        ("tp", Some(trigger)),
+        ("dq", Some(disclosed)),
+        ("mp", Some(protection)),
+        ("am", Some(amo)),
+    ];
+    let mut lookup = Lookup::Nothing;
+    if older {
+        let days = name(fields, "dd")?.unwrap_or_else(|| "NA".to_owned());
+        members.push(("dd", Some(days)));
+        members.push(("fq", Some(whole_or_zero(fields, "filled_quantity")?)));
+        let quick = contract.iter().all(|(_, value)| value.is_some());
+        members.extend(contract);
+        // The older SDKs take the trigger of the book only if none is given.
+        if !quick {
+            lookup = Lookup::Contract;
+            if !has_trigger {
+                members.retain(|(key, _)| *key != "tp");
+                members.push(("tp", None));
+            }
+        }
+    }
+    Ok(Instruction {
+        kind: InstructionKind::Modify,
+        tag: None,
+        order_id: Some(order_id),
+        intent_id: label(fields, "intent_id")?,
+        members,
+        lookup,
+    })
+}
+
+fn contract(fields: &mut Fields) -> Result<Vec<(&'static str, Option<String>)>, Error> {
+    let mut members = Vec::new();
+    for (param, key, _) in CONTRACT {
+        let value = match *param {
+            "instrument_token" => fields.whole(param)?,
+            "exchange_segment" => choose(fields, param, OLDER_SEGMENTS)?,
+            "product" => product(fields, true)?,
+            "transaction_type" => choose(fields, param, OLDER_SIDES)?,
+            _ => name(fields, param)?,
+        };
+        members.push((*key, value));
+    }
+    Ok(members)
+}
+
+pub(crate) fn cancel(fields: &mut Fields, generation: Generation) -> Result<Instruction, Error> {
+    let order_id = order_id(fields)?;
+    let amo = amo(fields)?;
+    let verify = fields.flag("isVerify")?.unwrap_or(false);
+    let symbol = name(fields, "trading_symbol")?;
+    let lookup = match (amo.as_str(), &symbol) {
+        ("YES", None) => Lookup::Symbol,
+        // Generation 3 has no such check; the SDK ignores the flag.
+        _ if verify && generation != Generation::Three => Lookup::Alive,
+        _ => Lookup::Nothing,
+    };
+    let mut members = vec![("on", Some(order_id.clone())), ("am", Some(amo))];
+    members.extend(symbol.map(|symbol| ("ts", Some(symbol))));
+    Ok(Instruction {
+        kind: InstructionKind::Cancel,
+        tag: None,
+        order_id: Some(order_id),
+        intent_id: label(fields, "intent_id")?,
+        members,
+        lookup,
+    })
+}
+
+fn order_id(fields: &mut Fields) -> Result<String, Error> {
+    let given = fields.number_or_text("order_id")?;
+    let text = must(fields, "order_id", given)?;
+    reads::order_id(&fields.path("order_id"), &text)
+}
+
+impl Instruction {
+    /// What was asked, as JSON: enough to know the same instruction again and
+    /// to find it in the order book.
+    pub(crate) fn facts(&self) -> String {
+        let tag = self.tag.as_deref().map(|tag| ("ig", Member::Text(tag)));
+        let members: Vec<_> = self.wire().chain(tag).collect();
+        json::object(&members).to_string()
+    }
+
+    fn wire(&self) -> impl Iterator<Item = (&'static str, Member<'_>)> {
+        let members = self.members.iter();
+        members.map(|(key, value)| (*key, Member::from(value)))
+    }
+
+    /// Takes from a row of the order book what the caller left out. `value`
+    /// gives the text of a key of the row.
+    pub(crate) fn fill(&mut self, value: impl Fn(&str) -> Option<String>) -> Result<(), Error> {
+        let missing = |key: &str| {
+            let message = format!("the order book tells no {key} of this order; nothing was sent");
+            Error::new(crate::status::Status::Protocol, message)
+        };
+        match self.lookup {
+            Lookup::Nothing | Lookup::Alive => {}
+            Lookup::Symbol => {
+                let symbol = value("trdSym").ok_or_else(|| missing("trdSym"))?;
+                self.members.push(("ts", Some(symbol)));
+            }
+            Lookup::Contract => {
+                for (key, slot) in &mut self.members {
+                    if slot.is_some() {
+                        continue;
+                    }
+                    let of_book = CONTRACT.iter().find(|(_, wire, _)| wire == key);
+                    let of_book = of_book.map_or("trgPrc", |(_, _, book)| *book);
+                    *slot = Some(value(of_book).ok_or_else(|| missing(of_book))?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The form body. `tag` is the one that a new order carries.
+    pub(crate) fn body(&self, tag: &str, generation: Generation) -> Zeroizing<Vec<u8>> {
+        let mut members: Vec<_> = self.wire().collect();
+        if self.kind == InstructionKind::Place {
+            members.push(("ig", tag.into()));
+        }
+        if let Some(source) = source(generation) {
+            if self.kind != InstructionKind::Cancel {
+                members.push(("os", source.into()));
+            }
+        }
+        reads::form(&members)
+    }
+}
+
+/// What every tag of ours begins with.
+const MARK: &str = "kn";
+const RANDOM_DIGITS: usize = 13;
+
+/// A tag that no other order has: 64 random bits.
+pub(crate) fn make_tag(random: [u8; 8]) -> String {
+    const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut rest = u64::from_le_bytes(random);
+    let mut tag = String::with_capacity(MARK.len() + RANDOM_DIGITS);
+    tag.push_str(MARK);
+    for _ in 0..RANDOM_DIGITS {
+        tag.push(char::from(DIGITS[(rest % 32) as usize]));
+        rest /= 32;
+    }
+    tag
+}
+
+/// Whether a tag was made by [`make_tag`], here or elsewhere.
+pub(crate) fn is_our_tag(tag: &str) -> bool {
+    tag.strip_prefix(MARK).is_some_and(|digits| {
+        digits.len() == RANDOM_DIGITS
+            && digits
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b))
+    })
+}
+
+/// What an unfinished instruction is called in messages.
+pub(crate) fn advice(tag: &str, order_id: Option<&str>) -> String {
+    let mut text =
+        String::from("Do not send it again before it is settled: call order_outcome with ");
+    // Writing into a string cannot fail.
+    let _ = match order_id {
+        None => write!(text, "tag {tag}."),
+        Some(id) => write!(text, "order_id {id}."),
+    };
+    text
+}

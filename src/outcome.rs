@@ -1,0 +1,430 @@
+//! What the order book proves about an instruction whose answer is missing:
+//! pure.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::orders::{self, InstructionKind};
+use crate::session::IST_OFFSET;
+
+/// How far the broker's clock may be behind ours. A larger allowance only
+/// makes us say "unknown" more often.
+const CLOCK_SLACK_S: u64 = 60;
+/// The two reads that prove an absence are at least this far apart.
+const BETWEEN_READS_MS: u64 = 1000;
+
+/// What was asked, as far as the order book can show it.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) kind: InstructionKind,
+    pub(crate) tag: String,
+    pub(crate) order_id: Option<String>,
+    /// The members that went to the broker.
+    facts: HashMap<String, Option<String>>,
+    /// Unix milliseconds of the sending.
+    pub(crate) sent_at_ms: u64,
+}
+
+impl Asked {
+    /// `facts` is the JSON that `Instruction::facts` wrote.
+    pub(crate) fn new(
+        kind: InstructionKind,
+        tag: &str,
+        order_id: Option<&str>,
+        facts: &str,
+        sent_at_ms: u64,
+    ) -> Self {
+        Self {
+            kind,
+            tag: tag.to_owned(),
+            order_id: order_id.map(str::to_owned),
+            // Unreadable facts match nothing, so nothing is proved by them.
+            facts: serde_json::from_str(facts).unwrap_or_default(),
+            sent_at_ms,
+        }
+    }
+
+    fn fact(&self, key: &str) -> &str {
+        self.facts.get(key).and_then(Option::as_deref).unwrap_or("")
+    }
+}
+
+/// One row of the order book.
+pub(crate) struct Row {
+    /// The broker's own text of it.
+    pub(crate) raw: String,
+    members: HashMap<String, Value>,
+}
+
+impl Row {
+    /// The text of a member; blank and missing are the same.
+    pub(crate) fn text(&self, key: &str) -> Option<String> {
+        let text = match self.members.get(key)? {
+            Value::String(text) => text.trim().to_owned(),
+            Value::Number(number) => number.to_string(),
+            _ => return None,
+        };
+        (!text.is_empty()).then_some(text)
+    }
+
+    pub(crate) fn number(&self) -> String {
+        self.text("nOrdNo").unwrap_or_default()
+    }
+
+    pub(crate) fn tag(&self) -> String {
+        self.text("GuiOrdId").unwrap_or_default()
+    }
+
+    /// The state in lower case.
+    pub(crate) fn state(&self) -> String {
+        self.text("ordSt").unwrap_or_default().to_lowercase()
+    }
+
+    /// Unix seconds at which the order came in, where the row tells.
+    fn entered_at(&self) -> Option<u64> {
+        ["ordEntTm", "ordDtTm"]
+            .iter()
+            .find_map(|key| unix_seconds(&self.text(key)?))
+    }
+
+    fn is(&self, key: &str, asked: &str) -> bool {
+        self.text(key)
+            .is_some_and(|text| same_number(&text, asked) || text.eq_ignore_ascii_case(asked))
+    }
+}
+
+/// The rows of an order book. `None` if it is no book.
+pub(crate) fn rows(book: &str) -> Option<Vec<Row>> {
+    #[derive(Deserialize)]
+    struct Book<'a> {
+        #[serde(borrow)]
+        data: Vec<&'a RawValue>,
+    }
+    let book: Book<'_> = serde_json::from_str(book).ok()?;
+    book.data
+        .iter()
+        .map(|raw| {
+            Some(Row {
+                raw: raw.get().to_owned(),
+                members: serde_json::from_str(raw.get()).ok()?,
+            })
+        })
+        .collect()
+}
+
+/// States that an order never leaves.
+pub(crate) fn is_final(state: &str) -> bool {
+    matches!(
+        state,
+        "complete" | "traded" | "rejected" | "cancelled" | "cancelled after market order"
+    )
+}
+
+/// What one reading of the book shows.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// It was done: these rows show it.
+    Done(Vec<usize>),
+    /// These rows may be it.
+    Perhaps(Vec<usize>),
+    /// It was not done and cannot be any more: this row shows it.
+    Never(usize),
+    /// Nothing of it is to be seen; this row is the order that it was about.
+    Nothing(Option<usize>),
+}
+
+/// Looks for an instruction. `of_another` says of a row that it belongs to
+/// another instruction of this client.
+pub(crate) fn look(asked: &Asked, rows: &[Row], of_another: impl Fn(&Row) -> bool) -> Sight {
+    if asked.kind == InstructionKind::Place {
+        let all = || rows.iter().enumerate();
+        let tagged: Vec<_> = all()
+            .filter(|(_, row)| row.tag() == asked.tag)
+            .map(|(at, _)| at)
+            .collect();
+        if !tagged.is_empty() {
+            return Sight::Done(tagged);
+        }
+        // The broker is reported to rewrite tags.
+        let since = (asked.sent_at_ms / 1000).saturating_sub(CLOCK_SLACK_S);
+        let alike = |row: &Row| {
+            row.is("trdSym", asked.fact("ts"))
+                && row.is("trnsTp", asked.fact("tt"))
+                && row.is("qty", asked.fact("qt"))
+                && row.entered_at().is_none_or(|at| at >= since)
+                && !orders::is_our_tag(&row.tag())
+                && !of_another(row)
+        };
+        let alike: Vec<_> = all()
+            .filter(|(_, row)| alike(row))
+            .map(|(at, _)| at)
+            .collect();
+        return match alike.is_empty() {
+            true => Sight::Nothing(None),
+            false => Sight::Perhaps(alike),
+        };
+    }
+    let wanted = asked.order_id.as_deref().unwrap_or("");
+    let Some(at) = rows.iter().position(|row| row.number() == wanted) else {
+        return Sight::Nothing(None);
+    };
+    let row = &rows[at];
+    let state = row.state();
+    // The exchange has not answered yet.
+    let in_between = (state.contains("pending") && !state.starts_with("trigger"))
+        || state == "put order req received";
+    let done = match asked.kind {
+        InstructionKind::Cancel => state.starts_with("cancelled"),
+        _ => !in_between && shows(asked, row),
+    };
+    match (done, is_final(&state), in_between) {
+        (true, _, _) => Sight::Done(vec![at]),
+        (_, true, _) => Sight::Never(at),
+        (_, _, true) => Sight::Perhaps(vec![at]),
+        _ => Sight::Nothing(Some(at)),
+    }
+}
+
+/// Whether a row has the values that a modification asked for.
+fn shows(asked: &Asked, row: &Row) -> bool {
+    let order_type = asked.fact("pt");
+    // The broker turns market orders into limit orders at a price of its own.
+    let limit = matches!(order_type, "L" | "SL");
+    row.is("qty", asked.fact("qt"))
+        && (!limit || (row.is("prc", asked.fact("pr")) && row.is("prcTp", order_type)))
+        && (!order_type.starts_with("SL") || row.is("trgPrc", asked.fact("tp")))
+}
+
+/// What has been seen of one instruction so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) reads: u32,
+    /// When the first of the reads that showed nothing began (unix ms).
+    first_clear_ms: Option<u64>,
+    absent: bool,
+}
+
+impl Progress {
+    /// Takes in one successful reading, which began at `began_ms`.
+    pub(crate) fn saw(&mut self, sight: &Sight, asked: &Asked, began_ms: u64, window_ms: u64) {
+        self.reads += 1;
+        match sight {
+            Sight::Never(_) => self.absent = true,
+            Sight::Nothing(_) => {
+                let first = *self.first_clear_ms.get_or_insert(began_ms);
+                let apart = BETWEEN_READS_MS.min(window_ms / 2);
+                self.absent = began_ms >= asked.sent_at_ms.saturating_add(window_ms)
+                    && began_ms >= first.saturating_add(apart);
+            }
+            Sight::Done(_) | Sight::Perhaps(_) => self.first_clear_ms = None,
+        }
+    }
+
+    /// Whether it is proved that the instruction was not done.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.absent
+    }
+
+    /// When the next reading can prove more (unix ms).
+    pub(crate) fn next_proof_ms(&self, asked: &Asked, window_ms: u64) -> u64 {
+        let apart = BETWEEN_READS_MS.min(window_ms / 2);
+        let second = self
+            .first_clear_ms
+            .map_or(0, |first| first.saturating_add(apart));
+        second.max(asked.sent_at_ms.saturating_add(window_ms))
+    }
+}
+
+/// Whether two plain decimals are the same number.
+fn same_number(a: &str, b: &str) -> bool {
+    match (normal(a), normal(b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// Digits before and after the point, without needless zeros.
+fn normal(text: &str) -> Option<(&str, &str)> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if text.is_empty() || text == "." || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    Some((
+        whole.trim_start_matches('0'),
+        fraction.trim_end_matches('0'),
+    ))
+}
+
+/// Unix seconds of a time like `22-Jan-2025 14:28:01` in India.
+pub(crate) fn unix_seconds(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] = [
+        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+    ];
+    let (date, time) = text.split_once(' ')?;
+    let mut date = date.split('-');
+    let (day, month, year) = (date.next()?, date.next()?, date.next()?);
+    let day: u64 = day.parse().ok().filter(|day| (1..=31).contains(day))?;
+    let month = MONTHS
+        .iter()
+        .position(|name| month.eq_ignore_ascii_case(name))?;
+    let year: u64 = year
+        .parse()
+        .ok()
+        .filter(|year| (1970..=9999).contains(year))?;
+    // History pages have blanks after the colons.
+    let mut time = time.split(':').map(|part| part.trim().parse::<u64>().ok());
+    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let before = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334][month];
+    let years: u64 = (1970..year).map(|year| 365 + u64::from(leap(year))).sum();
+    let days = years + before + u64::from(month > 1 && leap(year)) + day - 1;
+    let local = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    local.checked_sub(IST_OFFSET)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENT_S: u64 = 1_737_536_281;
+    const PLACE: &str = r#"{"ts":"TCS-EQ","tt":"B","qt":"10","pr":"2450.50","pt":"L"}"#;
+
+    fn place() -> Asked {
+        Asked::new(InstructionKind::Place, "mine", None, PLACE, SENT_S * 1000)
+    }
+
+    fn book(rows_json: &str) -> Vec<Row> {
+        rows(&format!(r#"{{"stat":"Ok","data":[{rows_json}]}}"#)).expect("a book")
+    }
+
+    fn row(tag: &str, quantity: &str, time: &str) -> String {
+        format!(
+            r#"{{"nOrdNo":"1","GuiOrdId":"{tag}","trdSym":"TCS-EQ","trnsTp":"B","qty":{quantity},"ordEntTm":"{time}","ordSt":"open"}}"#
+        )
+    }
+
+    #[test]
+    fn times_of_the_broker() {
+        assert_eq!(unix_seconds("22-Jan-2025 14:28:01"), Some(SENT_S));
+        assert_eq!(unix_seconds("22-JAN-2025 14: 28: 01"), Some(SENT_S));
+        assert_eq!(unix_seconds("01-Mar-2024 05:30:00"), Some(1_709_251_200));
+        for odd in [
+            "",
+            "--",
+            "NA",
+            "22-Jan-2025",
+            "2025/01/22 14:28:01",
+            "40-Jan-2025 1:1:1",
+            "01-Jan-1970 00:00:00",
+        ] {
+            assert_eq!(unix_seconds(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_compared_as_numbers() {
+        for (a, b, same) in [
+            ("10", "10.00", true),
+            ("007", "7", true),
+            ("0.50", ".5", true),
+            ("10", "100", false),
+            ("1.05", "1.5", false),
+            ("", "0", false),
+            ("1e1", "10", false),
+        ] {
+            assert_eq!(same_number(a, b), same, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn the_tag_proves_a_placed_order() {
+        let other = row("other", "5", "22-Jan-2025 14:28:02");
+        let mine = row("mine", "10.0", "22-Jan-2025 14:28:02");
+        let rows = book(&format!("{other},{mine}"));
+        assert_eq!(look(&place(), &rows, |_| false), Sight::Done(vec![1]));
+    }
+
+    #[test]
+    fn a_row_alike_leaves_it_open() {
+        let asked = place();
+        let sight = |row: &str| look(&asked, &book(row), |_| false);
+        let later = "22-Jan-2025 14:28:02";
+        assert_eq!(sight(&row("", "10", later)), Sight::Perhaps(vec![0]));
+        assert_eq!(sight(&row("x", "10", "--")), Sight::Perhaps(vec![0]));
+        assert_eq!(sight(&row("x", "11", later)), Sight::Nothing(None));
+        assert_eq!(
+            sight(&row("x", "10", "22-Jan-2025 14:20:00")),
+            Sight::Nothing(None)
+        );
+        let ours = orders::make_tag([7; 8]);
+        assert_eq!(sight(&row(&ours, "10", later)), Sight::Nothing(None));
+        let rows = book(&row("x", "10", later));
+        assert_eq!(look(&asked, &rows, |_| true), Sight::Nothing(None));
+    }
+
+    #[test]
+    fn absence_needs_two_reads_and_the_whole_window() {
+        let asked = place();
+        let sent = asked.sent_at_ms;
+        let nothing = Sight::Nothing(None);
+        let mut progress = Progress::default();
+        let mut absent_after = |ms: u64, sight: &Sight| {
+            progress.saw(sight, &asked, sent + ms, 10_000);
+            progress.is_absent()
+        };
+        assert!(!absent_after(100, &nothing));
+        assert!(!absent_after(9_999, &nothing));
+        assert!(absent_after(10_000, &nothing));
+        let mut late = Progress::default();
+        late.saw(&nothing, &asked, sent + 50_000, 10_000);
+        assert!(!late.is_absent());
+        late.saw(&nothing, &asked, sent + 50_500, 10_000);
+        assert!(!late.is_absent());
+        assert_eq!(late.next_proof_ms(&asked, 10_000), sent + 51_000);
+        late.saw(&Sight::Perhaps(vec![0]), &asked, sent + 51_000, 10_000);
+        late.saw(&nothing, &asked, sent + 51_100, 10_000);
+        assert!(!late.is_absent());
+        late.saw(&nothing, &asked, sent + 52_100, 10_000);
+        assert!(late.is_absent());
+    }
+
+    #[test]
+    fn changes_are_judged_by_the_state_of_their_order() {
+        let modify = Asked::new(
+            InstructionKind::Modify,
+            "t",
+            Some("1"),
+            r#"{"no":"1","pr":"101","pt":"L","qt":"10","tp":"0"}"#,
+            0,
+        );
+        let cancel = Asked::new(InstructionKind::Cancel, "t", Some("1"), r#"{"on":"1"}"#, 0);
+        let row = |price: &str, state: &str| {
+            book(&format!(
+                r#"{{"nOrdNo":"1","qty":10,"prc":"{price}","prcTp":"L","ordSt":"{state}"}}"#
+            ))
+        };
+        let never = |rows: &[Row]| look(&modify, rows, |_| false);
+        assert_eq!(never(&row("101.00", "open")), Sight::Done(vec![0]));
+        assert_eq!(never(&row("101.00", "complete")), Sight::Done(vec![0]));
+        assert_eq!(never(&row("100.00", "complete")), Sight::Never(0));
+        assert_eq!(never(&row("100.00", "open")), Sight::Nothing(Some(0)));
+        assert_eq!(
+            never(&row("101", "modify pending")),
+            Sight::Perhaps(vec![0])
+        );
+        assert_eq!(never(&[]), Sight::Nothing(None));
+        let seen = |state: &str| look(&cancel, &row("1", state), |_| false);
+        assert_eq!(seen("cancelled"), Sight::Done(vec![0]));
+        assert_eq!(seen("Cancelled After Market Order"), Sight::Done(vec![0]));
+        assert_eq!(seen("complete"), Sight::Never(0));
+        assert_eq!(seen("cancel pending"), Sight::Perhaps(vec![0]));
+        assert_eq!(seen("trigger pending"), Sight::Nothing(Some(0)));
+    }
+}

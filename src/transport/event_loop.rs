@@ -1,0 +1,44 @@
+//! An event loop that its callers drive.
+
+use std::io;
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::process;
+
+/// Has no thread of its own, but for name lookups.
+pub struct EventLoop(Option<Runtime>);
+
+impl EventLoop {
+    /// A loop that nobody drives yet.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no descriptor for it.
+    pub fn new() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .thread_name("kneo-lookup")
+            .on_thread_start(|| process::shared().threads.enter())
+            .on_thread_stop(|| process::shared().threads.leave())
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// Drives `work` to its end on the calling thread. `None` only while it is
+    /// being dropped.
+    pub fn drive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        Some(self.0.as_ref()?.block_on(work))
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // Does not wait for a name lookup, and is allowed inside another
+            // runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
