@@ -524,6 +524,7 @@ kneo_response *kneo_logout(kneo_client *client);
  *   characters, unique for the day; one is made if none is given),
  *   "intent_id" (1 to 64 such characters; needs a ledger_file: the same id
  *   is never sent twice in a trading day), "timeout_ms"
+ *
  * In generations 1 and 2 also "market_protection", "pf" (N, Y) and the
  * spellings of the older SDKs.
  *
@@ -601,6 +602,7 @@ kneo_response *kneo_cancel_order(kneo_client *client, const char *params);
  *   takes two readings, the later one "outcome_window_ms" after the sending,
  *   that show neither its tag nor a row alike
  * - "unknown": not proved yet; "candidates" are rows that may be it
+ *
  * What was seen counts for the next call. Otherwise the errors of a read.
  *
  * # Safety
