@@ -15,7 +15,9 @@ fn main() {
         cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml can be read");
     let mut builder = cbindgen::Builder::new().with_config(config);
     // In the order of the header.
-    for file in ["library", "response", "client", "login", "orders", "reads"] {
+    for file in [
+        "library", "response", "client", "login", "orders", "reads", "scrips",
+    ] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }
     builder

@@ -840,6 +840,56 @@ kneo_response *kneo_call(kneo_client *client,
                          const char *operation,
                          const char *params);
 
+/**
+ * Searches the instruments of a segment. Needs the consumer key, but no
+ * login, in generation 3. The first search of a day (IST) downloads the
+ * segment's file, unless "cache_dir" has it; later ones need no network and
+ * take microseconds.
+ *
+ * client: a live client.
+ * params: a JSON object with the official SDK's keyword names:
+ * - "exchange_segment": nse_cm, bse_cm, nse_fo, bse_fo, mcx_fo, or NSE, BSE,
+ *   NFO, BFO, MCX in upper or lower case
+ * - "symbol": part of the underlying's name (pSymbolName), as text, without
+ *   regard to case; all unless given
+ * - "expiry": a day like "22SEP2026", or a range "01SEP2026-30SEP2026"; not
+ *   for cash segments
+ * - "option_type": CE, PE, FUT, or several separated by commas
+ * - "strike_price" in rupees: one value, "24000-25000", ">24000", "<24000";
+ *   the ends are included
+ * - "ignore_50multiple": taken and ignored, as by the SDK
+ * - "token" (pSymbol) or "trading_symbol" (pTrdSymbol): the exact scrip,
+ *   instead of "symbol"
+ * - "timeout_ms": the "download" timeout unless given
+ *
+ * Returns KNEO_OK with a list of the file's rows, by strike: keys and types as
+ * the SDK gives them; "dStrikePrice;" and "dTickSize" are in paise,
+ * "pExpiryDate" is a day like "22Sep2026" in derivative segments. No match is
+ * an empty list. kneo_response_meta has "scrip_day" (YYYY-MM-DD) and "stale":
+ * true if today's file cannot be had and an older one serves; "notes" says
+ * why. Otherwise the errors of a read. May be repeated.
+ *
+ * # Safety
+ *
+ * params must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_search_scrip(kneo_client *client, const char *params);
+
+/**
+ * How far downloads of scrip files are, and what is at hand. Needs no network;
+ * call it from another thread while kneo_search_scrip waits.
+ *
+ * client: a live client.
+ *
+ * Returns KNEO_OK with {"today","cache_dir","segments":[{"exchange_segment",
+ * "state","bytes","total_bytes","day","stale","from_cache","rows","bad_rows",
+ * "error"}]}: "state" is none, downloading, indexing, ready or failed;
+ * "total_bytes" is null where the broker does not tell it; "day" is the day of
+ * the file in use (YYYY-MM-DD) or null. Segments that nobody searched are not
+ * listed.
+ */
+kneo_response *kneo_scrip_status(kneo_client *client);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

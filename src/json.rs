@@ -61,6 +61,12 @@ impl Fields {
         members.any(|(name, raw)| name == key && raw.as_str() != "null")
     }
 
+    /// Whether a member is there and written as a JSON number.
+    pub(crate) fn is_number(&self, key: &str) -> bool {
+        let member = self.members.iter().find(|(name, _)| name == key);
+        member.is_some_and(|(_, raw)| raw.starts_with(|c: char| c.is_ascii_digit() || c == '-'))
+    }
+
     pub(crate) fn flag(&mut self, key: &str) -> Result<Option<bool>, Error> {
         match self.take(key).as_ref().map(|raw| raw.as_str()) {
             None => Ok(None),
@@ -362,7 +368,7 @@ pub(crate) fn object(members: &[(&str, Member<'_>)]) -> Zeroizing<String> {
     out
 }
 
-fn write_string(out: &mut String, text: &str) {
+pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {

@@ -41,6 +41,7 @@ mod process;
 mod reads;
 mod redact;
 mod reply;
+mod scrips;
 mod secret;
 mod session;
 mod status;

@@ -82,6 +82,7 @@ pub(crate) enum TimeClass {
     Login,
     Read,
     Order,
+    Download,
 }
 
 /// The credentials of a request.
@@ -573,6 +574,17 @@ pub(crate) static SCRIP_MASTER: Operation = Operation {
     ],
 };
 
+/// Finds the scrip file of a segment, which is then fetched.
+pub(crate) static SEARCH_SCRIP: Operation = Operation {
+    name: "search_scrip",
+    method: Method::GET,
+    kind: Kind::Read,
+    time: TimeClass::Download,
+    current: SCRIP_MASTER.current,
+    older: SCRIP_MASTER.older,
+    paths: SCRIP_MASTER.paths,
+};
+
 /// Symbols and quote type follow the path. Generation 1 had no such call.
 pub(crate) static QUOTES: Operation = Operation {
     name: "quotes",
@@ -664,6 +676,7 @@ mod tests {
         &OPTION_CHAIN,
         &HISTORICAL_DATA,
         &SCRIP_MASTER,
+        &SEARCH_SCRIP,
     ];
 
     const COLUMNS: &[(Route, &str)] = &[

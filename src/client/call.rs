@@ -247,13 +247,13 @@ impl Inner {
     pub(super) fn local(
         &self,
         name: &'static str,
-        work: impl FnOnce() -> Result<Reply, Error>,
+        work: impl FnOnce(&Call) -> Result<Reply, Error>,
     ) -> Result<Reply, Error> {
         let call = Call::new(Duration::ZERO);
         let result = if self.closed.load(Ordering::Acquire) {
             Err(closed())
         } else {
-            work()
+            work(&call)
         };
         self.finish(name, &call, result)
     }
@@ -289,6 +289,7 @@ impl TimeClass {
             Self::Login => timeouts.login,
             Self::Read => timeouts.read,
             Self::Order => timeouts.order,
+            Self::Download => timeouts.download,
         }
     }
 }

@@ -6,6 +6,7 @@ mod logins;
 mod orders;
 mod reads;
 mod register;
+mod scrips;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +31,7 @@ use crate::status::Status;
 use crate::transport::door::Door;
 use crate::transport::{Cookies, EventLoop, Net, Settings};
 use register::Register;
+use scrips::Scrips;
 
 /// A connection to the broker for one user.
 ///
@@ -56,6 +58,7 @@ struct Inner {
     pace: Arc<Pace>,
     ledger: Option<Ledger>,
     register: Mutex<Register>,
+    scrips: Scrips,
 }
 
 #[derive(Default)]
@@ -98,7 +101,7 @@ impl Client {
     ///
     /// [`Status::Closed`] after the client was closed.
     pub fn session_info(&self) -> Result<Reply, Error> {
-        self.0.local("session_info", || {
+        self.0.local("session_info", |_| {
             let state = self.0.state();
             let info = match (&state.trade, &state.view) {
                 (Some(trade), _) => trade.info(),
@@ -124,7 +127,7 @@ impl Client {
     ///
     /// [`Status::NotLoggedIn`] without a trade session.
     pub fn session_export(&self) -> Result<Reply, Error> {
-        self.0.local("session_export", || {
+        self.0.local("session_export", |_| {
             let trade = self.0.trade()?;
             let cookies = self.0.jar.cookies(&trade.base);
             let cookies = cookies.as_ref().and_then(|value| value.to_str().ok());
@@ -142,7 +145,7 @@ impl Client {
     /// [`Status::InvalidArgument`] if it is not of this environment, not of
     /// today (IST), expired, or names a host that may not be used.
     pub fn session_import(&self, session_json: &str) -> Result<Reply, Error> {
-        self.0.local("session_import", || {
+        self.0.local("session_import", |_| {
             let (trade, cookies) = Trade::import(session_json, &self.0.hosts, session::now())?;
             if self
                 .0
@@ -219,6 +222,7 @@ impl Inner {
             pace: Arc::new(Pace::new(orders.max_per_second)),
             ledger,
             register: Mutex::default(),
+            scrips: Scrips::default(),
             event_loop,
             jar,
             log,

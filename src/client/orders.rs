@@ -89,7 +89,7 @@ impl Client {
     ///
     /// [`Status::Closed`] after the client was closed.
     pub fn open_intents(&self) -> Result<Reply, Error> {
-        self.0.local("open_intents", || {
+        self.0.local("open_intents", |_| {
             let intents = match &self.0.ledger {
                 Some(ledger) => ledger.open_intents(now_ms()),
                 None => self.0.register().unsettled().cloned().collect(),

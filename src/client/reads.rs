@@ -242,6 +242,7 @@ impl Client {
             "place_order" => return self.place_order(params.unwrap_or("{}")),
             "modify_order" => return self.modify_order(params.unwrap_or("{}")),
             "cancel_order" => return self.cancel_order(params.unwrap_or("{}")),
+            "search_scrip" => return self.search_scrip(params.unwrap_or("{}")),
             "order_outcome" => return self.order_outcome(params.unwrap_or("{}")),
             _ => {}
         }
@@ -282,6 +283,7 @@ impl Client {
             "session_init" => self.session_init(),
             "qr_code_link" => self.qr_code_link(&or_empty(first)),
             "qr_code_session" => self.qr_code_session(&or_empty(first), &or_empty(second)),
+            "scrip_status" => self.scrip_status(),
             "open_intents" => self.open_intents(),
             "session_info" => self.session_info(),
             "session_export" => self.session_export(),

@@ -12,6 +12,7 @@ mod pin;
 pub mod reads;
 mod registry;
 pub mod response;
+pub mod scrips;
 mod signals;
 mod text;
 

@@ -213,6 +213,58 @@ impl Net {
     }
 }
 
+/// What a download gave.
+pub(crate) enum Fetched {
+    Body(Vec<u8>),
+    /// Where it is said to be instead.
+    Redirect(String),
+    /// The HTTP status.
+    Refused(u16),
+}
+
+impl Net {
+    /// Downloads a public file: no credential goes with the request.
+    /// `progress` is told the bytes so far and how many there are in all.
+    pub(crate) async fn fetch(
+        &self,
+        url: Url,
+        largest: u64,
+        progress: &(dyn Fn(u64, Option<u64>) + Sync),
+    ) -> Result<Fetched, Failure> {
+        let host = host_of(&url);
+        let point = Point::default();
+        point.pass();
+        let failed = |error: reqwest::Error| self.failure(&host, &error, &point);
+        let mut response = self.client()?.get(url).send().await.map_err(failed)?;
+        let http = response.status().as_u16();
+        let location = response.headers().get(LOCATION);
+        match (http, location.and_then(|to| to.to_str().ok())) {
+            (200, _) => {}
+            (301 | 302 | 303 | 307 | 308, Some(to)) => return Ok(Fetched::Redirect(to.to_owned())),
+            _ => return Ok(Fetched::Refused(http)),
+        }
+        let total = response.content_length();
+        let too_large = || Failure {
+            status: Status::Protocol,
+            message: format!("the file is larger than {largest} bytes"),
+            sent: true,
+        };
+        if total.is_some_and(|total| total > largest) {
+            return Err(too_large());
+        }
+        let mut body = Vec::with_capacity(usize::try_from(total.unwrap_or(0)).unwrap_or(0));
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            body.extend_from_slice(&chunk);
+            let so_far = body.len() as u64;
+            if so_far > largest {
+                return Err(too_large());
+            }
+            progress(so_far, total);
+        }
+        Ok(Fetched::Body(body))
+    }
+}
+
 impl Answer {
     fn from_head(http_status: u16, headers: &HeaderMap) -> Self {
         let redirect = headers

@@ -175,7 +175,9 @@ fn numbers_and_versions_are_told_the_same_everywhere() {
 #[test]
 fn every_export_is_guarded() {
     let mut exports = 0;
-    for file in ["library", "response", "client", "login", "orders", "reads"] {
+    for file in [
+        "library", "response", "client", "login", "orders", "reads", "scrips",
+    ] {
         let source = read(format!("src/ffi/{file}.rs"));
         for part in source.split("#[unsafe(no_mangle)]").skip(1) {
             exports += 1;

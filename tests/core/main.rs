@@ -5,6 +5,7 @@
 //! - `orders`: instructions: what is sent, checked, answered, paced, settled
 //! - `money`: faults at every moment: at most one order, and a true status
 //! - `transport`: TLS, hosts, faults of the network, deadlines, interrupts
+//! - `scrips`: instruments: downloads, cache, bad files
 //! - `secrets`: after a full day no credential shows anywhere
 //! - `hosts`: the library inside other programs: threads, async runtimes
 
@@ -13,6 +14,7 @@ mod logins;
 mod money;
 mod orders;
 mod reads;
+mod scrips;
 mod secrets;
 mod support;
 mod transport;

@@ -20,6 +20,11 @@ pub fn trader(sandbox: &Sandbox, more: &Value) -> Client {
     client
 }
 
+/// Logs in where no answer matters.
+pub fn log_in_to(sandbox: &Sandbox, client: &Client) {
+    log_in(sandbox, client).expect("the login works");
+}
+
 pub fn unlimited() -> Sandbox {
     start(Options {
         orders_per_second: 0,

@@ -1,0 +1,374 @@
+//! Instruments: fetches the scrip files of the day and searches them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::reads::deadline;
+use super::{Client, Inner};
+use crate::error::Error;
+use crate::json::Fields;
+use crate::operation;
+use crate::reads::{self, Expect, PARAMS};
+use crate::reply::Reply;
+use crate::scrips::{Broken, LARGEST_FILE, Query, Store, Table};
+use crate::session;
+use crate::status::Status;
+use crate::transport::Fetched;
+
+/// After a failure an older file serves this long without a new try.
+const PATIENCE: Duration = Duration::from_secs(60);
+const MOST_REDIRECTS: usize = 5;
+
+/// The scrip files of one client.
+#[derive(Default)]
+pub(super) struct Scrips {
+    segments: Mutex<BTreeMap<&'static str, Arc<Segment>>>,
+}
+
+/// One segment. The gate lets one call at a time fetch its file.
+#[derive(Default)]
+struct Segment {
+    gate: Arc<tokio::sync::Mutex<()>>,
+    view: Mutex<View>,
+}
+
+#[derive(Default)]
+struct View {
+    table: Option<Arc<Table>>,
+    /// The day of the table (IST, since 1970).
+    day: u64,
+    stage: Stage,
+    bytes: u64,
+    total: Option<u64>,
+    /// Why there is no file of today.
+    error: Option<String>,
+    failed_at: Option<(Instant, u64)>,
+    from_cache: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Stage {
+    #[default]
+    None,
+    Downloading,
+    Indexing,
+    Ready,
+    Failed,
+}
+
+impl Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Downloading => "downloading",
+            Self::Indexing => "indexing",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A table and what has to be said about it.
+struct Found {
+    table: Arc<Table>,
+    day: u64,
+    problem: Option<String>,
+}
+
+impl Segment {
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A table that needs no fetching now.
+    fn at_hand(&self, today: u64) -> Option<Found> {
+        let view = self.view();
+        let table = view.table.as_ref()?;
+        let waits = view
+            .failed_at
+            .is_some_and(|(when, day)| day == today && when.elapsed() < PATIENCE);
+        (view.day == today || waits).then(|| Found {
+            table: Arc::clone(table),
+            day: view.day,
+            problem: view.error.clone().filter(|_| view.day != today),
+        })
+    }
+
+    fn put(&self, table: Table, day: u64, from_cache: bool) -> Arc<Table> {
+        let table = Arc::new(table);
+        let mut view = self.view();
+        view.table = Some(Arc::clone(&table));
+        view.day = day;
+        view.stage = Stage::Ready;
+        view.from_cache = from_cache;
+        table
+    }
+
+    fn show(&self, name: &str, today: u64) -> Value {
+        let view = self.view();
+        let day = view.table.as_ref().map(|_| iso_day(view.day));
+        json!({
+            "exchange_segment": name,
+            "state": view.stage.name(),
+            "bytes": view.bytes,
+            "total_bytes": view.total,
+            "day": day,
+            "stale": view.table.is_some() && view.day != today,
+            "from_cache": view.from_cache,
+            "rows": view.table.as_ref().map_or(0, |table| table.len()),
+            "bad_rows": view.table.as_ref().map_or(0, |table| table.bad_rows),
+            "error": view.error,
+        })
+    }
+}
+
+/// A day since 1970 as `2026-09-22`.
+fn iso_day(day: u64) -> String {
+    let text = crate::scrips::date_text(i32::try_from(day).unwrap_or(i32::MAX));
+    let months = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let month = months.iter().position(|name| text.get(2..5) == Some(name));
+    let (date, year) = (text.get(..2).unwrap_or(""), text.get(5..).unwrap_or(""));
+    format!("{year}-{:02}-{date}", month.map_or(0, |month| month + 1))
+}
+
+impl Client {
+    /// Searches the instruments of a segment. `params` has the official SDK's
+    /// keyword names, and `token` and `trading_symbol` for exact lookups.
+    ///
+    /// The first search of a day fetches the segment's file, unless `cache_dir`
+    /// has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::InvalidArgument`] naming the parameter; those of a read if
+    /// there is no file, not even an older one.
+    pub fn search_scrip(&self, params: &str) -> Result<Reply, Error> {
+        self.0.search_scrip(params)
+    }
+
+    /// What is known of the scrip files, and how far downloads are.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::Closed`] after the client was closed.
+    pub fn scrip_status(&self) -> Result<Reply, Error> {
+        self.0.local("scrip_status", |_| {
+            let today = session::day(session::now());
+            let segments = self.0.scrips.segments();
+            let shown: Vec<_> = segments
+                .iter()
+                .map(|(name, segment)| segment.show(name, today))
+                .collect();
+            let folder = self.0.config.cache_dir.as_ref();
+            let folder = folder.map(|folder| folder.display().to_string());
+            let status = json!({"today": iso_day(today), "cache_dir": folder, "segments": shown});
+            Ok(Reply::local(status.to_string()))
+        })
+    }
+}
+
+impl Scrips {
+    fn segments(&self) -> MutexGuard<'_, BTreeMap<&'static str, Arc<Segment>>> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn search_scrip(&self, params: &str) -> Result<Reply, Error> {
+        let op = &operation::SEARCH_SCRIP;
+        let checked = Fields::parse(PARAMS, params).and_then(|mut fields| {
+            let limit = deadline(&mut fields)?;
+            let query = Query::read(&mut fields)?;
+            fields.finish()?;
+            Ok((limit, query))
+        });
+        let (limit, query) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return self.local(op.name, |_| Err(error)),
+        };
+        let limit = limit.unwrap_or_else(|| op.time.of(&self.config.timeouts));
+        let segment = Arc::clone(self.scrips.segments().entry(query.segment).or_default());
+        let today = session::day(session::now());
+        let found = match segment.at_hand(today) {
+            Some(found) => found,
+            None => self.obtain(&segment, query.segment, today, limit)?,
+        };
+        self.local(op.name, |call| {
+            let rows = query.rows(&found.table);
+            let mut extra = call.extra.borrow_mut();
+            extra.insert("scrip_day".to_owned(), iso_day(found.day).into());
+            extra.insert("stale".to_owned(), (found.day != today).into());
+            if let Some(problem) = found.problem {
+                call.notes.borrow_mut().push(format!(
+                    "there is no scrip file of today, an older one serves: {problem}"
+                ));
+            }
+            Ok(Reply::local(found.table.json(&rows)))
+        })
+    }
+
+    /// The table of today: from the cache or the broker, else an older one.
+    /// Reading and indexing a file is done outside of the event loop, which
+    /// other calls share.
+    fn obtain(
+        &self,
+        segment: &Segment,
+        name: &'static str,
+        today: u64,
+        limit: Duration,
+    ) -> Result<Found, Error> {
+        let op = &operation::SEARCH_SCRIP;
+        let started = Instant::now();
+        let mut gate = None;
+        // Held until the table is there, so that others wait for this one.
+        self.call_within(op, limit, async |_| {
+            gate = Some(Arc::clone(&segment.gate).lock_owned().await);
+            Ok(Reply::local(String::new()))
+        })?;
+        if let Some(found) = segment.at_hand(today) {
+            return Ok(found);
+        }
+        let store = self.store();
+        let kept = store.as_ref().and_then(|store| store.of_day(name, today));
+        if let Some(kept) = kept {
+            if let Ok(table) = Table::read(name, kept.csv) {
+                let table = segment.put(table, today, true);
+                return Ok(Found {
+                    table,
+                    day: today,
+                    problem: None,
+                });
+            }
+        }
+        {
+            let mut view = segment.view();
+            view.stage = Stage::Downloading;
+            (view.bytes, view.total) = (0, None);
+        }
+        let mut csv = Vec::new();
+        let left = limit.saturating_sub(started.elapsed());
+        let fetched = self.call_within(op, left, async |call| {
+            csv = self.fetch_scrips(call, segment, name).await?;
+            Ok(Reply::local(String::new()))
+        });
+        let read = fetched.and_then(|_| {
+            segment.view().stage = Stage::Indexing;
+            Table::read(name, csv).map_err(|Broken(why)| {
+                let message = format!("the broker's scrip file of {name} {why}");
+                Error::new(Status::Protocol, message).finished(true, true, super::meta(op.name))
+            })
+        });
+        let error = match read {
+            Ok(table) => {
+                let table = segment.put(table, today, false);
+                let written = store.map(|store| store.keep(name, today, table.bytes()));
+                let problem = match written {
+                    Some(Err(error)) => Some(format!("cache_dir could not be written: {error}")),
+                    _ => None,
+                };
+                let mut view = segment.view();
+                view.error.clone_from(&problem);
+                view.failed_at = None;
+                return Ok(Found {
+                    table,
+                    day: today,
+                    problem: None,
+                });
+            }
+            Err(error) => error,
+        };
+        let problem = error.message().to_owned();
+        let older = match segment.view().table.clone() {
+            Some(_) => None,
+            None => store.and_then(|store| store.newest_before(name, today)),
+        };
+        if let Some(kept) = older {
+            if let Ok(table) = Table::read(name, kept.csv) {
+                segment.put(table, kept.day, true);
+            }
+        }
+        let mut view = segment.view();
+        view.stage = Stage::Failed;
+        view.error = Some(problem.clone());
+        view.failed_at = Some((Instant::now(), today));
+        match view.table.clone() {
+            // Who closes the client wants no answer.
+            Some(table) if error.status() != Status::Closed => Ok(Found {
+                table,
+                day: view.day,
+                problem: Some(problem),
+            }),
+            _ => Err(error),
+        }
+    }
+
+    fn store(&self) -> Option<Store> {
+        let folder = self.config.cache_dir.as_ref()?;
+        let broker = self.hosts.session();
+        let host = broker.host_str().unwrap_or("");
+        let host = format!("{host}_{}", broker.port_or_known_default().unwrap_or(0));
+        let environment = self.hosts.environment.name();
+        Some(Store::new(folder, environment, &host))
+    }
+
+    async fn fetch_scrips(
+        &self,
+        call: &super::call::Call,
+        segment: &Segment,
+        name: &'static str,
+    ) -> Result<Vec<u8>, Error> {
+        let listing = self
+            .ask(
+                call,
+                &operation::SEARCH_SCRIP,
+                Expect::Data,
+                reads::Asked::default(),
+            )
+            .await?;
+        let Some(mut place) = reads::scrip_file(listing.json().as_bytes(), name) else {
+            let message = format!("the broker's list of scrip files has none for {name}");
+            return Err(Error::new(Status::Protocol, message));
+        };
+        for _ in 0..=MOST_REDIRECTS {
+            let url = self
+                .hosts
+                .named("filesPaths", &place)
+                .map_err(|problem| Error::new(Status::Protocol, problem))?;
+            let progress = |bytes: u64, total: Option<u64>| {
+                let mut view = segment.view();
+                (view.bytes, view.total) = (bytes, total);
+            };
+            let fetched = self
+                .net
+                .fetch(url.clone(), LARGEST_FILE, &progress)
+                .await
+                .map_err(|failure| Error::new(failure.status, failure.message))?;
+            match fetched {
+                Fetched::Body(bytes) => return Ok(bytes),
+                Fetched::Redirect(to) => {
+                    let joined = url.join(&to).map(String::from);
+                    place = joined.map_err(|_| {
+                        let message = "the scrip file was redirected to no valid URL";
+                        Error::new(Status::Protocol, message)
+                    })?;
+                }
+                Fetched::Refused(http) => {
+                    let message = format!("the scrip file of {name} cannot be had (HTTP {http})");
+                    let status = match http {
+                        424 | 500..=599 => Status::Unavailable,
+                        429 => Status::RateLimited,
+                        _ => Status::Rejected,
+                    };
+                    return Err(Error::new(status, message));
+                }
+            }
+        }
+        let message = "the scrip file was redirected too often";
+        Err(Error::new(Status::Protocol, message))
+    }
+}

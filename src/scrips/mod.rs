@@ -1,0 +1,15 @@
+//! Instruments: the scrip-master files, indexed and searched. Pure; the files
+//! come from `client/scrips.rs`.
+
+mod query;
+mod store;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use query::Query;
+pub(crate) use store::Store;
+pub(crate) use table::{Broken, Table, date_text};
+
+/// The largest scrip file that is taken.
+pub(crate) const LARGEST_FILE: u64 = 256 * 1024 * 1024;

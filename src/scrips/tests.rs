@@ -1,0 +1,247 @@
+//! Tables and searches.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::json::Fields;
+
+const HEAD: &str = "pSymbol,pTrdSymbol,pSymbolName,pOptionType,dStrikePrice;,pExpiryDate,dTickSize ,CASEligible,pISIN\n";
+
+fn table(segment: &str, rows: &str) -> Result<Table, Broken> {
+    Table::read(segment, format!("{HEAD}{rows}").into_bytes())
+}
+
+fn search(table: &Table, segment: &str, params: Value) -> Value {
+    let mut params = params;
+    params["exchange_segment"] = json!(segment);
+    let mut fields = Fields::parse("params", &params.to_string()).expect("an object");
+    let query = Query::read(&mut fields).expect("a good query");
+    let found = table.json(&query.rows(table));
+    serde_json::from_str(&found).expect("it is JSON")
+}
+
+const ROWS: &str = "1,NIFTY24JUN22500PE,NIFTY,PE,2.25e+06,1403222400,5,false,\n\
+                    2,NIFTY24JUN22000CE, NIFTY ,CE,2.2e+06,1403222400,5,true,\n\
+                    3,NIFTY24JUNFUT,NIFTY,XX,-1,1403222400,5,true,\n\
+                    4,NIFTY(X),NIFTY(X),XX,,1474554600,5.5,true,\n\
+                    5,M&M24JUN,M&M,XX,0,1474554600,,true,\n";
+
+fn symbols(found: &Value) -> Vec<&str> {
+    let rows = found.as_array().expect("a list");
+    let symbol = |row: &Value| row["pTrdSymbol"].as_str().is_some();
+    assert!(rows.iter().all(symbol));
+    rows.iter()
+        .filter_map(|row| row["pTrdSymbol"].as_str())
+        .collect()
+}
+
+#[test]
+fn rows_have_the_types_of_their_columns() {
+    let table = table("nse_fo", ROWS).expect("a good file");
+    let found = search(&table, "nse_fo", json!({"token": "2"}));
+    assert_eq!(
+        found,
+        json!([{"pSymbol": 2, "pTrdSymbol": "NIFTY24JUN22000CE", "pSymbolName": " NIFTY ",
+                "pOptionType": "CE", "dStrikePrice;": 2_200_000.0, "pExpiryDate": "19Jun2024",
+                "dTickSize": 5.0, "CASEligible": true, "pISIN": null}])
+    );
+    let text = table.json(&table.with_symbol("NIFTY(X)"));
+    assert!(
+        text.contains(r#""dStrikePrice;":null,"pExpiryDate":"22Sep2026","dTickSize":5.5"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn searches_by_every_argument() {
+    let table = table("nse_fo", ROWS).expect("a good file");
+    let find = |params: Value| {
+        let found = search(&table, "nse_fo", params);
+        symbols(&found)
+            .iter()
+            .map(|text| text.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        find(json!({"symbol": "nifty"})),
+        [
+            "NIFTY24JUNFUT",
+            "NIFTY24JUN22000CE",
+            "NIFTY24JUN22500PE",
+            "NIFTY(X)"
+        ]
+    );
+    assert_eq!(find(json!({"symbol": "NIFTY("})), ["NIFTY(X)"]);
+    assert_eq!(find(json!({"symbol": "m&m"})), ["M&M24JUN"]);
+    assert_eq!(find(json!({"symbol": "."})), [""; 0]);
+    assert_eq!(find(json!({})).len(), 5);
+    assert_eq!(find(json!({"option_type": "CE, pe"})).len(), 2);
+    assert_eq!(find(json!({"option_type": "FUT"})).len(), 3);
+    assert_eq!(find(json!({"expiry": "19JUN2024"})).len(), 3);
+    assert_eq!(find(json!({"expiry": "20JUN2024-30SEP2026"})).len(), 2);
+    assert_eq!(find(json!({"strike_price": 22000})), ["NIFTY24JUN22000CE"]);
+    assert_eq!(
+        find(json!({"strike_price": ">22000.5"})),
+        ["NIFTY24JUN22500PE"]
+    );
+    assert_eq!(
+        find(json!({"strike_price": "22000-22500", "symbol": "nifty"})).len(),
+        2
+    );
+    assert_eq!(find(json!({"token": 4})), ["NIFTY(X)"]);
+    assert_eq!(find(json!({"token": "44"})), [""; 0]);
+    assert_eq!(find(json!({"trading_symbol": "M&M24JUN"})), ["M&M24JUN"]);
+    assert_eq!(find(json!({"trading_symbol": "m&m24jun"})), [""; 0]);
+}
+
+#[test]
+fn dates_follow_the_calendar_of_their_exchange() {
+    let day = |segment: &str, seconds: &str| {
+        let rows = format!("1,A,A,XX,1,{seconds},5,true,\n");
+        let table = table(segment, &rows).expect("a good file");
+        search(&table, segment, json!({}))[0]["pExpiryDate"].clone()
+    };
+    // Midnight in India: the SDK prints the day before.
+    assert_eq!(day("nse_fo", "1403222400"), "19Jun2024");
+    assert_eq!(day("nse_fo", "1474554600"), "22Sep2026");
+    assert_eq!(day("mcx_fo", "1790380799"), "25Sep2026");
+    assert_eq!(day("bse_fo", "1790380799"), "25Sep2026");
+    assert_eq!(day("nse_cm", "1403222400"), 1_403_222_400);
+}
+
+#[test]
+fn what_is_no_file_is_told() {
+    let told = |bytes: &[u8]| {
+        Table::read("nse_fo", bytes.to_vec())
+            .map(drop)
+            .expect_err("broken")
+            .0
+    };
+    assert_eq!(told(b""), "is empty");
+    assert_eq!(told(b" \n"), "is empty");
+    assert_eq!(told(b"<html></html>\n"), "is a page of HTML and no CSV");
+    assert_eq!(told(HEAD.as_bytes()), "has a header and no scrip");
+    assert_eq!(
+        told(b"a,b\n1,2\n"),
+        "has no header with pSymbol and pTrdSymbol"
+    );
+    assert!(told(format!("{HEAD}{}", &ROWS[..100]).as_bytes()).starts_with("was cut off"));
+    assert_eq!(told(b"pSymbol,pTrdSymbol\n\xff,1\n"), "is no text");
+    let bad = format!("{HEAD}{ROWS}1,2,3\n");
+    assert!(told(bad.as_bytes()).starts_with("has 1 malformed rows"));
+    let many = format!("{HEAD}{}1,2,3\n", ROWS.repeat(100));
+    let table = Table::read("nse_fo", many.into_bytes()).expect("one bad row in 500");
+    assert_eq!((table.len(), table.bad_rows), (500, 1));
+}
+
+/// A small generator: the same numbers in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// Searches find what a plain filter over the rows finds.
+#[test]
+fn a_search_is_a_plain_filter() {
+    const NAMES: &[&str] = &["NIFTY", "BANKNIFTY", "M&M", "TCS", "A.B", "NIFTY("];
+    const OPTIONS: &[&str] = &["CE", "PE", "XX"];
+    let mut dice = Dice(7);
+    for _ in 0..40 {
+        let mut rows = Vec::new();
+        for number in 0..dice.roll(200) + 1 {
+            let name = NAMES[dice.roll(6) as usize];
+            let option = OPTIONS[dice.roll(3) as usize];
+            let strike = (dice.roll(20) + 1) * 5_000;
+            let day = 20_000 + dice.roll(5);
+            rows.push((number, name, option, strike, day));
+        }
+        let text: String = rows
+            .iter()
+            .map(|(number, name, option, strike, day)| {
+                // In paise, and in seconds since 1980 of the same wall clock.
+                let seconds = day * 86_400 - 315_532_800 + 3_600;
+                format!(
+                    "{number},T{number},{name},{option},{},{seconds},5,true,\n",
+                    strike * 100
+                )
+            })
+            .collect();
+        let table = table("nse_fo", &text).expect("a good file");
+        for _ in 0..20 {
+            let part = ["", "nifty", "NIFTY(", "a.b", "m&m", "cs", "zzz"][dice.roll(7) as usize];
+            let option = ["", "CE", "pe,FUT", "XX", "ce,pe"][dice.roll(5) as usize];
+            let (low, high) = (dice.roll(10) * 5_000, 50_000 + dice.roll(10) * 5_000);
+            let (from, to) = (20_000 + dice.roll(3), 20_002 + dice.roll(3));
+            let span = format!(
+                "{}-{}",
+                super::date_text(from as i32),
+                super::date_text(to as i32)
+            );
+            let found = search(
+                &table,
+                "nse_fo",
+                json!({"symbol": part, "option_type": option, "expiry": span,
+                       "strike_price": format!("{low}-{high}")}),
+            );
+            let mut plain: Vec<_> = rows
+                .iter()
+                .filter(|(_, name, kind, strike, day)| {
+                    let kind = if *kind == "XX" { "FUT XX" } else { kind };
+                    name.to_lowercase().contains(&part.to_lowercase())
+                        && (option.is_empty()
+                            || option
+                                .split(',')
+                                .any(|one| kind.split(' ').any(|k| k.eq_ignore_ascii_case(one))))
+                        && (low..=high).contains(strike)
+                        && (from..=to).contains(day)
+                })
+                .collect();
+            plain.sort_by_key(|row| (row.3, row.0));
+            let plain: Vec<_> = plain.iter().map(|row| format!("T{}", row.0)).collect();
+            assert_eq!(
+                symbols(&found),
+                plain,
+                "{part} {option} {span} {low}-{high}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_store_keeps_whole_files_only() {
+    let folder = std::env::temp_dir().join(format!("kneo-scrips-{}", std::process::id()));
+    let store = Store::new(&folder, "prod", "127.0.0.1_9");
+    let csv = format!("{HEAD}{ROWS}").into_bytes();
+    assert!(store.of_day("nse_fo", 5).is_none());
+    store.keep("nse_fo", 5, &csv).expect("written");
+    store.keep("nse_cm", 5, b"other").expect("written");
+    assert_eq!(store.of_day("nse_fo", 5).expect("it is there").csv, csv);
+    assert!(
+        Store::new(&folder, "uat", "127.0.0.1_9")
+            .of_day("nse_fo", 5)
+            .is_none()
+    );
+    assert_eq!(store.newest_before("nse_fo", 9).expect("an old one").day, 5);
+    let path = folder.join("prod-127_0_0_1_9-nse_fo-5.scrips");
+    let good = std::fs::read(&path).expect("it is there");
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(&path, &bad).expect("damaged");
+        assert!(store.of_day("nse_fo", 5).is_none(), "byte {at}");
+        std::fs::write(&path, &good[..at]).expect("cut");
+        assert!(store.of_day("nse_fo", 5).is_none(), "cut at {at}");
+    }
+    // A new day replaces the old one, of this segment only.
+    store.keep("nse_fo", 6, &csv).expect("written");
+    assert!(store.of_day("nse_fo", 5).is_none() && !path.exists());
+    assert!(store.of_day("nse_cm", 5).is_some());
+    std::fs::remove_dir_all(&folder).expect("it is ours");
+}

@@ -1,0 +1,310 @@
+//! Instruments: downloads, the cache, and what happens to bad files.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use kotak_neo::{Client, Error, Reply, Status};
+use kotak_neo_sandbox::{FaultKind, Sandbox, ScripFiles};
+use serde_json::{Value, json};
+
+use crate::orders::{log_in_to, meta, order, place};
+use crate::support::{answer, client, client_with, fault, paths, sandbox, status};
+
+/// A cache folder of its own, removed at the end.
+struct Cache(PathBuf);
+
+impl Cache {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self(std::env::temp_dir().join(format!("kneo-cache-{}-{number}", std::process::id())))
+    }
+
+    fn client(&self, sandbox: &Sandbox) -> Client {
+        client_with(sandbox, &json!({"cache_dir": self.0.display().to_string()}))
+    }
+
+    /// The files in it, their names cut before the day.
+    fn files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.0).expect("the cache is there");
+        entries
+            .map(|entry| entry.expect("an entry").path())
+            .collect()
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        if self.0.exists() {
+            std::fs::remove_dir_all(&self.0).expect("it is ours");
+        }
+    }
+}
+
+fn search(client: &Client, params: &Value) -> Result<Reply, Error> {
+    client.search_scrip(&params.to_string())
+}
+
+fn rows(reply: &Reply) -> Vec<Value> {
+    let list = crate::support::json(reply.json());
+    list.as_array().expect("a list").clone()
+}
+
+fn state(client: &Client, segment: &str) -> Value {
+    let status = crate::support::json(client.scrip_status().expect("local").json());
+    let segments = status["segments"].as_array().expect("a list").clone();
+    let found = segments
+        .into_iter()
+        .find(|one| one["exchange_segment"] == segment);
+    found.expect("it was searched")
+}
+
+fn switch(sandbox: &Sandbox, files: ScripFiles) {
+    let mut switches = sandbox.switches();
+    switches.scrip_files = files;
+    sandbox.set_switches(switches);
+}
+
+/// The path of the file of cash instruments.
+fn file_path(client: &Client) -> String {
+    let reply = client.scrip_master(Some("nse_cm")).expect("a file");
+    let url = crate::support::json(reply.json())["url"].clone();
+    let url = url::Url::parse(url.as_str().expect("a text")).expect("a URL");
+    url.path().to_owned()
+}
+
+#[test]
+fn a_day_needs_one_download_and_no_login() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let reply = search(
+        &client,
+        &json!({"exchange_segment": "NSE", "symbol": "idea"}),
+    );
+    let reply = reply.expect("no login is needed");
+    assert!(
+        rows(&reply)
+            .iter()
+            .any(|row| row["pTrdSymbol"] == "IDEA-EQ")
+    );
+    assert_eq!(meta(&reply, "stale"), false);
+    assert_eq!(sandbox.requests().len(), 2, "{:?}", paths(&sandbox));
+    let download = &sandbox.requests()[1];
+    for key in ["authorization", "auth", "sid"] {
+        assert_eq!(download.header(key), None, "a public file needs no {key}");
+    }
+    let exact = json!({"exchange_segment": "nse_cm", "trading_symbol": "IDEA-EQ"});
+    let found = rows(&search(&client, &exact).expect("local"));
+    assert_eq!(found.len(), 1);
+    let by_token = json!({"exchange_segment": "nse_cm", "token": found[0]["pSymbol"]});
+    assert_eq!(rows(&search(&client, &by_token).expect("local")), found);
+    let none = json!({"exchange_segment": "nse_cm", "symbol": "no such name"});
+    assert_eq!(search(&client, &none).expect("local").json(), "[]");
+    assert_eq!(sandbox.requests().len(), 2, "the rest was local");
+    let state = state(&client, "nse_cm");
+    assert_eq!(
+        (&state["state"], &state["stale"]),
+        (&json!("ready"), &json!(false))
+    );
+    assert!(state["bytes"].as_u64() > Some(0) && state["rows"].as_u64() > Some(0));
+    let error = search(&client, &json!({"exchange_segment": "nse_cm", "colour": 1}));
+    assert_eq!(status(&error), Status::InvalidArgument);
+    client.close();
+    assert_eq!(status(&search(&client, &exact)), Status::Closed);
+}
+
+#[test]
+fn the_large_segment_is_searched_by_everything() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let all = json!({"exchange_segment": "nse_fo", "symbol": "NIFTY", "option_type": "FUT"});
+    let futures = rows(&search(&client, &all).expect("found"));
+    assert!(!futures.is_empty());
+    let expiry = futures[0]["pExpiryDate"]
+        .as_str()
+        .expect("a day")
+        .to_owned();
+    let calls = json!({"exchange_segment": "nse_fo", "symbol": "nifty", "option_type": "CE",
+                       "expiry": expiry});
+    let calls = rows(&search(&client, &calls).expect("found"));
+    assert!(
+        calls
+            .iter()
+            .all(|row| row["pExpiryDate"] == expiry && row["pOptionType"] == "CE")
+    );
+    assert_eq!(state(&client, "nse_fo")["rows"], 90_000);
+}
+
+#[test]
+fn a_second_client_reads_the_cache() {
+    let sandbox = sandbox();
+    let cache = Cache::new();
+    let query = json!({"exchange_segment": "nse_cm", "symbol": "idea"});
+    let first = rows(&search(&cache.client(&sandbox), &query).expect("downloaded"));
+    assert_eq!(cache.files().len(), 1);
+    sandbox.clear_requests();
+    let second = cache.client(&sandbox);
+    assert_eq!(rows(&search(&second, &query).expect("cached")), first);
+    assert!(sandbox.requests().is_empty());
+    assert_eq!(state(&second, "nse_cm")["from_cache"], true);
+    // A damaged file is fetched anew.
+    let file = &cache.files()[0];
+    let mut bytes = std::fs::read(file).expect("it is there");
+    bytes[100] ^= 1;
+    std::fs::write(file, &bytes).expect("damaged");
+    let third = cache.client(&sandbox);
+    assert_eq!(rows(&search(&third, &query).expect("downloaded")), first);
+    assert_eq!(sandbox.requests().len(), 2);
+}
+
+#[test]
+fn a_bad_file_never_replaces_a_good_one() {
+    let sandbox = sandbox();
+    let query = json!({"exchange_segment": "nse_cm", "symbol": "idea"});
+    for (files, why) in [
+        (ScripFiles::Empty, "is empty"),
+        (ScripFiles::Cut, "was cut off"),
+        (ScripFiles::Html, "is a page of HTML"),
+    ] {
+        // Nothing to fall back on.
+        switch(&sandbox, files);
+        let error = search(&client(&sandbox), &query).expect_err(why);
+        assert_eq!(error.status(), Status::Protocol);
+        assert!(error.message().contains(why), "{error}");
+        // Yesterday's file in the cache.
+        let cache = Cache::new();
+        switch(&sandbox, ScripFiles::Whole);
+        let good = rows(&search(&cache.client(&sandbox), &query).expect("downloaded"));
+        let file = cache.files()[0].clone();
+        let name = file.to_str().expect("plain").to_owned();
+        let (start, day) = name
+            .trim_end_matches(".scrips")
+            .rsplit_once('-')
+            .expect("a day");
+        let yesterday = day.parse::<u64>().expect("a number") - 1;
+        let old = PathBuf::from(format!("{start}-{yesterday}.scrips"));
+        std::fs::rename(&file, &old).expect("it becomes yesterday's");
+        switch(&sandbox, files);
+        let client = cache.client(&sandbox);
+        let reply = search(&client, &query).expect("yesterday's file serves");
+        assert_eq!(rows(&reply), good);
+        assert_eq!(meta(&reply, "stale"), true);
+        assert!(
+            meta(&reply, "notes").to_string().contains(why),
+            "{}",
+            reply.meta()
+        );
+        let shown = state(&client, "nse_cm");
+        assert_eq!(
+            (&shown["state"], &shown["stale"]),
+            (&json!("failed"), &json!(true))
+        );
+        assert!(shown["error"].to_string().contains(why), "{shown}");
+        assert!(old.exists(), "it is still there");
+        // It is not asked for again at once.
+        sandbox.clear_requests();
+        assert_eq!(rows(&search(&client, &query).expect("still")), good);
+        assert!(sandbox.requests().is_empty());
+        switch(&sandbox, ScripFiles::Whole);
+    }
+}
+
+#[test]
+fn a_file_that_ends_too_early_is_none() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let path = file_path(&client);
+    let query = json!({"exchange_segment": "nse_cm"});
+    for (kind, expected) in [
+        (FaultKind::WrongContentLength, Status::Network),
+        (FaultKind::ResetAfter, Status::Network),
+        (answer(503, "text/html", ""), Status::Unavailable),
+        (answer(403, "text/html", ""), Status::Rejected),
+    ] {
+        sandbox.clear_faults();
+        fault(&sandbox, &path, kind);
+        assert_eq!(status(&search(&client, &query)), expected);
+    }
+    sandbox.clear_faults();
+    fault(&sandbox, &path, FaultKind::Hang);
+    let short = json!({"exchange_segment": "nse_cm", "timeout_ms": 200});
+    assert_eq!(status(&search(&client, &short)), Status::Timeout);
+    sandbox.clear_faults();
+    assert!(search(&client, &query).is_ok());
+}
+
+#[test]
+fn redirects_stay_with_the_broker() {
+    let sandbox = sandbox();
+    let other = crate::support::sandbox();
+    let client = client(&sandbox);
+    let path = file_path(&client);
+    fault(
+        &sandbox,
+        &path,
+        FaultKind::Redirect(format!("{}/elsewhere", other.url())),
+    );
+    let error = search(&client, &json!({"exchange_segment": "nse_cm"})).expect_err("foreign");
+    assert_eq!(error.status(), Status::Protocol, "{error}");
+    assert_eq!(other.connections(), 0);
+    // Within the broker it is followed, but not in a circle.
+    sandbox.clear_faults();
+    fault(&sandbox, &path, FaultKind::Redirect(path.clone()));
+    let error = search(&client, &json!({"exchange_segment": "nse_cm"})).expect_err("a circle");
+    assert!(error.message().contains("redirected too often"), "{error}");
+    sandbox.clear_faults();
+    sandbox.set_fault(kotak_neo_sandbox::Fault {
+        path: path.clone(),
+        times: Some(1),
+        kind: FaultKind::Redirect(path),
+    });
+    assert!(search(&client, &json!({"exchange_segment": "nse_cm"})).is_ok());
+}
+
+#[test]
+fn searches_at_once_share_one_download() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let query = json!({"exchange_segment": "nse_cm", "symbol": "idea"});
+    let found: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..6)
+            .map(|_| scope.spawn(|| rows(&search(&client, &query).expect("found"))))
+            .collect();
+        let joined = workers.into_iter().map(|worker| worker.join());
+        joined.map(|rows| rows.expect("no panic")).collect()
+    });
+    assert!(found.iter().all(|rows| *rows == found[0]));
+    assert_eq!(sandbox.requests().len(), 2);
+}
+
+#[test]
+fn progress_can_be_polled_and_orders_do_not_wait() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    log_in_to(&sandbox, &client);
+    let path = file_path(&client);
+    fault(&sandbox, &path, FaultKind::Trickle { ms: 1 });
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| search(&client, &json!({"exchange_segment": "nse_cm"})));
+        let patience = Instant::now() + Duration::from_secs(30);
+        loop {
+            let shown = crate::support::json(client.scrip_status().expect("local").json());
+            let segment = &shown["segments"][0];
+            if segment["state"] == "downloading" && segment["bytes"].as_u64() > Some(3) {
+                assert!(
+                    segment["total_bytes"].as_u64() > segment["bytes"].as_u64(),
+                    "{segment}"
+                );
+                break;
+            }
+            assert!(Instant::now() < patience, "{shown}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        place(&client, &order()).expect("an order does not wait for a download");
+        client.interrupt();
+        assert_eq!(status(&slow.join().expect("no panic")), Status::Closed);
+    });
+    sandbox.clear_faults();
+    assert!(search(&client, &json!({"exchange_segment": "nse_cm"})).is_ok());
+}
