@@ -12,6 +12,7 @@ mod facts;
 mod library;
 mod older;
 mod sdk;
+mod trading;
 
 use kotak_neo_sandbox::FaultKind;
 use serde_json::{Value, json};
@@ -70,9 +71,11 @@ impl Wrapping {
     }
 }
 
+const PROD_LOGIN: &str = "/login/1.0/tradeApiLogin";
 const OK: i32 = 0;
 const INVALID_ARGUMENT: i32 = 1;
 const NOT_LOGGED_IN_STATUS: i32 = 3;
+const SESSION_EXPIRED: i32 = 4;
 const REJECTED: i32 = 5;
 const PROTOCOL: i32 = 10;
 const UNAVAILABLE: i32 = 11;
@@ -403,6 +406,9 @@ fn scenarios(
                 .with_fault(validate_path, answer(*status, body)),
         );
     }
+    if login_path == PROD_LOGIN {
+        list.extend(trading::scenarios(whole, validate_path));
+    }
     list
 }
 
@@ -510,11 +516,7 @@ fn the_same_logins_give_the_same_requests_answers_and_state() {
     let mut used = Used::default();
     let mut unexplained = Vec::new();
     for (environment, login, validate) in [
-        (
-            "prod",
-            "/login/1.0/tradeApiLogin",
-            "/login/1.0/tradeApiValidate",
-        ),
+        ("prod", PROD_LOGIN, "/login/1.0/tradeApiValidate"),
         (
             "uat",
             "/api/1.0/login/v6/totp/login",

@@ -22,6 +22,16 @@ impl Sdk {
     /// this machine has no such Python; but then `KNEO_TEST_REQUIRE=all` must
     /// not be set.
     pub fn start(test: &str, address: &str, ca_file: &str) -> Option<Self> {
+        Self::start_in(test, address, ca_file, &[])
+    }
+
+    /// The same with more environment variables.
+    pub fn start_in(
+        test: &str,
+        address: &str,
+        ca_file: &str,
+        environment: &[(&str, &str)],
+    ) -> Option<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let python = env::var_os("KNEO_SDK_PYTHON")
             .map_or_else(|| root.join("target/sdk-venv/bin/python"), PathBuf::from);
@@ -54,6 +64,7 @@ impl Sdk {
             .env("NEO_LOG_FILE_ENABLED", "false")
             .env("NEO_LOG_LEVEL", "NOLOG")
             .env_remove("NEO_UAT_X_FORWARDED_FOR")
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
