@@ -118,7 +118,7 @@ pub(crate) fn instruction(
 }
 
 /// The order number of an accepted instruction.
-fn order_number(body: &str) -> Option<String> {
+pub(crate) fn order_number(body: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Accepted {
         #[serde(rename = "nOrdNo")]

@@ -20,6 +20,7 @@ use url::Url;
 use crate::config::Config;
 use crate::error::Error;
 use crate::hosts::Hosts;
+use crate::judge;
 use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::login::Credentials;
@@ -211,6 +212,11 @@ impl Inner {
             None => None,
             Some(path) => Some(Ledger::open(path, orders.ledger_sync, orders::now_ms())?),
         };
+        let mut register = Register::default();
+        for (tag, answer) in ledger.iter().flat_map(Ledger::take_taken) {
+            let number = judge::order_number(&answer).unwrap_or_default();
+            register.settle(&tag, &number, register::Settled::Taken);
+        }
         let jar = Arc::new(Cookies::default());
         Ok(Self {
             hosts: Hosts {
@@ -220,8 +226,8 @@ impl Inner {
             net: Net::new(Arc::clone(&settings), Arc::clone(&jar)),
             door: Door::new(settings, Arc::clone(&jar)),
             pace: Arc::new(Pace::new(orders.max_per_second)),
+            register: Mutex::new(register),
             ledger,
-            register: Mutex::default(),
             scrips: Scrips::default(),
             event_loop,
             jar,

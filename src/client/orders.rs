@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::hosts::Generation;
 use crate::json::Fields;
 use crate::judge::{self, Verdict};
-use crate::ledger::{Begun, Earlier, End, Intent, Ticket};
+use crate::ledger::{Begun, Earlier, End, Intent, Ledger, Ticket};
 use crate::operation::{self, Kind, Operation};
 use crate::orders::{self, Instruction, InstructionKind, Lookup};
 use crate::outcome::{self, Asked, Progress, Row, Sight};
@@ -588,7 +588,10 @@ impl Inner {
         };
         let register = self.register();
         let sight = outcome::look(asked, rows, |row| {
-            register.is_of_another(&asked.tag, &row.tag(), &row.number())
+            let tag = row.tag();
+            let in_ledger = |ledger: &Ledger| tag != asked.tag && ledger.is_open(&tag);
+            register.is_of_another(&asked.tag, &tag, &row.number())
+                || (!tag.is_empty() && self.ledger.as_ref().is_some_and(in_ledger))
         });
         drop(register);
         let place = asked.kind == InstructionKind::Place;

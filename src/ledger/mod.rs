@@ -128,6 +128,9 @@ struct State {
     day_of_file: u64,
     /// What is open, or has an intent id. The rest is only in the file.
     entries: Vec<Entry>,
+    /// Tag and answer of what was taken today, as the file told when it was
+    /// opened.
+    taken: Vec<(String, String)>,
 }
 
 struct Entry {
@@ -172,6 +175,7 @@ impl Ledger {
             day: today,
             day_of_file: today,
             entries: Vec::new(),
+            taken: Vec::new(),
         };
         let mut of_other_days = false;
         for record in contents.records {
@@ -189,7 +193,10 @@ impl Ledger {
                         of_other_days = true;
                     }
                 }
-                Record::End { number, end } => state.end(number, end),
+                Record::End { number, end } => {
+                    state.note_taken(number, &end);
+                    state.end(number, end);
+                }
             }
         }
         let ledger = Self {
@@ -292,6 +299,17 @@ impl Ledger {
             return Ok(false);
         };
         self.write_end(&mut state, number, end).map(|()| true)
+    }
+
+    /// Tag and answer of each instruction that an earlier process of this day
+    /// knew to be taken. Given out once.
+    pub(crate) fn take_taken(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.state().taken)
+    }
+
+    /// Whether a tag is that of an open instruction.
+    pub(crate) fn is_open(&self, tag: &str) -> bool {
+        self.find(Some(tag), None).is_some()
     }
 
     /// The newest open instruction with this tag, or about this order.
@@ -410,6 +428,13 @@ impl State {
                 end: end.clone(),
             },
         }))
+    }
+
+    fn note_taken(&mut self, number: u64, end: &End) {
+        let entry = self.entries.iter().find(|entry| entry.number == number);
+        if let (Some(entry), End::Accepted { json, .. }) = (entry, end) {
+            self.taken.push((entry.intent.tag.clone(), json.clone()));
+        }
     }
 
     /// Keeps what an intent id may be asked for again, drops the rest.
