@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hosts::{Ran, STRICT, Workshop, build, command, environment, repository, run};
-use kotak_neo_sandbox::{Options, Sandbox, TlsMode};
+use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox, TlsMode};
 use needs::need;
 
 const TOTP: [&str; 4] = ["totp_login", "totp_validate", "session_info", "logout"];
@@ -315,6 +315,50 @@ fn c_under_valgrind() {
         ..Options::default()
     };
     host.logs_in(&Sandbox::start(options).expect("the sandbox starts"));
+}
+
+/// The trading programs: what they print agrees with the sandbox's books.
+#[test]
+fn c_trades() {
+    let Some(compiler) = need("C, trading", "cc") else {
+        return;
+    };
+    let sandbox = sandbox();
+    let trade = |name: &str| {
+        let workshop = workshop(&format!("c-{name}"));
+        let source = format!("examples/c/{name}.c");
+        let program = compile(&compiler, &workshop, &source, Link::Shared);
+        let ran = run(&mut command(program, &environment(&sandbox))).expect("it runs");
+        assert_eq!(ran.code, Some(0), "{ran}");
+        assert!(ran.stdout.ends_with("live handles: 0\n"), "{ran}");
+        secrets::check(&ran, &sandbox);
+        ran
+    };
+    let ran = trade("order");
+    let orders = sandbox.orders();
+    assert_eq!(orders.len(), 1, "{ran}");
+    assert_eq!(orders[0].status, "cancelled", "{ran}");
+    assert_eq!(orders[0].quantity, 3, "it was modified: {ran}");
+    let last = format!("order {}: cancelled", orders[0].number);
+    assert!(ran.stdout.contains(&last), "{ran}");
+
+    assert!(trade("outcome").stdout.contains("taken at once: order "));
+    sandbox.set_fault(Fault {
+        path: "/quick/order/rule/ms/place".to_owned(),
+        times: Some(1),
+        kind: FaultKind::ResetAfter,
+    });
+    let ran = trade("outcome");
+    assert_eq!(sandbox.orders_taken(), 3, "{ran}");
+    let newest = sandbox.orders().into_iter().map(|order| order.number).max();
+    let told = format!("it was taken after all: order {}", newest.expect("orders"));
+    assert!(ran.stdout.contains(&told), "{ran}");
+
+    let bought = sandbox.place_from_app("nse_cm", "IDEA-EQ", "B", 10, "9.90");
+    assert!(!bought.is_empty());
+    let ran = trade("portfolio");
+    assert!(ran.stdout.contains("IDEA-EQ"), "{ran}");
+    assert!(ran.stdout.contains("NIFTY, expiry "), "{ran}");
 }
 
 #[test]

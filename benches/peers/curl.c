@@ -1,14 +1,18 @@
-/* libcurl as a peer of the login benchmark: one easy handle, kept alive, and
+/* libcurl as a peer of the benchmark: one easy handle, kept alive, and
  * the requests of the current login as this library sends them. It takes the
  * tokens from the answers by searching for them, which no JSON parser beats.
  *
  * usage: curl ADDRESS CA_FILE */
 #define _POSIX_C_SOURCE 200809L
 #include <curl/curl.h>
+#include <unistd.h>
 
 #include "peer.h"
 
 enum { MAX_BODY = 65536, MAX_LINE = 8192 };
+
+/* Of the trade session. */
+static char token[MAX_LINE], sid[MAX_LINE];
 
 static CURL *easy;
 static const char *address;
@@ -80,7 +84,7 @@ static struct curl_slist *header(struct curl_slist *list, const char *name, cons
     return list;
 }
 
-static void request(const char *path, struct curl_slist *list, const char *json)
+static void request(const char *path, struct curl_slist *list, const char *posted)
 {
     static unsigned long sequence;
     char url[MAX_LINE], client[16], id[40];
@@ -91,15 +95,13 @@ static void request(const char *path, struct curl_slist *list, const char *json)
     snprintf(id, sizeof id, "00000000-0000-4000-8000-%012lu", ++sequence);
     list = header(list, "X-Request-ID", id);
     list = header(list, "Accept", "application/json");
-    list = header(list, "Accept-Encoding", "gzip, deflate");
-    list = header(list, "Content-Type", "application/json");
     snprintf(url, sizeof url, "%s%s", address, path);
     curl_easy_setopt(easy, CURLOPT_URL, url);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
-    if (json == NULL)
+    if (posted == NULL)
         curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
     else
-        curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, json);
+        curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, posted);
     body_length = 0;
     code = curl_easy_perform(easy);
     if (code != CURLE_OK)
@@ -110,27 +112,73 @@ static void request(const char *path, struct curl_slist *list, const char *json)
     curl_slist_free_all(list);
 }
 
+/* What reads and logins say of bodies. */
+static struct curl_slist *of_type(struct curl_slist *list, const char *type)
+{
+    list = header(list, "Accept-Encoding", "gzip, deflate");
+    return header(list, "Content-Type", type);
+}
+
 static void peer_login(const char *totp)
 {
     const char *key = peer_env("KNEO_CONSUMER_KEY");
-    char json[512], token[MAX_LINE], sid[MAX_LINE];
+    char json[512];
     struct curl_slist *list;
 
     snprintf(json, sizeof json, "{\"mobileNumber\":\"%s\",\"ucc\":\"%s\",\"totp\":\"%s\"}",
              peer_env("KNEO_MOBILE_NUMBER"), peer_env("KNEO_UCC"), totp);
-    list = header(NULL, "Authorization", key);
+    list = header(of_type(NULL, "application/json"), "Authorization", key);
     list = header(list, "neo-fin-key", "neotradeapi");
     request("/login/1.0/tradeApiLogin", list, json);
     value("token", token);
     value("sid", sid);
 
     snprintf(json, sizeof json, "{\"mpin\":\"%s\"}", peer_env("KNEO_MPIN"));
-    list = header(NULL, "Authorization", key);
+    list = header(of_type(NULL, "application/json"), "Authorization", key);
     list = header(list, "neo-fin-key", "neotradeapi");
     list = header(list, "Auth", token);
     list = header(list, "sid", sid);
     request("/login/1.0/tradeApiValidate", list, json);
     value("token", token);
+    value("sid", sid);
 
-    request("/5config/config?appVersion=0.1.0&platform=api&environment=prod", NULL, NULL);
+    request("/5config/config?appVersion=0.1.0&platform=api&environment=prod",
+            of_type(NULL, "application/json"), NULL);
+}
+
+static void peer_order(void)
+{
+    static unsigned long sequence;
+    char form[1024];
+    struct curl_slist *list = header(NULL, "Authorization", peer_env("KNEO_CONSUMER_KEY"));
+    list = header(list, "Auth", token);
+    list = header(list, "Sid", sid);
+    list = header(list, "Accept-Encoding", "identity");
+    list = header(list, "Content-Type", "application/x-www-form-urlencoded");
+    snprintf(form, sizeof form,
+             "jData=%%7B%%22am%%22%%3A%%22NO%%22%%2C%%22dq%%22%%3A%%220%%22%%2C%%22es%%22%%3A"
+             "%%22nse_cm%%22%%2C%%22mp%%22%%3A%%220%%22%%2C%%22pc%%22%%3A%%22CNC%%22%%2C%%22pr%%22"
+             "%%3A%%228.60%%22%%2C%%22pt%%22%%3A%%22L%%22%%2C%%22qt%%22%%3A%%221%%22%%2C%%22rt%%22"
+             "%%3A%%22DAY%%22%%2C%%22tp%%22%%3A%%220%%22%%2C%%22ts%%22%%3A%%22IDEA-EQ%%22%%2C%%22"
+             "tt%%22%%3A%%22B%%22%%2C%%22ig%%22%%3A%%22curl%d%07lu%%22%%2C%%22os%%22%%3A%%22"
+             "NEOTRADEAPI%%22%%7D",
+             (int)getpid(), ++sequence);
+    request("/quick/order/rule/ms/place", list, form);
+    if (strstr(body, "nOrdNo") == NULL)
+        peer_fail("place_order", body);
+}
+
+static void peer_quote(void)
+{
+    struct curl_slist *list = of_type(NULL, "application/x-www-form-urlencoded");
+    list = header(list, "Authorization", peer_env("KNEO_CONSUMER_KEY"));
+    request("/script-details/1.0/quotes/neosymbol/nse_cm|14366/all", list, NULL);
+    if (body[0] != '[')
+        peer_fail("quotes", body);
+}
+
+static int peer_more(const char *line)
+{
+    (void)line;
+    return 0;
 }

@@ -1,10 +1,12 @@
-/* The frame of the C peers of the login benchmark.
+/* The frame of the C peers of the benchmark.
  *
  * A peer is a process that the benchmark starts and talks to in lines:
  *
  *   load              load what a program must load          -> nanoseconds
  *   client            make the client                        -> nanoseconds
  *   login TOTP COUNT  log in COUNT times, one after another  -> COUNT times nanoseconds
+ *   order COUNT       place COUNT limit orders               -> COUNT times nanoseconds
+ *   quote COUNT       ask for one quote COUNT times          -> COUNT times nanoseconds
  *   memory            resident memory of this process        -> KiB
  *
  * Arguments: the sandbox's address, its CA file ("" over plain HTTP), and
@@ -23,6 +25,13 @@
 static void peer_load(int count, char **arguments);
 static void peer_client(int count, char **arguments);
 static void peer_login(const char *totp);
+static void peer_order(void);
+static void peer_quote(void);
+/* What only one peer can do; 0 if it is not known. */
+static int peer_more(const char *line);
+
+/* Does something TIMES times and prints how long each took. */
+static void peer_repeat(void (*work)(void), long times);
 
 static void peer_fail(const char *what, const char *why)
 {
@@ -43,6 +52,16 @@ static int64_t peer_now(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void peer_repeat(void (*work)(void), long times)
+{
+    while (times-- > 0) {
+        int64_t start = peer_now();
+        work();
+        printf("%lld ", (long long)(peer_now() - start));
+    }
+    printf("\n");
 }
 
 static void peer_memory(void)
@@ -81,9 +100,13 @@ int main(int count, char **arguments)
                 printf("%lld ", (long long)(peer_now() - start));
             }
             printf("\n");
+        } else if (sscanf(line, "order %ld", &times) == 1) {
+            peer_repeat(peer_order, times);
+        } else if (sscanf(line, "quote %ld", &times) == 1) {
+            peer_repeat(peer_quote, times);
         } else if (strcmp(line, "memory\n") == 0) {
             peer_memory();
-        } else {
+        } else if (!peer_more(line)) {
             peer_fail("unknown command", line);
         }
         fflush(stdout);

@@ -1,4 +1,4 @@
-"""The official Python SDK, unmodified, as a peer of the login benchmark.
+"""The official Python SDK, unmodified, as a peer of the benchmark.
 
 The same lines as the C peers (see peer.h). Requests are sent to the sandbox
 through the SDK's own constructor argument `transport`.
@@ -6,6 +6,7 @@ through the SDK's own constructor argument `transport`.
 usage: sdk.py ADDRESS CA_FILE
 """
 
+import json
 import os
 import sys
 import time
@@ -62,6 +63,33 @@ def login(totp):
             sys.exit(f"refused: {answer}")
 
 
+def order():
+    answer = client.place_order(
+        exchange_segment="nse_cm",
+        product="CNC",
+        price="8.60",
+        order_type="L",
+        quantity="1",
+        validity="DAY",
+        trading_symbol="IDEA-EQ",
+        transaction_type="B",
+    )
+    if "nOrdNo" not in answer:
+        sys.exit(f"refused: {answer}")
+
+
+def quote():
+    answer = client.quotes([{"exchange_segment": "nse_cm", "instrument_token": "14366"}])
+    if not isinstance(answer, list):
+        sys.exit(f"refused: {answer}")
+
+
+def search(params):
+    answer = client.search_scrip(**json.loads(params))
+    if not isinstance(answer, list):
+        sys.exit(f"refused: {answer}")
+
+
 def timed(call, *arguments):
     start = time.perf_counter_ns()
     call(*arguments)
@@ -76,6 +104,12 @@ for line in sys.stdin:
         print(timed(open_client))
     elif words[0] == "login":
         print(*[timed(login, words[1]) for _ in range(int(words[2]))])
+    elif words[0] == "order":
+        print(*[timed(order) for _ in range(int(words[1]))])
+    elif words[0] == "quote":
+        print(*[timed(quote) for _ in range(int(words[1]))])
+    elif words[0] == "search":
+        print(timed(search, line[len("search ") :]))
     elif words == ["memory"]:
         with open("/proc/self/status", encoding="ascii") as status:
             print(*[text.split()[1] for text in status if text.startswith("VmRSS")])

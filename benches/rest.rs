@@ -1,4 +1,5 @@
-//! Measures load and login against the official Python SDK and libcurl.
+//! Measures load, login, orders, quotes and searches against the official Python SDK
+//! and libcurl.
 //!
 //! `cargo bench` builds the release shared library and prints one table. Every
 //! peer is a process of its own (see `peers/`), all talk to the same sandbox
@@ -26,6 +27,14 @@ type Skipped = Vec<(&'static str, String)>;
 const SDK_VERSION: &str = "3.0.9";
 /// Logins of one peer in one round, over a connection that is kept alive.
 const LOGINS: usize = 50;
+/// Orders, and quotes, of one peer in one round, over a connection that is kept alive.
+const ORDERS: usize = 300;
+/// Orders of each thread where several share one client.
+const ORDERS_OF_A_THREAD: usize = 200;
+const THREADS: [usize; 4] = [1, 2, 4, 8];
+const SEARCHES: usize = 20;
+/// Some options of one underlying among 90,000 instruments.
+const SEARCH: &str = r#"search {"exchange_segment":"nse_fo","symbol":"NIFTY","option_type":"CE","strike_price":"24000"}"#;
 /// Where Linux distributions keep the trust roots.
 const SYSTEM_ROOTS: [&str; 3] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -36,13 +45,13 @@ const SYSTEM_ROOTS: [&str; 3] = [
 fn main() -> ExitCode {
     // `cargo test --all-targets` starts benches too, without this argument.
     if !env::args().any(|argument| argument == "--bench") {
-        println!("skipped: login benchmark: run it with `cargo bench`");
+        println!("skipped: benchmark: run it with `cargo bench`");
         return ExitCode::SUCCESS;
     }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("login benchmark: {problem}");
+            eprintln!("benchmark: {problem}");
             ExitCode::FAILURE
         }
     }
@@ -74,6 +83,7 @@ fn run() -> Result<()> {
         kept_alive.push(pair);
     }
 
+    let mut throughput = vec![Vec::new(); THREADS.len()];
     for round in 0..rounds {
         for turn in 0..peers.len() {
             let index = (round + turn) % peers.len();
@@ -87,6 +97,37 @@ fn run() -> Result<()> {
                 let totp = place.sandbox.totp_now();
                 let times = process.ask(&format!("login {totp} {LOGINS}"))?;
                 table.add(row, index, median(&times) / 1e3);
+            }
+            for (process, rows) in kept_alive[index].iter_mut().zip([
+                [
+                    Row::OrderPlain,
+                    Row::OrderPlain99,
+                    Row::QuotePlain,
+                    Row::QuotePlain99,
+                ],
+                [
+                    Row::OrderTls,
+                    Row::OrderTls99,
+                    Row::QuoteTls,
+                    Row::QuoteTls99,
+                ],
+            ]) {
+                for (what, [half, most]) in
+                    [("order", [rows[0], rows[1]]), ("quote", [rows[2], rows[3]])]
+                {
+                    let times = process.ask(&format!("{what} {ORDERS}"))?;
+                    table.add(half, index, median(&times) / 1e3);
+                    table.add(most, index, percentile(&times, 0.99) / 1e3);
+                }
+            }
+            measure_search(peer, index, &places.plain, round, &scratch, &mut table)?;
+            if peer.kind == Kind::ThisLibrary {
+                let process = &mut kept_alive[index][0];
+                for (threads, sums) in THREADS.iter().zip(&mut throughput) {
+                    let command = format!("threads {threads} {ORDERS_OF_A_THREAD}");
+                    let seconds = process.one(&command)? / 1e9;
+                    sums.push((threads * ORDERS_OF_A_THREAD) as f64 / seconds);
+                }
             }
         }
         eprintln!("round {} of {rounds}", round + 1);
@@ -126,6 +167,10 @@ fn run() -> Result<()> {
         "| shared library, release, stripped | {:.2} MB |",
         size as f64 / 1e6
     );
+    println!("\n| threads on one client | orders a second |\n|--:|--:|");
+    for (threads, rates) in THREADS.iter().zip(&throughput) {
+        println!("| {threads} | {:.0} |", median(rates));
+    }
     Ok(())
 }
 
@@ -174,6 +219,11 @@ fn start_sandbox(tls: TlsMode) -> Result<Sandbox> {
     Sandbox::start(Options {
         tls,
         http2: false,
+        // Nothing but the peers is to be measured.
+        orders_per_second: 0,
+        quotes_per_second: 0,
+        cash_rupees: 2_000_000_000,
+        record_limit: 0,
         ..Options::default()
     })
     .map_err(|e| format!("the sandbox does not start: {e}"))
@@ -247,6 +297,10 @@ struct Peer {
 
 impl Peer {
     fn start(&self, place: &Place) -> Result<Process> {
+        self.start_with(place, &[])
+    }
+
+    fn start_with(&self, place: &Place, more: &[(&str, &Path)]) -> Result<Process> {
         let mut command = Command::new(&self.program);
         command.args(&self.script).arg(&place.url);
         command.arg(match self.kind {
@@ -256,11 +310,12 @@ impl Peer {
         command.args(&self.library);
         let known = place.sandbox.credentials();
         command
-            .env("KNEO_CONFIG", place.sandbox.config_json())
+            .env("KNEO_CONFIG", config(place))
             .env("KNEO_CONSUMER_KEY", &known.consumer_key)
             .env("KNEO_MOBILE_NUMBER", &known.mobile_number)
             .env("KNEO_UCC", &known.ucc)
-            .env("KNEO_MPIN", &known.mpin);
+            .env("KNEO_MPIN", &known.mpin)
+            .envs(more.iter().copied());
         Process::start(self.name, command)
     }
 
@@ -275,6 +330,13 @@ impl Peer {
     }
 }
 
+/// The sandbox's configuration, without a ceiling for orders.
+fn config(place: &Place) -> String {
+    let config = place.sandbox.config_json();
+    let open = config.trim_end().trim_end_matches('}');
+    format!("{open},\"max_orders_per_second\":1000000}}")
+}
+
 /// This library and the peers that are here; and those that are not, with why.
 fn find_peers(library: &Path, scratch: &Path) -> Result<(Vec<Peer>, Skipped)> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers");
@@ -283,7 +345,7 @@ fn find_peers(library: &Path, scratch: &Path) -> Result<(Vec<Peer>, Skipped)> {
         kind: Kind::ThisLibrary,
         name: "kotak_neo",
         version: format!("{} through its C ABI", env!("CARGO_PKG_VERSION")),
-        program: compile(&sources.join("neo.c"), scratch, &["-ldl"])?,
+        program: compile(&sources.join("neo.c"), scratch, &["-ldl", "-lpthread"])?,
         script: None,
         library: Some(library.to_owned()),
     }];
@@ -441,6 +503,36 @@ fn measure_first_login(peer: &Peer, index: usize, place: &Place, table: &mut Tab
     process.finish()
 }
 
+/// The first search of a process, download and index included, and later ones.
+fn measure_search(
+    peer: &Peer,
+    index: usize,
+    place: &Place,
+    round: usize,
+    scratch: &Path,
+    table: &mut Table,
+) -> Result<()> {
+    if peer.kind == Kind::Curl {
+        // It has no such thing; its columns stay empty.
+        return Ok(());
+    }
+    let cache = scratch.join(format!("cache-{round}"));
+    let mut process = peer.start_with(place, &[("NEO_SCRIP_CACHE_DIR", &cache)])?;
+    process.one("load")?;
+    process.one("client")?;
+    table.add(Row::SearchFirst, index, process.one(SEARCH)? / 1e6);
+    let searches = if peer.kind == Kind::Sdk { 1 } else { SEARCHES };
+    let times: Vec<f64> = (0..searches)
+        .map(|_| process.one(SEARCH))
+        .collect::<Result<_>>()?;
+    table.add(Row::SearchAgain, index, median(&times) / 1e3);
+    process.finish()?;
+    if cache.exists() {
+        fs::remove_dir_all(&cache).map_err(|e| format!("{}: {e}", cache.display()))?;
+    }
+    Ok(())
+}
+
 #[derive(Clone, Copy)]
 enum Row {
     Load,
@@ -448,17 +540,37 @@ enum Row {
     First,
     Plain,
     Tls,
+    OrderPlain,
+    OrderPlain99,
+    OrderTls,
+    OrderTls99,
+    QuotePlain,
+    QuotePlain99,
+    QuoteTls,
+    QuoteTls99,
+    SearchFirst,
+    SearchAgain,
     Memory,
     MemoryLater,
 }
 
 /// What each row is called, and its unit, in the order of `Row`.
-const ROWS: [(&str, &str); 7] = [
+const ROWS: [(&str, &str); 17] = [
     ("load and open a client, inside the process", "ms"),
     ("the same, whole process from start to end", "ms"),
     ("first login over TLS, fresh process", "ms"),
     ("login over plain HTTP, kept alive", "us"),
     ("login over TLS, kept alive", "us"),
+    ("place_order over plain HTTP, kept alive, p50", "us"),
+    ("the same, p99", "us"),
+    ("place_order over TLS, kept alive, p50", "us"),
+    ("the same, p99", "us"),
+    ("quotes over plain HTTP, kept alive, p50", "us"),
+    ("the same, p99", "us"),
+    ("quotes over TLS, kept alive, p50", "us"),
+    ("the same, p99", "us"),
+    ("search_scrip among 90,000, first of the day", "ms"),
+    ("search_scrip among 90,000, again", "us"),
     ("resident memory after the first login over TLS", "MiB"),
     ("resident memory after all rounds over TLS", "MiB"),
 ];
@@ -497,7 +609,10 @@ impl Table {
         for ((what, unit), samples) in ROWS.iter().zip(&self.samples) {
             let mut text = format!("| {what} |");
             for values in samples {
-                text += &format!(" {} {unit} |", short(median(values)));
+                text += &match values.is_empty() {
+                    true => " - |".to_owned(),
+                    false => format!(" {} {unit} |", short(median(values))),
+                };
             }
             for (peer, values) in peers.iter().zip(samples).skip(1) {
                 let ratio = |(ours, theirs): (&f64, &f64)| match peer.kind {
@@ -505,7 +620,10 @@ impl Table {
                     Kind::Curl | Kind::ThisLibrary => ours / theirs,
                 };
                 let ratios: Vec<f64> = samples[0].iter().zip(values).map(ratio).collect();
-                text += &format!(" {}x |", short(median(&ratios)));
+                text += &match ratios.is_empty() {
+                    true => " - |".to_owned(),
+                    false => format!(" {}x |", short(median(&ratios))),
+                };
             }
             println!("{text}");
         }
@@ -520,6 +638,17 @@ fn median(values: &[f64]) -> f64 {
         odd if odd % 2 == 1 => sorted[odd / 2],
         even => f64::midpoint(sorted[even / 2 - 1], sorted[even / 2]),
     }
+}
+
+/// The value that this share of all is not above.
+fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = (sorted.len() as f64 * share).ceil() as usize;
+    sorted
+        .get(at.saturating_sub(1))
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 /// Three significant digits.
