@@ -98,6 +98,11 @@ impl Log {
         })
     }
 
+    /// Whether lines of this level are written.
+    pub(crate) fn wants(&self, level: Level) -> bool {
+        self.to.as_ref().is_some_and(|(most, _)| level <= *most)
+    }
+
     /// Writes one line. A full disk must not fail a trade, so a line that
     /// cannot be written is given up.
     pub(crate) fn line(&self, level: Level, text: fmt::Arguments<'_>) {

@@ -1,6 +1,9 @@
 //! Endurance: thousands of calls through the C ABI leave nothing behind, no
 //! file descriptor, no memory, no handle, also when the broker misbehaves.
 //!
+//! The sandboxes run in processes of their own, so that what is measured is
+//! the library's alone.
+//!
 //! `KNEO_SOAK_MINUTES` makes the same run last that long and print figures;
 //! `.ci/soak` does it.
 #![cfg(target_os = "linux")]
@@ -10,6 +13,9 @@ mod library;
 
 use std::env;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,6 +32,114 @@ const WARM_UP: usize = 2_000;
 const CALLS: usize = 10_000;
 /// What memory may grow by between the two measurements.
 const GROWTH_KIB: u64 = 1024;
+const UNKNOWN_OUTCOME: i32 = 9;
+/// Tells a process that it is a sandbox.
+const BROKER: &str = "KNEO_TEST_ENDURANCE_BROKER";
+
+/// A sandbox in a process of its own, talked to in lines of JSON.
+struct Broker {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Broker {
+    fn start() -> Self {
+        let mut child = Command::new(env::current_exe().expect("a test is a file"))
+            .args(["--exact", "broker", "--nocapture", "--test-threads=1"])
+            .env(BROKER, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut output = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        // The test runner talks first.
+        while !line.ends_with("ready\n") {
+            line.clear();
+            assert!(output.read_line(&mut line).expect("the pipe works") > 0);
+        }
+        Self {
+            input: child.stdin.take(),
+            child,
+            output,
+        }
+    }
+
+    fn ask(&mut self, what: &Value) -> Value {
+        let input = self.input.as_mut().expect("open until it is dropped");
+        writeln!(input, "{what}").expect("the broker listens");
+        let mut line = String::new();
+        self.output
+            .read_line(&mut line)
+            .expect("the broker answers");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.input = None;
+        let ended = self.child.wait().expect("it can be waited for");
+        if !thread::panicking() {
+            assert!(ended.success(), "the broker ended with {ended}");
+        }
+    }
+}
+
+/// Not a test of its own: the process that is a sandbox.
+#[test]
+fn broker() {
+    if env::var_os(BROKER).is_none() {
+        return;
+    }
+    let sandbox = Sandbox::start(Options {
+        record_limit: 0,
+        orders_per_second: 0,
+        quotes_per_second: 0,
+        cash_rupees: 2_000_000_000,
+        ..Options::default()
+    })
+    .expect("the sandbox starts");
+    let mut out = std::io::stdout();
+    writeln!(out, "ready").expect("the parent listens");
+    for line in std::io::stdin().lines() {
+        let asked: Value = serde_json::from_str(&line.expect("a line")).expect("JSON");
+        let who = sandbox.credentials();
+        let answer = match (asked.as_str(), asked["fault"].as_u64()) {
+            (Some("who"), _) => json!({
+                "mobile_number": who.mobile_number, "ucc": who.ucc, "mpin": who.mpin,
+                "password": who.password,
+            }),
+            (Some("config"), _) => {
+                serde_json::from_str(&sandbox.config_json()).expect("it is JSON")
+            }
+            (Some("totp"), _) => json!(sandbox.totp_now()),
+            (Some("mend"), _) => {
+                sandbox.clear_faults();
+                Value::Null
+            }
+            (Some("expire"), _) => {
+                sandbox.expire_sessions();
+                sandbox.expire_bearers();
+                Value::Null
+            }
+            (_, Some(day)) => {
+                for path in ["/login", "/quick/order/rule"] {
+                    let kind = fault(usize::try_from(day).expect("a day")).0;
+                    sandbox.set_fault(Fault {
+                        path: path.to_owned(),
+                        times: None,
+                        kind,
+                    });
+                }
+                Value::Null
+            }
+            _ => panic!("unknown: {asked}"),
+        };
+        writeln!(out, "{answer}").expect("the parent listens");
+    }
+}
 
 /// What the process holds while no client is open.
 #[derive(Debug)]
@@ -36,19 +150,7 @@ struct Held {
 }
 
 impl Held {
-    fn now(sandboxes: &[Sandbox]) -> Self {
-        // The other ends of our connections are in this process too.
-        let patience = Instant::now() + Duration::from_secs(30);
-        while sandboxes
-            .iter()
-            .any(|sandbox| sandbox.open_connections() > 0)
-        {
-            assert!(
-                Instant::now() < patience,
-                "connections stay open after their client was freed"
-            );
-            thread::sleep(Duration::from_millis(5));
-        }
+    fn now() -> Self {
         let status = fs::read_to_string("/proc/self/status").expect("Linux shows it");
         let memory = status
             .lines()
@@ -66,21 +168,18 @@ impl Held {
 
 #[test]
 fn thousands_of_calls_leave_nothing_behind() {
+    if env::var_os(BROKER).is_some() {
+        return;
+    }
     let minutes = env::var("KNEO_SOAK_MINUTES")
         .map(|text| text.parse::<u64>().expect("KNEO_SOAK_MINUTES is a number"));
-    let options = || Options {
-        record_limit: 0,
-        ..Options::default()
-    };
-    let sandboxes: Vec<Sandbox> = (0..THREADS)
-        .map(|_| Sandbox::start(options()).expect("the sandbox starts"))
-        .collect();
+    let brokers: Vec<Mutex<Broker>> = (0..THREADS).map(|_| Mutex::new(Broker::start())).collect();
 
-    run(&sandboxes, |calls| calls < WARM_UP);
-    let before = Held::now(&sandboxes);
+    run(&brokers, |calls| calls < WARM_UP);
+    let before = Held::now();
     match minutes {
         Err(_) => {
-            run(&sandboxes, |calls| calls < CALLS);
+            run(&brokers, |calls| calls < CALLS);
         }
         Ok(minutes) => {
             println!("warm: {before:?}");
@@ -89,17 +188,14 @@ fn thousands_of_calls_leave_nothing_behind() {
             while Instant::now() < end {
                 let begin = Instant::now();
                 let pause = end.min(begin + Duration::from_secs(10));
-                let calls = run(&sandboxes, |_| Instant::now() < pause);
+                let calls = run(&brokers, |_| Instant::now() < pause);
                 total += calls;
                 let rate = calls as f64 / begin.elapsed().as_secs_f64();
-                println!(
-                    "{total} calls, {rate:.0} a second, {:?}",
-                    Held::now(&sandboxes)
-                );
+                println!("{total} calls, {rate:.0} a second, {:?}", Held::now());
             }
         }
     }
-    let after = Held::now(&sandboxes);
+    let after = Held::now();
     assert_eq!(after.handles, 0, "handles that nobody freed");
     assert_eq!(
         after.descriptors, before.descriptors,
@@ -113,14 +209,15 @@ fn thousands_of_calls_leave_nothing_behind() {
 
 /// Plays days on all threads while `more` wants more than the calls made so
 /// far, and gives their number.
-fn run(sandboxes: &[Sandbox], more: impl Fn(usize) -> bool + Sync) -> usize {
+fn run(brokers: &[Mutex<Broker>], more: impl Fn(usize) -> bool + Sync) -> usize {
     let calls = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for sandbox in sandboxes {
+        for broker in brokers {
             scope.spawn(|| {
+                let mut broker = broker.lock().expect("no day has failed");
                 let mut day = 0;
                 while more(calls.load(Ordering::Relaxed)) {
-                    calls.fetch_add(play(sandbox, day), Ordering::Relaxed);
+                    calls.fetch_add(play(&mut broker, day), Ordering::Relaxed);
                     day += 1;
                 }
             });
@@ -130,23 +227,23 @@ fn run(sandboxes: &[Sandbox], more: impl Fn(usize) -> bool + Sync) -> usize {
 }
 
 /// One user's day on a client of its own; gives the number of calls.
-fn play(sandbox: &Sandbox, day: usize) -> usize {
-    let who = sandbox.credentials();
-    let mut config: Value = serde_json::from_str(&sandbox.config_json()).expect("it is JSON");
+fn play(broker: &mut Broker, day: usize) -> usize {
+    let who = broker.ask(&json!("who"));
+    let mut config = broker.ask(&json!("config"));
+    config["max_orders_per_second"] = json!(1_000_000);
     // Short enough for the days that hang, long enough for a busy machine.
     config["timeouts"] = json!({"read": 3000});
     let mut library = Day {
         library: Library::open(&config),
         calls: 1,
     };
-    let totp =
-        json!({"mobile_number": who.mobile_number, "ucc": who.ucc, "totp": sandbox.totp_now()});
+    let totp = json!({"mobile_number": who["mobile_number"], "ucc": who["ucc"], "totp": broker.ask(&json!("totp"))});
     let with = |key: &str, value: &str| {
         let mut changed = totp.clone();
         changed[key] = json!(value);
         changed
     };
-    let mpin = json!({"mpin": who.mpin});
+    let mpin = json!({"mpin": who["mpin"]});
 
     for _ in 0..5 {
         library.expect("session_info", &json!({}), 0);
@@ -160,28 +257,47 @@ fn play(sandbox: &Sandbox, day: usize) -> usize {
     library.expect("session_export", &json!({}), 0);
     library.expect("whatsmyip", &json!({}), 0);
 
-    let (fault, statuses) = fault(day);
-    sandbox.set_fault(Fault {
-        path: "/login".to_owned(),
-        times: None,
-        kind: fault,
-    });
+    for _ in 0..3 {
+        let id = library.place();
+        let change = json!({
+            "order_id": id, "price": "8.65", "order_type": "L", "quantity": 2, "validity": "DAY",
+        });
+        library.expect("modify_order", &change, 0);
+        library.expect("order_report", &json!({"order_id": id}), 0);
+        library.expect("cancel_order", &json!({"order_id": id}), 0);
+        let tokens = json!([{"exchange_segment": "nse_cm", "instrument_token": "14366"}]);
+        library.expect("quotes", &json!({"instrument_tokens": tokens}), 0);
+        library.expect("limits", &json!({}), 0);
+    }
+
+    let (_, statuses) = fault(day);
+    broker.ask(&json!({"fault": day}));
     let status = library.call("whatsmyip", &json!({}));
     assert!(statuses.contains(&status), "day {day}: status {status}");
-    sandbox.clear_faults();
+    // Whatever it is, an order tells the truth about it.
+    let status = library.call("place_order", &order());
+    let known = if statuses == [0] { 0 } else { UNKNOWN_OUTCOME };
+    assert_eq!(status, known, "day {day}");
+    broker.ask(&json!("mend"));
 
     library.expect("whatsmyip", &json!({}), 0);
     library.expect("logout", &json!({}), 0);
     library.expect("whatsmyip", &json!({}), 3);
 
-    let password = json!({"mobile_number": who.mobile_number, "password": who.password});
+    let password = json!({"mobile_number": who["mobile_number"], "password": who["password"]});
     library.expect("login", &password, 0);
-    library.expect("session_2fa", &json!({"otp": who.mpin}), 0);
+    library.expect("session_2fa", &json!({"otp": who["mpin"]}), 0);
     library.expect("logout", &json!({}), 0);
-    // What the broker remembers of this day would look like our leak.
-    sandbox.expire_sessions();
-    sandbox.expire_bearers();
+    broker.ask(&json!("expire"));
     library.calls
+}
+
+fn order() -> Value {
+    json!({
+        "exchange_segment": "nse_cm", "product": "CNC", "price": "8.60", "order_type": "L",
+        "quantity": 1, "validity": "DAY", "trading_symbol": "IDEA-EQ", "transaction_type": "B",
+        "timeout_ms": 3000,
+    })
 }
 
 struct Day {
@@ -190,6 +306,16 @@ struct Day {
 }
 
 impl Day {
+    /// Places an order that stays open, and gives its number.
+    fn place(&mut self) -> String {
+        self.calls += 1;
+        let outcome = self.library.call("place_order", &order());
+        let number = outcome.json["nOrdNo"].as_str();
+        number
+            .unwrap_or_else(|| panic!("{}", outcome.json))
+            .to_owned()
+    }
+
     fn call(&mut self, name: &str, with: &Value) -> i32 {
         self.calls += 1;
         self.library.call(name, with).status

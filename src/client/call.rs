@@ -266,6 +266,8 @@ impl Inner {
     ) -> Result<Reply, Error> {
         let result = call.finish(name, result);
         match &result {
+            // Most calls are not logged, and need not be described then.
+            Ok(_) if !self.log.wants(Level::Info) => {}
             Ok(reply) => self
                 .log
                 .line(Level::Info, format_args!("{name} OK {}", reply.meta())),

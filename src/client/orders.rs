@@ -31,6 +31,8 @@ use crate::transport::door::Line;
 /// How long to wait between two readings of the order book.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// A connection that was looked at within this time need not be looked at again.
+const NO_TIME: Duration = Duration::from_millis(1);
 /// Time that is left for the answer after the last reading.
 const RESERVE: Duration = Duration::from_millis(20);
 
@@ -223,7 +225,7 @@ impl Inner {
             InstructionKind::Cancel => Use::Cancel,
             InstructionKind::Place | InstructionKind::Modify => Use::Order,
         };
-        let slot = self.slot(call, kind).await?;
+        let slot = self.slot(call, kind, line, &url).await?;
         let prepared = Instant::now();
         if prepared >= call.deadline {
             let message = "the deadline passed before anything was sent";
@@ -243,7 +245,9 @@ impl Inner {
             }
         }
         // A slow disk may have taken long enough for the connection to end.
-        self.ready(line, &url).await?;
+        if prepared.elapsed() > NO_TIME {
+            self.ready(line, &url).await?;
+        }
         let point = Point::not_after(call.deadline).with_slot(slot);
         sheet.lock().point = Some(point.clone());
         call.points.borrow_mut().push((op.kind, point.clone()));
@@ -332,8 +336,15 @@ impl Inner {
         ready.map_err(|failure| Error::new(failure.status, failure.message))
     }
 
-    /// Waits for a slot, unless the deadline comes first.
-    async fn slot(&self, call: &Call, kind: Use) -> Result<Slot, Error> {
+    /// Waits for a slot, unless the deadline comes first. A connection that is
+    /// kept waiting is looked at again.
+    async fn slot(
+        &self,
+        call: &Call,
+        kind: Use,
+        line: &mut Line,
+        url: &url::Url,
+    ) -> Result<Slot, Error> {
         loop {
             let now = Instant::now();
             match self.pace.reserve(kind, now) {
@@ -348,7 +359,10 @@ impl Inner {
                         Error::new(Status::RateLimited, message).with_retry_after(Some(wait))
                     );
                 }
-                Err(wait) => tokio::time::sleep(wait).await,
+                Err(wait) => {
+                    tokio::time::sleep(wait).await;
+                    self.ready(line, url).await?;
+                }
             }
         }
     }

@@ -77,8 +77,14 @@ struct Text(Zeroizing<Vec<u8>>);
 impl Text {
     fn new(text: &str) -> Self {
         let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() + 1));
+        bytes.extend_from_slice(text.as_bytes());
         // JSON has no raw NUL; a message might quote one.
-        bytes.extend(text.bytes().map(|byte| if byte == 0 { b'?' } else { byte }));
+        if text.contains('\0') {
+            bytes
+                .iter_mut()
+                .filter(|byte| **byte == 0)
+                .for_each(|byte| *byte = b'?');
+        }
         bytes.push(0);
         Self(bytes)
     }

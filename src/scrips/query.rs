@@ -79,12 +79,13 @@ impl Query {
 
     /// The rows that match, by strike, then in the order of the file.
     pub(crate) fn rows(&self, table: &Table) -> Vec<u32> {
+        let fits = |row: u32| self.fits(table, row);
         let mut rows = match &self.find {
-            Find::Part(part) => table.rows_named(part),
+            Find::Part(part) => return table.rows_named(part, self.strike, fits),
             Find::Token(token) => table.with_token(token),
             Find::Symbol(symbol) => table.with_symbol(symbol),
         };
-        rows.retain(|row| self.fits(table, *row));
+        rows.retain(|row| fits(*row));
         rows
     }
 

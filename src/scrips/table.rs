@@ -6,9 +6,13 @@
 //! cells are, and blanks are null.
 
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
 use std::fmt::Write;
+use std::hash::BuildHasher;
+use std::sync::{Mutex, PoisonError};
 
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr2_iter};
+use once_cell::sync::OnceCell;
 
 use crate::json;
 
@@ -20,6 +24,9 @@ const DAY: i64 = 24 * 3600;
 const MOST_COLUMNS: usize = 256;
 /// One row in so many may be malformed before the file counts as broken.
 const TOLERANCE: usize = 100;
+
+/// Rows that are kept as JSON, some two kilobytes each.
+const MOST_WRITTEN: usize = 1024;
 
 /// Why a file is none.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,8 +43,6 @@ enum Kind {
 }
 
 struct Column {
-    /// As the SDK names it: trimmed.
-    name: String,
     kind: Kind,
     /// Whether a cell is blank. A column of integers then holds floats.
     has_blanks: bool,
@@ -78,12 +83,18 @@ impl OptionKind {
 pub(crate) struct Table {
     bytes: Vec<u8>,
     columns: Vec<Column>,
+    /// Names of the columns as JSON, each with its colon.
+    keys: Vec<String>,
     rows: Vec<Row>,
     /// Names of underlyings in lower case, each once, with their rows by strike.
     groups: Vec<(String, Vec<u32>)>,
-    by_token: HashMap<u64, Vec<u32>>,
-    by_symbol: HashMap<u64, Vec<u32>>,
-    hasher: std::hash::RandomState,
+    /// Hash and row of every token and trading symbol, sorted. Made when the
+    /// first exact lookup asks for it.
+    by_token: OnceCell<Vec<(u64, u32)>>,
+    by_symbol: OnceCell<Vec<(u64, u32)>>,
+    hasher: RandomState,
+    /// Rows that were given out, as JSON.
+    written: Mutex<HashMap<u32, Box<str>>>,
     at: Places,
     pub(crate) bad_rows: usize,
     dated: bool,
@@ -144,21 +155,31 @@ impl Table {
             expiry: place("pExpiryDate"),
             strike: place("dStrikePrice;"),
         };
+        let keys = names
+            .iter()
+            .map(|name| {
+                let mut key = String::new();
+                json::write_string(&mut key, name);
+                key.push(':');
+                key
+            })
+            .collect();
         let columns = names
-            .into_iter()
-            .map(|name| Column {
-                name,
+            .iter()
+            .map(|_| Column {
                 kind: Kind::Blank,
                 has_blanks: false,
             })
             .collect();
         let mut table = Self {
             columns,
+            keys,
             rows: Vec::with_capacity(bytes.len() / 256),
             groups: Vec::new(),
-            by_token: HashMap::new(),
-            by_symbol: HashMap::new(),
-            hasher: std::hash::RandomState::new(),
+            by_token: OnceCell::new(),
+            by_symbol: OnceCell::new(),
+            hasher: RandomState::new(),
+            written: Mutex::default(),
             at,
             bad_rows: 0,
             dated: segment.ends_with("_fo"),
@@ -179,7 +200,6 @@ impl Table {
     }
 
     fn take_rows(&mut self, segment: &str, body: usize) {
-        use std::hash::BuildHasher;
         // BSE and MCX count from 1970.
         let epoch = match segment {
             "nse_fo" | "cde_fo" | "nse_cm" => NSE_EPOCH,
@@ -191,18 +211,22 @@ impl Table {
         let mut names: Vec<(String, Vec<u32>)> = Vec::new();
         let mut found: Vec<&[u8]> = Vec::with_capacity(count);
         let mut start = body;
+        let mut cell_start = body;
         let (mut last_name, mut last_group): (&[u8], Option<u32>) = (b"", None);
-        for end in memchr_iter(b'\n', &bytes[body..]).map(|at| at + body) {
-            let row = line(&bytes[start..end]);
-            let from = start;
-            start = end + 1;
-            if row.is_empty() {
+        for at in memchr2_iter(b',', b'\n', &bytes[body..]).map(|at| at + body) {
+            if bytes[at] == b',' {
+                found.push(&bytes[cell_start..at]);
+                cell_start = at + 1;
                 continue;
             }
-            found.clear();
-            found.extend(cells(row));
+            let row = line(&bytes[start..at]);
+            let from = start;
+            // The last cell, without the carriage return of another system.
+            found.push(&bytes[cell_start.min(from + row.len())..from + row.len()]);
+            (start, cell_start) = (at + 1, at + 1);
             if found.len() != count {
-                self.bad_rows += 1;
+                self.bad_rows += usize::from(!row.is_empty());
+                found.clear();
                 continue;
             }
             for (column, cell) in self.columns.iter_mut().zip(&found) {
@@ -225,10 +249,6 @@ impl Table {
             if let Some((_, rows)) = names.get_mut(group as usize) {
                 rows.push(number);
             }
-            let token = self.hasher.hash_one(cell(Some(self.at.token)));
-            self.by_token.entry(token).or_default().push(number);
-            let symbol = self.hasher.hash_one(cell(Some(self.at.symbol)));
-            self.by_symbol.entry(symbol).or_default().push(number);
             let seconds = text(cell(self.at.expiry)).parse::<f64>().ok();
             self.rows.push(Row {
                 start: u32::try_from(from).unwrap_or(u32::MAX),
@@ -239,6 +259,7 @@ impl Table {
                 }),
                 option: OptionKind::read(text(cell(self.at.option))),
             });
+            found.clear();
         }
         for (_, rows) in &mut names {
             rows.sort_by_key(|row| strike_order(self.rows[*row as usize].strike));
@@ -256,21 +277,37 @@ impl Table {
         &self.bytes
     }
 
-    /// The rows of every underlying whose name contains `part` (lower case),
-    /// by strike, then in the order of the file.
-    pub(crate) fn rows_named<'a>(&'a self, part: &str) -> Vec<u32> {
-        let mut all: Vec<&'a [u32]> = Vec::new();
+    /// The rows of every underlying whose name contains `part` (lower case)
+    /// with a strike in the given limits, if `fits`; by strike, then in the
+    /// order of the file.
+    pub(crate) fn rows_named(
+        &self,
+        part: &str,
+        strikes: Option<(i64, i64)>,
+        fits: impl Fn(u32) -> bool,
+    ) -> Vec<u32> {
+        let mut found = Vec::new();
+        let mut groups = 0;
         for (name, rows) in &self.groups {
-            if part.is_empty() || name.contains(part) {
-                all.push(rows);
+            if !part.is_empty() && !name.contains(part) {
+                continue;
             }
+            groups += 1;
+            let rows = match strikes {
+                None => &rows[..],
+                Some((low, high)) => {
+                    let strike = |row: &u32| strike_order(self.rows[*row as usize].strike);
+                    let from = rows.partition_point(|row| strike(row) < low);
+                    let to = rows.partition_point(|row| strike(row) <= high);
+                    &rows[from..to.max(from)]
+                }
+            };
+            found.extend(rows.iter().copied().filter(|row| fits(*row)));
         }
-        if let [one] = all[..] {
-            return one.to_vec();
+        if groups > 1 {
+            found.sort_unstable_by_key(|row| (strike_order(self.rows[*row as usize].strike), *row));
         }
-        let mut rows: Vec<u32> = all.concat();
-        rows.sort_unstable_by_key(|row| (strike_order(self.rows[*row as usize].strike), *row));
-        rows
+        found
     }
 
     pub(crate) fn with_token(&self, token: &str) -> Vec<u32> {
@@ -281,12 +318,20 @@ impl Table {
         self.exact(&self.by_symbol, self.at.symbol, symbol)
     }
 
-    fn exact(&self, map: &HashMap<u64, Vec<u32>>, place: usize, wanted: &str) -> Vec<u32> {
-        use std::hash::BuildHasher;
-        let rows = map.get(&self.hasher.hash_one(wanted.as_bytes()));
-        let is_it = |row: &&u32| trim(self.cell(**row, place)) == wanted.as_bytes();
-        let found = rows.into_iter().flatten().filter(is_it);
-        found.copied().collect()
+    fn exact(&self, index: &OnceCell<Vec<(u64, u32)>>, place: usize, wanted: &str) -> Vec<u32> {
+        let index = index.get_or_init(|| {
+            let rows = 0..u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+            let hashed = rows.map(|row| (self.hasher.hash_one(trim(self.cell(row, place))), row));
+            let mut hashed: Vec<_> = hashed.collect();
+            hashed.sort_unstable();
+            hashed
+        });
+        let hash = self.hasher.hash_one(wanted.as_bytes());
+        let from = index.partition_point(|(of, _)| *of < hash);
+        let alike = index[from..].iter().take_while(|(of, _)| *of == hash);
+        let rows = alike.map(|(_, row)| *row);
+        rows.filter(|row| trim(self.cell(*row, place)) == wanted.as_bytes())
+            .collect()
     }
 
     fn cell(&self, row: u32, place: usize) -> &[u8] {
@@ -321,42 +366,47 @@ impl Table {
 
     /// The rows as a JSON list.
     pub(crate) fn json(&self, rows: &[u32]) -> String {
-        let keys: Vec<String> = self
-            .columns
-            .iter()
-            .map(|column| {
-                let mut key = String::new();
-                json::write_string(&mut key, &column.name);
-                key.push(':');
-                key
-            })
-            .collect();
+        let keys = &self.keys;
         let most: usize = keys.iter().map(|key| key.len() + 8).sum();
         let mut out = String::with_capacity(rows.len() * most + 2);
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         out.push('[');
         for (at, row) in rows.iter().enumerate() {
-            out.push(if at == 0 { '{' } else { ',' });
             if at > 0 {
-                out.push('{');
+                out.push(',');
             }
-            for (place, cell) in cells(self.line(*row)).enumerate() {
-                if place > 0 {
-                    out.push(',');
-                }
-                out.push_str(&keys[place]);
-                match self.expiry(*row) {
-                    Some(day) if self.at.expiry == Some(place) => {
-                        out.push('"');
-                        out.push_str(&date_text(day));
-                        out.push('"');
-                    }
-                    _ => self.columns[place].write(&mut out, cell),
-                }
+            if let Some(text) = written.get(row) {
+                out.push_str(text);
+                continue;
             }
-            out.push('}');
+            let from = out.len();
+            self.write_row(&mut out, keys, *row);
+            if written.len() < MOST_WRITTEN {
+                written.insert(*row, out[from..].into());
+            }
         }
         out.push(']');
         out
+    }
+
+    fn write_row(&self, out: &mut String, keys: &[String], row: u32) {
+        let expiry = self.expiry(row);
+        out.push('{');
+        for (place, cell) in cells(self.line(row)).enumerate() {
+            if place > 0 {
+                out.push(',');
+            }
+            out.push_str(&keys[place]);
+            match expiry {
+                Some(day) if self.at.expiry == Some(place) => {
+                    out.push('"');
+                    out.push_str(&date_text(day));
+                    out.push('"');
+                }
+                _ => self.columns[place].write(out, cell),
+            }
+        }
+        out.push('}');
     }
 }
 
@@ -402,10 +452,10 @@ impl Column {
         let met = match self.kind {
             Kind::Text => return,
             Kind::Int if is_int(cell) => return,
-            Kind::Float if text(trim(cell)).parse::<f64>().is_ok() => return,
+            Kind::Float if is_float(trim(cell)) => return,
             Kind::Flag if is_flag(cell) => return,
             Kind::Blank if is_int(cell) => Kind::Int,
-            Kind::Blank | Kind::Int if text(trim(cell)).parse::<f64>().is_ok() => Kind::Float,
+            Kind::Blank | Kind::Int if is_float(trim(cell)) => Kind::Float,
             Kind::Blank if is_flag(cell) => Kind::Flag,
             _ => Kind::Text,
         };
@@ -443,6 +493,33 @@ fn is_int(cell: &[u8]) -> bool {
         all => all,
     };
     (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+}
+
+/// Digits, perhaps with a sign, a point and an exponent.
+fn is_float(cell: &[u8]) -> bool {
+    let sign = |bytes: &mut &[u8]| {
+        if let [b'-' | b'+', rest @ ..] = *bytes {
+            *bytes = rest;
+        }
+    };
+    let digits = |bytes: &mut &[u8]| {
+        let count = bytes.iter().take_while(|b| b.is_ascii_digit()).count();
+        *bytes = &bytes[count..];
+        count
+    };
+    let mut rest = cell;
+    sign(&mut rest);
+    let mut count = digits(&mut rest);
+    if let [b'.', after @ ..] = rest {
+        rest = after;
+        count += digits(&mut rest);
+    }
+    if let ([b'e' | b'E', after @ ..], true) = (rest, count > 0) {
+        rest = after;
+        sign(&mut rest);
+        count = digits(&mut rest);
+    }
+    count > 0 && rest.is_empty()
 }
 
 fn is_flag(cell: &[u8]) -> bool {
