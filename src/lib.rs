@@ -49,6 +49,9 @@ mod totp;
 mod transport;
 
 pub use client::Client;
+#[cfg(debug_assertions)]
+#[doc(hidden)]
+pub use client::fault as order_fault;
 pub use error::Error;
 pub use reply::Reply;
 pub use status::Status;

@@ -34,6 +34,9 @@ use crate::transport::{Cookies, EventLoop, Net, Settings};
 use register::Register;
 use scrips::Scrips;
 
+#[cfg(debug_assertions)]
+pub use orders::fault;
+
 /// A connection to the broker for one user.
 ///
 /// Clones are the same client. All methods block, and may be called from any

@@ -253,6 +253,8 @@ impl Inner {
         call.points.borrow_mut().push((op.kind, point.clone()));
         call.is_asking(&id);
         let sent = self.door.send(line, request, &point).await;
+        #[cfg(debug_assertions)]
+        fault::strike();
         let mut answer = sent.map_err(|failure| Error::new(failure.status, failure.message))?;
         let auth = op.headers(trade.generation).auth;
         let verdict = self.with_secrets(call, |known| {
@@ -820,5 +822,27 @@ impl Finding {
             Error::new(Status::Internal, "the outcome could not be written as JSON")
         })?;
         Ok(Reply::local(json))
+    }
+}
+
+/// Lets tests see what a defect does after an order was sent. Not in release
+/// builds.
+#[cfg(debug_assertions)]
+pub mod fault {
+    use std::cell::Cell;
+
+    thread_local! {
+        static NEXT: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Makes the next instruction of this thread panic when it was sent.
+    pub fn panic_after_sending() {
+        NEXT.set(true);
+    }
+
+    pub(super) fn strike() {
+        if NEXT.take() {
+            std::panic::panic_any("a defect that a test asked for");
+        }
     }
 }

@@ -19,6 +19,7 @@ mod library;
 mod needs;
 // The fault that makes an export panic is not in release builds.
 #[cfg(debug_assertions)]
+mod orders;
 mod panics;
 
 use std::collections::BTreeSet;

@@ -294,3 +294,20 @@ fn placed_in_time(client: &Client) -> String {
     let params = with(order(), json!({"timeout_ms": 30_000}));
     number(&place(client, &params).expect("the order is taken"))
 }
+
+#[test]
+fn a_defect_after_the_sending_is_an_unknown_outcome() {
+    let sandbox = start(Options {
+        orders_per_second: 0,
+        ..Options::default()
+    });
+    let client = trader(&sandbox);
+    kotak_neo::order_fault::panic_after_sending();
+    let error = place(&client, &order()).expect_err("it panicked");
+    assert_eq!(error.status(), Status::UnknownOutcome, "{error}");
+    assert_eq!(sandbox.orders_taken(), 1);
+    let found = outcome(&client, json!({"tag": told(&error, "tag")}));
+    assert_eq!(found["outcome"], "placed", "{found}");
+    // The client is as good as before.
+    placed(&client);
+}
