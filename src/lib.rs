@@ -27,6 +27,7 @@ mod check;
 mod client;
 mod config;
 mod error;
+mod feed;
 mod hosts;
 mod json;
 mod judge;

@@ -19,6 +19,7 @@ use url::Url;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::feed::link::Roster;
 use crate::hosts::Hosts;
 use crate::judge;
 use crate::ledger::Ledger;
@@ -47,6 +48,8 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     config: Config,
     hosts: Hosts,
+    /// What the sockets of the feeds have in common with all connections.
+    settings: Arc<Settings>,
     net: Net,
     jar: Arc<Cookies>,
     log: Log,
@@ -63,6 +66,7 @@ struct Inner {
     ledger: Option<Ledger>,
     register: Mutex<Register>,
     scrips: Scrips,
+    feeds: Roster,
 }
 
 #[derive(Default)]
@@ -176,10 +180,12 @@ impl Client {
         self.0.stop.notify_waiters();
     }
 
-    /// Ends the calls that are under way, and every later one at once.
+    /// Ends the calls that are under way and the feeds, and every later one
+    /// at once.
     pub fn close(&self) {
         self.0.closed.store(true, Ordering::Release);
         self.0.stop.notify_waiters();
+        self.0.feeds.end_all();
     }
 
     /// The configuration in force, for the answer of `kneo_client_open`.
@@ -227,11 +233,13 @@ impl Inner {
                 base_url: config.base_url.clone(),
             },
             net: Net::new(Arc::clone(&settings), Arc::clone(&jar)),
-            door: Door::new(settings, Arc::clone(&jar)),
+            door: Door::new(Arc::clone(&settings), Arc::clone(&jar)),
+            settings,
             pace: Arc::new(Pace::new(orders.max_per_second)),
             register: Mutex::new(register),
             ledger,
             scrips: Scrips::default(),
+            feeds: Roster::default(),
             event_loop,
             jar,
             log,

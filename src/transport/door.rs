@@ -21,24 +21,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE, USER_AGENT};
-use http::{HeaderValue, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::rt::TokioIo;
-use once_cell::sync::OnceCell;
 use reqwest::cookie::CookieStore;
-use tokio::net::TcpStream;
-use tower_service::Service;
 use url::Url;
 
 use super::EventLoop;
 use super::body::Refused;
-use super::names::Names;
+use super::stream::Stream;
 pub use super::{Answer, Cookies, Failure, Point, Request, Settings};
 use super::{SingleUse, host_of};
 use crate::status::Status;
@@ -48,13 +41,10 @@ const LONGEST_IDLE: Duration = Duration::from_secs(20);
 /// Lanes kept for later; more threads than this may send at once.
 const MOST_IDLE: usize = 16;
 
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
-
 /// Sends instructions, each at most once.
 pub struct Door {
     settings: Arc<Settings>,
     jar: Arc<Cookies>,
-    connector: OnceCell<HttpConnector<Names>>,
     idle: Mutex<Vec<Lane>>,
 }
 
@@ -122,7 +112,6 @@ impl Door {
         Self {
             settings,
             jar,
-            connector: OnceCell::new(),
             idle: Mutex::default(),
         }
     }
@@ -175,23 +164,8 @@ impl Door {
                 return Ok(());
             }
         }
-        let host = host_of(url);
-        let limit = self.settings.connect;
-        match tokio::time::timeout(limit, self.connect(url)).await {
-            Ok(Ok(connection)) => {
-                line.0 = Some(connection);
-                Ok(())
-            }
-            Ok(Err(error)) => Err(super::connect_failure(&host, limit, false, &*error)),
-            Err(_) => Err(Failure {
-                status: Status::Timeout,
-                message: format!(
-                    "no connection to {host} within {} ms; nothing was sent",
-                    limit.as_millis()
-                ),
-                sent: false,
-            }),
-        }
+        line.0 = Some(self.connect(url).await?);
+        Ok(())
     }
 
     /// Sends `request` on a line that is [`ready`](Self::ready); `point` says
@@ -238,35 +212,11 @@ impl Door {
         Ok(answer)
     }
 
-    async fn connect(
-        &self,
-        url: &Url,
-    ) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
-        let tls = self.settings.tls().map_err(|failure| failure.message)?;
-        let http = self.connector.get_or_init(|| {
-            let mut http = HttpConnector::new_with_resolver(Names);
-            http.enforce_http(false);
-            http.set_nodelay(true);
-            http.set_local_address(self.settings.local_address);
-            http
-        });
-        let uri: Uri = url.as_str().parse()?;
-        let config = Arc::clone(&tls.http1);
-        let stream: Stream = match self.settings.proxies.find(url) {
-            None => {
-                HttpsConnector::from((http.clone(), config))
-                    .call(uri)
-                    .await?
-            }
-            Some(found) => {
-                let mut tunnel = Tunnel::new(found.proxy, http.clone());
-                if let Some(credentials) = found.credentials {
-                    tunnel = tunnel.with_auth(credentials);
-                }
-                HttpsConnector::from((tunnel, config)).call(uri).await?
-            }
-        };
-        let (sender, driver) = http1::handshake(stream).await?;
+    async fn connect(&self, url: &Url) -> Result<Connection, Failure> {
+        let stream = self.settings.connect(url).await?;
+        let (sender, driver) = http1::handshake(stream).await.map_err(|error| {
+            super::connect_failure(&host_of(url), self.settings.connect, false, &error)
+        })?;
         Ok(Connection {
             origin: url.origin(),
             sender,

@@ -9,6 +9,7 @@ pub mod door;
 mod event_loop;
 mod names;
 mod proxy;
+mod stream;
 pub(crate) mod tls;
 
 use std::error::Error as StdError;
@@ -32,6 +33,7 @@ pub(crate) use body::SingleUse;
 pub use cookies::Cookies;
 pub use event_loop::EventLoop;
 use proxy::Proxies;
+pub(crate) use stream::Stream;
 use tls::Tls;
 
 /// The most that an answer may hold after content decoding.

@@ -1,0 +1,8 @@
+//! Feeds: what the broker sends on its own, over WebSockets.
+//!
+//! - [`socket`]: one WebSocket connection.
+//! - [`link`]: what every feed does alike: its states, when to try again,
+//!   whether the other side lives, the thread that it runs on.
+
+pub(crate) mod link;
+pub(crate) mod socket;
