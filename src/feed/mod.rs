@@ -4,5 +4,10 @@
 //! - [`link`]: what every feed does alike: its states, when to try again,
 //!   whether the other side lives, the thread that it runs on.
 
+pub(crate) mod control;
 pub(crate) mod link;
+pub(crate) mod packet;
 pub(crate) mod socket;
+pub(crate) mod store;
+pub mod tick;
+pub(crate) mod watch;

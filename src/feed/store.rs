@@ -1,0 +1,1045 @@
+//! What a feed has received and its readers have not read yet, and the newest
+//! value of every instrument. Bounded, whatever comes.
+//!
+//! A reader that keeps up gets every packet. One that falls behind by more
+//! than the history holds gets the newest value of each instrument, once,
+//! until it has caught up: old values are lost and counted, the newest never.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::link::State;
+use super::packet::{self, Kind, Packet};
+use super::tick::{self, Depth, Tick, put_text};
+use crate::json::write_string;
+
+/// Twice what can be subscribed, and some room for snapshots.
+const MOST_SLOTS: usize = 8192;
+/// Trading symbols that are kept.
+const MOST_SYMBOLS: usize = 16_384;
+/// Packets that the history holds at most.
+const MOST_HISTORY: usize = 16_384;
+/// State changes that are kept apart before they become one.
+const MOST_STATES: usize = 32;
+
+/// Keys are small numbers that we make ourselves: spreading them is enough.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        let mixed = (self.0 ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+}
+
+type ByKey = HashMap<u64, u32, BuildHasherDefault<Spread>>;
+
+/// When something arrived.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Arrival {
+    /// Unix nanoseconds.
+    pub(crate) ns: i64,
+    /// Microseconds since the feed was opened, by a clock that never jumps.
+    pub(crate) us: u64,
+}
+
+/// The newest packet of one key.
+struct Slot {
+    key: u64,
+    kind: Kind,
+    packet: Vec<u8>,
+    divider: i32,
+    arrival: Arrival,
+    sequence: u64,
+    /// Older values that were never read.
+    replaced: u64,
+    /// It stands in the queue of newest values.
+    queued: bool,
+    symbol: Option<Box<str>>,
+}
+
+/// One packet of the history.
+struct Entry {
+    slot: u32,
+    start: u32,
+    length: u32,
+    divider: i32,
+    arrival: Arrival,
+    sequence: u64,
+}
+
+/// A change of the feed's state.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) state: State,
+    pub(crate) reason: String,
+    pub(crate) close_code: Option<u16>,
+    pub(crate) retry_in: Option<Duration>,
+    /// How many changes it stands for.
+    changes: u32,
+    arrival: Arrival,
+    sequence: u64,
+}
+
+/// What happened so far, for the status.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) frames: u64,
+    pub(crate) packets: u64,
+    pub(crate) ignored: u64,
+    pub(crate) malformed: u64,
+    /// Values that were replaced before anybody read them.
+    pub(crate) replaced: u64,
+    /// Packets for which there was no room: far more instruments than can be
+    /// subscribed.
+    pub(crate) no_room: u64,
+}
+
+struct Inner {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    by_key: ByKey,
+    /// The bytes of the history, a ring.
+    ring: Box<[u8]>,
+    /// Where the next packet goes.
+    head: usize,
+    history: VecDeque<Entry>,
+    /// Slots whose newest value is to be read, while the reader is behind.
+    pending: VecDeque<u32>,
+    behind: bool,
+    changes: VecDeque<Change>,
+    state: Change,
+    sequence: u64,
+    symbols: HashMap<String, Box<str>>,
+    wanted: HashSet<u64, BuildHasherDefault<Spread>>,
+    counts: Counts,
+    newest: Option<Arrival>,
+    /// Exchanges and the last status that they told.
+    markets: HashMap<i8, u16>,
+    waiting: usize,
+    closed: bool,
+}
+
+/// See the module.
+pub(crate) struct Store {
+    inner: Mutex<Inner>,
+    news: Condvar,
+    opened: Instant,
+}
+
+/// What a reader gets.
+pub(crate) enum Record<'a> {
+    Change(&'a Change),
+    Packet {
+        packet: Packet<'a>,
+        divider: i32,
+        arrival: Arrival,
+        sequence: u64,
+        replaced: u64,
+        symbol: Option<&'a str>,
+    },
+}
+
+/// The feed was closed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Closed;
+
+/// A writer's hold on the store, for one frame.
+pub(crate) struct Writer<'a> {
+    inner: MutexGuard<'a, Inner>,
+    news: &'a Condvar,
+    arrival: Arrival,
+}
+
+impl Store {
+    /// `history` is how many bytes of packets are kept for a reader.
+    pub(crate) fn new(history: usize) -> Self {
+        let state = Change {
+            state: State::Connecting,
+            reason: "opened".to_owned(),
+            close_code: None,
+            retry_in: None,
+            changes: 1,
+            arrival: Arrival::default(),
+            sequence: 0,
+        };
+        let entries = MOST_HISTORY.min(history / 9);
+        Self {
+            inner: Mutex::new(Inner {
+                slots: Vec::new(),
+                free: Vec::new(),
+                by_key: ByKey::default(),
+                ring: vec![0; history].into_boxed_slice(),
+                head: 0,
+                history: VecDeque::with_capacity(entries),
+                pending: VecDeque::new(),
+                behind: false,
+                changes: VecDeque::new(),
+                state,
+                sequence: 0,
+                symbols: HashMap::new(),
+                wanted: HashSet::default(),
+                counts: Counts::default(),
+                newest: None,
+                markets: HashMap::new(),
+                waiting: 0,
+                closed: false,
+            }),
+            news: Condvar::new(),
+            opened: Instant::now(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time now, in the terms of this store.
+    pub(crate) fn now(&self) -> Arrival {
+        let wall = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        Arrival {
+            ns: i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX),
+            us: u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Takes the store for the packets of one frame.
+    pub(crate) fn write(&self) -> Writer<'_> {
+        let arrival = self.now();
+        let mut inner = self.lock();
+        inner.counts.frames += 1;
+        Writer {
+            inner,
+            news: &self.news,
+            arrival,
+        }
+    }
+
+    /// Tells a new state.
+    pub(crate) fn change(
+        &self,
+        state: State,
+        reason: &str,
+        close_code: Option<u16>,
+        retry_in: Option<Duration>,
+    ) {
+        let arrival = self.now();
+        let mut inner = self.lock();
+        inner.sequence += 1;
+        let mut change = Change {
+            state,
+            reason: reason.to_owned(),
+            close_code,
+            retry_in,
+            changes: 1,
+            arrival,
+            sequence: inner.sequence,
+        };
+        inner.state = change.clone();
+        if inner.changes.len() >= MOST_STATES {
+            let earlier: u32 = inner.changes.iter().map(|one| one.changes).sum();
+            change.changes = change.changes.saturating_add(earlier);
+            inner.changes.clear();
+        }
+        inner.changes.push_back(change);
+        wake(&inner, &self.news);
+    }
+
+    /// The state now.
+    pub(crate) fn state(&self) -> Change {
+        self.lock().state.clone()
+    }
+
+    /// Ends all waits. What was not read yet is gone for readers; the newest
+    /// values stay.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.news.notify_all();
+    }
+
+    /// Waits until there is something to read, at most until `deadline`, and
+    /// gives up to `most` records to `take`, oldest first. 0 means that the
+    /// wait ended with nothing.
+    pub(crate) fn read(
+        &self,
+        deadline: Option<Instant>,
+        most: usize,
+        mut take: impl FnMut(Record<'_>, State, Arrival),
+    ) -> Result<usize, Closed> {
+        let mut inner = self.lock();
+        while !inner.closed && !inner.has_news() {
+            let left = match deadline {
+                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+                None => Duration::ZERO,
+            };
+            if left.is_zero() {
+                return Ok(0);
+            }
+            inner.waiting += 1;
+            inner = self
+                .news
+                .wait_timeout(inner, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            inner.waiting -= 1;
+        }
+        if inner.closed {
+            return Err(Closed);
+        }
+        let now = self.now();
+        let mut given = 0;
+        while given < most && inner.give(now, &mut take) {
+            given += 1;
+        }
+        if inner.has_news() {
+            // This reader had no room for the rest: another may.
+            wake(&inner, &self.news);
+        }
+        Ok(given)
+    }
+
+    /// The newest price of an instrument, of whichever subscription it came.
+    pub(crate) fn last(
+        &self,
+        exchange: i8,
+        token: Result<u32, &str>,
+        take: impl FnOnce(Record<'_>, State, Arrival),
+    ) -> bool {
+        const PRICES: [u8; 6] = [1, 2, 4, 8, 16, 32];
+        self.newest_of(exchange, token, &PRICES, take)
+    }
+
+    /// The newest market depth of an instrument; a touch line if it has no
+    /// more.
+    pub(crate) fn depth(
+        &self,
+        exchange: i8,
+        token: u32,
+        take: impl FnOnce(Record<'_>, State, Arrival),
+    ) -> bool {
+        let full = |inner: &Inner| {
+            [8, 16]
+                .iter()
+                .any(|plane| inner.find(exchange, *plane, token).is_some())
+        };
+        let planes: &[u8] = if full(&self.lock()) {
+            &[8, 16]
+        } else {
+            &[2, 4]
+        };
+        self.newest_of(exchange, Ok(token), planes, take)
+    }
+
+    fn newest_of(
+        &self,
+        exchange: i8,
+        token: Result<u32, &str>,
+        planes: &[u8],
+        take: impl FnOnce(Record<'_>, State, Arrival),
+    ) -> bool {
+        let now = self.now();
+        let inner = self.lock();
+        let found = match token {
+            Ok(token) => planes
+                .iter()
+                .filter_map(|plane| inner.find(exchange, *plane, token))
+                .max_by_key(|slot| slot.sequence),
+            Err(name) => inner.slots.iter().find(|slot| {
+                let packet = Packet::again(slot.kind, &slot.packet);
+                slot.kind == Kind::Index
+                    && !slot.packet.is_empty()
+                    && packet.exchange() == exchange
+                    && packet.index_name().as_deref() == Some(name)
+            }),
+        };
+        match found {
+            None => false,
+            Some(slot) => {
+                take(slot.record(slot.replaced), inner.state.state, now);
+                true
+            }
+        }
+    }
+
+    /// Remembers a trading symbol; `instrument` is `nse_cm|11536`, or has the
+    /// name of an index.
+    pub(crate) fn name(&self, instrument: &str, symbol: &str) {
+        let mut inner = self.lock();
+        if inner.symbols.len() >= MOST_SYMBOLS && !inner.symbols.contains_key(instrument) {
+            return;
+        }
+        inner.symbols.insert(instrument.to_owned(), symbol.into());
+        let inner = &mut *inner;
+        for slot in &mut inner.slots {
+            if !slot.packet.is_empty() && slot.symbol.is_none() {
+                slot.symbol = symbol_of(&inner.symbols, slot.packet());
+            }
+        }
+    }
+
+    /// Says that the values of these keys are wanted: they are the last to go
+    /// when there is no room.
+    pub(crate) fn want(&self, keys: impl Iterator<Item = u64>) {
+        self.lock().wanted.extend(keys);
+    }
+
+    /// Forgets the values of these keys, and of these indices.
+    pub(crate) fn forget(&self, keys: &[u64], indices: &[(i8, String)]) {
+        let mut inner = self.lock();
+        for key in keys {
+            inner.wanted.remove(key);
+        }
+        let going: Vec<u32> = (0_u32..)
+            .zip(&inner.slots)
+            .filter(|(_, slot)| {
+                !slot.packet.is_empty()
+                    && (keys.contains(&slot.key)
+                        || slot.packet().index_name().is_some_and(|name| {
+                            indices.iter().any(|(id, index)| {
+                                *id == slot.packet().exchange() && *index == name
+                            })
+                        }))
+            })
+            .map(|(at, _)| at)
+            .collect();
+        inner.remove(&going);
+    }
+
+    /// Counts, the arrival of the newest packet, and how much waits.
+    pub(crate) fn counts(&self) -> (Counts, Option<Arrival>, usize, usize) {
+        let inner = self.lock();
+        let waiting = inner.history.len() + inner.pending.len() + inner.changes.len();
+        (inner.counts, inner.newest, waiting, inner.by_key.len())
+    }
+
+    /// The last status that an exchange told.
+    pub(crate) fn market(&self, exchange: i8) -> Option<u16> {
+        self.lock().markets.get(&exchange).copied()
+    }
+}
+
+fn wake(inner: &Inner, news: &Condvar) {
+    if inner.waiting > 0 {
+        news.notify_one();
+    }
+}
+
+fn symbol_of(symbols: &HashMap<String, Box<str>>, packet: Packet<'_>) -> Option<Box<str>> {
+    let exchange = packet::exchange_name(packet.exchange());
+    let by_token = symbols.get(&format!("{exchange}|{}", packet.token()));
+    let found = by_token.or_else(|| {
+        let name = packet.index_name()?;
+        symbols.get(&format!("{exchange}|{name}"))
+    });
+    found.cloned()
+}
+
+impl Writer<'_> {
+    /// Takes one packet in.
+    pub(crate) fn put(&mut self, packet: Packet<'_>, divider: i32) {
+        let arrival = self.arrival;
+        let inner = &mut *self.inner;
+        let Some(at) = inner.slot_for(packet) else {
+            inner.counts.no_room += 1;
+            return;
+        };
+        inner.counts.packets += 1;
+        inner.sequence += 1;
+        inner.newest = Some(arrival);
+        if let Some(code) = packet.status_code() {
+            inner.markets.insert(packet.exchange(), code);
+        }
+        let sequence = inner.sequence;
+        if !inner.behind && !inner.remember(at, packet.bytes(), divider, arrival) {
+            inner.fall_behind();
+        }
+        let Some(slot) = inner.slots.get_mut(at as usize) else {
+            return;
+        };
+        slot.kind = packet.kind();
+        slot.packet.clear();
+        slot.packet.extend_from_slice(packet.bytes());
+        slot.divider = divider;
+        slot.arrival = arrival;
+        slot.sequence = sequence;
+        if inner.behind {
+            if slot.queued {
+                slot.replaced += 1;
+                inner.counts.replaced += 1;
+            } else {
+                slot.queued = true;
+                inner.pending.push_back(at);
+            }
+        }
+    }
+
+    pub(crate) fn ignored(&mut self) {
+        self.inner.counts.ignored += 1;
+    }
+
+    pub(crate) fn malformed(&mut self) {
+        self.inner.counts.malformed += 1;
+    }
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        if self.inner.has_news() {
+            wake(&self.inner, self.news);
+        }
+    }
+}
+
+impl Slot {
+    fn packet(&self) -> Packet<'_> {
+        Packet::again(self.kind, &self.packet)
+    }
+
+    fn record(&self, replaced: u64) -> Record<'_> {
+        Record::Packet {
+            packet: self.packet(),
+            divider: self.divider,
+            arrival: self.arrival,
+            sequence: self.sequence,
+            replaced,
+            symbol: self.symbol.as_deref(),
+        }
+    }
+}
+
+impl Inner {
+    fn has_news(&self) -> bool {
+        !self.history.is_empty() || !self.pending.is_empty() || !self.changes.is_empty()
+    }
+
+    fn find(&self, exchange: i8, plane: u8, token: u32) -> Option<&Slot> {
+        let at = self.by_key.get(&packet::key(exchange, plane, token))?;
+        self.slots.get(*at as usize)
+    }
+
+    /// The slot of a packet, made if there is none.
+    #[inline]
+    fn slot_for(&mut self, packet: Packet<'_>) -> Option<u32> {
+        match self.by_key.get(&packet.key()) {
+            Some(at) => Some(*at),
+            None => self.new_slot(packet),
+        }
+    }
+
+    #[cold]
+    fn new_slot(&mut self, packet: Packet<'_>) -> Option<u32> {
+        if self.by_key.len() >= MOST_SLOTS {
+            self.make_room();
+        }
+        if self.by_key.len() >= MOST_SLOTS {
+            return None;
+        }
+        let slot = Slot {
+            key: packet.key(),
+            kind: packet.kind(),
+            packet: packet.bytes().to_vec(),
+            divider: packet::USUAL_DIVIDER,
+            arrival: Arrival::default(),
+            sequence: 0,
+            replaced: 0,
+            queued: false,
+            symbol: symbol_of(&self.symbols, packet),
+        };
+        let at = match self.free.pop() {
+            Some(at) => {
+                *self.slots.get_mut(at as usize)? = slot;
+                at
+            }
+            None => {
+                self.slots.push(slot);
+                u32::try_from(self.slots.len() - 1).ok()?
+            }
+        };
+        self.by_key.insert(packet.key(), at);
+        Some(at)
+    }
+
+    /// Lets go of the older half of what nobody has subscribed.
+    fn make_room(&mut self) {
+        let wanted = |slot: &Slot| {
+            let packet = slot.packet();
+            let has = |plane| {
+                let key = packet::key(packet.exchange(), plane, packet.token());
+                self.wanted.contains(&key)
+            };
+            match slot.kind {
+                // Indices are subscribed by name, statuses by nothing.
+                Kind::Index | Kind::Status => true,
+                Kind::Cas => has(4) || has(8),
+                Kind::Scrip | Kind::Lite => self.wanted.contains(&slot.key),
+            }
+        };
+        let mut going: Vec<(u64, u32)> = (0_u32..)
+            .zip(&self.slots)
+            .filter(|(_, slot)| !slot.packet.is_empty() && !wanted(slot))
+            .map(|(at, slot)| (slot.sequence, at))
+            .collect();
+        going.sort_unstable();
+        going.truncate(going.len().div_ceil(2));
+        let going: Vec<u32> = going.into_iter().map(|(_, at)| at).collect();
+        self.remove(&going);
+    }
+
+    fn remove(&mut self, going: &[u32]) {
+        if going.is_empty() {
+            return;
+        }
+        let going: HashSet<u32> = going.iter().copied().collect();
+        self.history.retain(|entry| !going.contains(&entry.slot));
+        self.pending.retain(|at| !going.contains(at));
+        for at in going {
+            if let Some(slot) = self.slots.get_mut(at as usize) {
+                self.by_key.remove(&slot.key);
+                slot.packet = Vec::new();
+                slot.symbol = None;
+                slot.queued = false;
+                self.free.push(at);
+            }
+        }
+    }
+
+    /// Writes a packet into the history; `false` if it is full.
+    #[inline]
+    fn remember(&mut self, slot: u32, bytes: &[u8], divider: i32, arrival: Arrival) -> bool {
+        let size = self.ring.len();
+        let start = match self.history.front() {
+            None => 0,
+            Some(oldest) => {
+                let tail = oldest.start as usize;
+                if self.head > tail {
+                    // Free to the end, and from the beginning to the tail.
+                    if self.head + bytes.len() <= size {
+                        self.head
+                    } else {
+                        0
+                    }
+                } else {
+                    self.head
+                }
+            }
+        };
+        let end = start + bytes.len();
+        let fits = match self.history.front() {
+            None => end <= size,
+            Some(oldest) => {
+                let tail = oldest.start as usize;
+                // A full ring would look like an empty one, so it never fills.
+                end <= size && (start >= self.head && self.head > tail || end < tail)
+            }
+        };
+        if !fits || self.history.len() >= MOST_HISTORY {
+            return false;
+        }
+        let Some(to) = self.ring.get_mut(start..end) else {
+            return false;
+        };
+        to.copy_from_slice(bytes);
+        self.head = end;
+        self.history.push_back(Entry {
+            slot,
+            start: start as u32,
+            length: bytes.len() as u32,
+            divider,
+            arrival,
+            sequence: self.sequence,
+        });
+        true
+    }
+
+    /// From here on only the newest value of each slot is kept for the reader.
+    #[cold]
+    fn fall_behind(&mut self) {
+        self.behind = true;
+        while let Some(entry) = self.history.pop_back() {
+            let Some(slot) = self.slots.get_mut(entry.slot as usize) else {
+                continue;
+            };
+            if slot.queued {
+                slot.replaced += 1;
+                self.counts.replaced += 1;
+            } else {
+                slot.queued = true;
+                self.pending.push_front(entry.slot);
+            }
+        }
+    }
+
+    /// Gives the oldest record to `take`.
+    fn give(&mut self, now: Arrival, take: &mut impl FnMut(Record<'_>, State, Arrival)) -> bool {
+        let state = self.state.state;
+        let oldest = match (self.history.front(), self.pending.front()) {
+            (Some(entry), _) => Some(entry.sequence),
+            (None, Some(at)) => self.slots.get(*at as usize).map(|slot| slot.sequence),
+            (None, None) => None,
+        };
+        let change_first = match (self.changes.front(), oldest) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(change), Some(oldest)) => change.sequence < oldest,
+        };
+        if change_first {
+            if let Some(change) = self.changes.pop_front() {
+                take(Record::Change(&change), state, now);
+                return true;
+            }
+        }
+        if let Some(entry) = self.history.pop_front() {
+            let range = entry.start as usize..(entry.start + entry.length) as usize;
+            let (Some(bytes), Some(slot)) = (
+                self.ring.get(range),
+                self.slots.get_mut(entry.slot as usize),
+            ) else {
+                return true;
+            };
+            let record = Record::Packet {
+                packet: Packet::again(slot.kind, bytes),
+                divider: entry.divider,
+                arrival: entry.arrival,
+                sequence: entry.sequence,
+                replaced: std::mem::take(&mut slot.replaced),
+                symbol: slot.symbol.as_deref(),
+            };
+            take(record, state, now);
+            return true;
+        }
+        let Some(at) = self.pending.pop_front() else {
+            self.behind = false;
+            return false;
+        };
+        if self.pending.is_empty() {
+            // Caught up: every packet counts again.
+            self.behind = false;
+        }
+        if let Some(slot) = self.slots.get_mut(at as usize) {
+            slot.queued = false;
+            let replaced = std::mem::take(&mut slot.replaced);
+            take(slot.record(replaced), state, now);
+        }
+        true
+    }
+}
+
+impl Record<'_> {
+    /// The record as the struct of the C ABI.
+    pub(crate) fn to_tick(&self, state: State, now: Arrival, out: &mut Tick) {
+        match self {
+            Self::Change(change) => {
+                *out = Tick {
+                    kind: tick::KNEO_KIND_STATE,
+                    feed_state: change.state as i32,
+                    state_changes: i32::try_from(change.changes).unwrap_or(i32::MAX),
+                    close_code: change.close_code.unwrap_or(0).into(),
+                    valid: match change.close_code {
+                        Some(_) => tick::KNEO_HAS_CLOSE_CODE,
+                        None => 0,
+                    },
+                    sequence: change.sequence,
+                    received_ns: change.arrival.ns,
+                    age_us: age(change.arrival, now),
+                    ..Tick::default()
+                };
+            }
+            Self::Packet {
+                packet,
+                divider,
+                arrival,
+                sequence,
+                replaced,
+                symbol,
+            } => {
+                packet.to_tick(*divider, out);
+                out.feed_state = state as i32;
+                out.received_ns = arrival.ns;
+                out.age_us = age(*arrival, now);
+                out.sequence = *sequence;
+                out.replaced = *replaced;
+                if let Some(symbol) = symbol {
+                    put_text(&mut out.trading_symbol, symbol);
+                }
+            }
+        }
+    }
+
+    /// The depth of the record, where it is one of an instrument.
+    pub(crate) fn to_depth(&self, state: State, now: Arrival, out: &mut Depth) {
+        let Self::Packet {
+            packet,
+            divider,
+            arrival,
+            sequence,
+            symbol,
+            ..
+        } = self
+        else {
+            return;
+        };
+        packet.to_depth(*divider, out);
+        out.feed_state = state as i32;
+        out.received_ns = arrival.ns;
+        out.age_us = age(*arrival, now);
+        out.sequence = *sequence;
+        if let Some(symbol) = symbol {
+            put_text(&mut out.trading_symbol, symbol);
+        }
+    }
+
+    /// The record as a JSON event.
+    pub(crate) fn to_json(&self, now: Arrival, out: &mut String) {
+        use std::fmt::Write;
+        out.push('{');
+        // Writing to a String cannot fail.
+        let _written = match self {
+            Self::Change(change) => {
+                out.push_str("\"type\":\"state\",\"state\":\"");
+                out.push_str(change.state.name());
+                out.push_str("\",\"reason\":");
+                write_string(out, &change.reason);
+                let or_null = |number: Option<u128>| match number {
+                    Some(number) => number.to_string(),
+                    None => "null".to_owned(),
+                };
+                write!(
+                    out,
+                    ",\"close_code\":{},\"retry_in_ms\":{},\"changes\":{},\"received_ns\":{},\"age_us\":{},\"sequence\":{}",
+                    or_null(change.close_code.map(u128::from)),
+                    or_null(change.retry_in.map(|wait| wait.as_millis())),
+                    change.changes,
+                    change.arrival.ns,
+                    age(change.arrival, now),
+                    change.sequence,
+                )
+            }
+            Self::Packet {
+                packet,
+                divider,
+                arrival,
+                sequence,
+                replaced,
+                symbol,
+            } => {
+                packet.write_json(*divider, *symbol, out);
+                write!(
+                    out,
+                    ",\"received_ns\":{},\"age_us\":{},\"sequence\":{sequence},\"replaced\":{replaced}",
+                    arrival.ns,
+                    age(*arrival, now),
+                )
+            }
+        };
+        out.push('}');
+    }
+}
+
+/// Microseconds between two arrivals.
+fn age(then: Arrival, now: Arrival) -> i64 {
+    i64::try_from(now.us.saturating_sub(then.us)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::packet::{Packets, Step};
+    use std::sync::Arc;
+
+    /// A mini touch line of `token` with a price.
+    fn lite(token: u32, price: u32) -> Vec<u8> {
+        let mut bytes = vec![0; 54];
+        bytes[..2].copy_from_slice(&54_u16.to_le_bytes());
+        bytes[4] = 1;
+        bytes[5] = 1;
+        bytes[9..13].copy_from_slice(&token.to_le_bytes());
+        bytes[21..25].copy_from_slice(&price.to_le_bytes());
+        bytes
+    }
+
+    fn put(store: &Store, frame: &[u8]) {
+        let mut writer = store.write();
+        for step in Packets::new(frame) {
+            match step {
+                Step::Packet(packet) => writer.put(packet, 100),
+                Step::Ignored => writer.ignored(),
+                Step::Malformed => writer.malformed(),
+            }
+        }
+    }
+
+    fn read(store: &Store, most: usize) -> Vec<Tick> {
+        let mut all = Vec::new();
+        let given = store
+            .read(None, most, |record, state, now| {
+                let mut tick = Tick::default();
+                record.to_tick(state, now, &mut tick);
+                all.push(tick);
+            })
+            .expect("it is open");
+        assert_eq!(given, all.len());
+        all
+    }
+
+    #[test]
+    fn a_reader_that_keeps_up_gets_every_packet() {
+        let store = Store::new(4096);
+        let mut seen = 0;
+        for round in 0..5000_u32 {
+            put(&store, &lite(round % 7, round));
+            if round % 3 == 2 {
+                for tick in read(&store, 100) {
+                    assert_eq!(tick.last_traded_price_raw, seen);
+                    assert_eq!(tick.replaced, 0);
+                    seen += 1;
+                }
+            }
+        }
+        assert_eq!(seen, 4998);
+        assert_eq!(store.counts().0.replaced, 0);
+    }
+
+    #[test]
+    fn a_slow_reader_loses_old_values_never_the_newest() {
+        for history in [0, 500, 4096, 100_000] {
+            let store = Store::new(history);
+            for price in 0..1000 {
+                for token in 0..50 {
+                    put(&store, &lite(token, price));
+                }
+            }
+            let (counts, _, _, slots) = store.counts();
+            assert_eq!((counts.packets, slots), (50_000, 50));
+            let mut all = read(&store, usize::MAX);
+            assert_eq!(all.len(), 50, "each newest value once");
+            all.sort_by_key(|tick| tick.token);
+            let mut replaced = 0;
+            for (token, tick) in (0..50).zip(&all) {
+                assert_eq!((tick.token, tick.last_traded_price), (token, 9.99));
+                replaced += tick.replaced;
+            }
+            assert_eq!(replaced, 49_950);
+            assert_eq!(counts.replaced, 49_950);
+            // Caught up: everything counts again.
+            if history > 200 {
+                put(&store, &lite(1, 1));
+                put(&store, &lite(1, 2));
+                assert_eq!(read(&store, 9).len(), 2);
+            }
+        }
+    }
+
+    #[test]
+    fn states_stand_between_the_packets_and_become_one_when_there_are_many() {
+        let store = Store::new(4096);
+        put(&store, &lite(1, 1));
+        store.change(State::Down, "lost", Some(1006), None);
+        put(&store, &lite(1, 2));
+        let kinds: Vec<_> = read(&store, 9).iter().map(|tick| tick.kind).collect();
+        assert_eq!(
+            kinds,
+            [
+                tick::KNEO_KIND_SCRIP_LITE,
+                tick::KNEO_KIND_STATE,
+                tick::KNEO_KIND_SCRIP_LITE
+            ]
+        );
+        for _ in 0..33 {
+            store.change(State::Connecting, "again", None, None);
+        }
+        let all = read(&store, 99);
+        assert_eq!((all.len(), all[0].state_changes), (1, 33));
+        assert_eq!(store.state().state, State::Connecting);
+    }
+
+    #[test]
+    fn unknown_instruments_cannot_fill_the_memory() {
+        let store = Store::new(4096);
+        store.want(std::iter::once(packet::key(1, 1, 7)));
+        put(&store, &lite(7, 77));
+        for token in 100..60_000 {
+            put(&store, &lite(token, 1));
+        }
+        assert!(store.counts().3 <= MOST_SLOTS);
+        let mut found = Tick::default();
+        assert!(store.last(1, Ok(7), |record, state, now| {
+            record.to_tick(state, now, &mut found);
+        }));
+        assert_eq!(found.last_traded_price, 0.77);
+        let tokens: HashSet<u32> = read(&store, usize::MAX).iter().map(|t| t.token).collect();
+        assert!(tokens.contains(&7), "the wanted one was never lost");
+    }
+
+    #[test]
+    fn forgets_what_is_no_longer_wanted_and_names_what_is() {
+        let store = Store::new(4096);
+        put(&store, &[lite(1, 1), lite(2, 2)].concat());
+        store.name("nse_cm|2", "RELIANCE-EQ");
+        store.forget(&[packet::key(1, 1, 1)], &[]);
+        let all = read(&store, 9);
+        assert_eq!(all.len(), 1);
+        assert!(all[0].trading_symbol.starts_with(b"RELIANCE-EQ\0"));
+        assert!(!store.last(1, Ok(1), |_, _, _| {}));
+    }
+
+    #[test]
+    fn a_wait_ends_with_news_with_time_and_with_the_feed() {
+        let store = Arc::new(Store::new(4096));
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert_eq!(store.read(Some(soon), 1, |_, _, _| {}), Ok(0));
+        let late = Instant::now() + Duration::from_secs(60);
+        let other = Arc::clone(&store);
+        let waiter = std::thread::spawn(move || other.read(Some(late), 1, |_, _, _| {}));
+        put(&store, &lite(1, 1));
+        assert_eq!(waiter.join().expect("it must not panic"), Ok(1));
+        let other = Arc::clone(&store);
+        let waiter = std::thread::spawn(move || other.read(Some(late), 1, |_, _, _| {}));
+        store.close();
+        assert_eq!(waiter.join().expect("it must not panic"), Err(Closed));
+    }
+
+    #[test]
+    fn several_readers_share_one_queue() {
+        let store = Arc::new(Store::new(1 << 20));
+        let late = Instant::now() + Duration::from_secs(60);
+        let readers: Vec<_> = (0..4)
+            .map(|_| {
+                let store = Arc::clone(&store);
+                std::thread::spawn(move || {
+                    let mut mine = 0;
+                    while let Ok(given) = store.read(Some(late), 16, |_, _, _| {}) {
+                        mine += given;
+                    }
+                    mine
+                })
+            })
+            .collect();
+        for price in 0..2000 {
+            put(&store, &lite(price % 5, price));
+        }
+        while store.counts().2 > 0 {
+            std::thread::yield_now();
+        }
+        store.close();
+        let all: usize = readers
+            .into_iter()
+            .map(|reader| reader.join().expect("it must not panic"))
+            .sum();
+        assert_eq!(all, 2000);
+    }
+}
