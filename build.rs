@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 fn main() {
     println!("cargo:rerun-if-changed=src/ffi");
+    println!("cargo:rerun-if-changed=src/feed/tick.rs");
     println!("cargo:rerun-if-changed=cbindgen.toml");
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
@@ -16,10 +17,12 @@ fn main() {
     let mut builder = cbindgen::Builder::new().with_config(config);
     // In the order of the header.
     for file in [
-        "library", "response", "client", "login", "orders", "reads", "scrips",
+        "library", "response", "client", "login", "orders", "reads", "scrips", "feed",
     ] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }
+    // The records are of the core: plain structs that callers see.
+    builder = builder.with_src(root.join("src/feed/tick.rs"));
     builder
         .generate()
         .expect("the header can be generated")

@@ -112,6 +112,181 @@
 #define KNEO_ABI_VERSION 1
 
 /**
+ * The record is a touch line or market depth.
+ */
+#define KNEO_KIND_SCRIP 1
+
+/**
+ * The record is a mini touch line.
+ */
+#define KNEO_KIND_SCRIP_LITE 2
+
+/**
+ * The record is an index.
+ */
+#define KNEO_KIND_INDEX 3
+
+/**
+ * The record tells how an exchange segment is: see status_code.
+ */
+#define KNEO_KIND_MARKET_STATUS 4
+
+/**
+ * The record is a reference price of the closing auction.
+ */
+#define KNEO_KIND_CAS 5
+
+/**
+ * The record tells how the feed is: see feed_state. It has no prices.
+ */
+#define KNEO_KIND_STATE 6
+
+/**
+ * A connection is being made.
+ */
+#define KNEO_STATE_CONNECTING 1
+
+/**
+ * Connected; the broker has not confirmed the login yet.
+ */
+#define KNEO_STATE_AUTHENTICATING 2
+
+/**
+ * Logged in, and the connection lives.
+ */
+#define KNEO_STATE_LIVE 3
+
+/**
+ * The connection lives, but what is subscribed sends nothing.
+ */
+#define KNEO_STATE_STALE 4
+
+/**
+ * No connection; it is tried again without limit.
+ */
+#define KNEO_STATE_DOWN 5
+
+/**
+ * The broker does not accept the login: log in again.
+ */
+#define KNEO_STATE_REFUSED 6
+
+/**
+ * last_traded_price is there.
+ */
+#define KNEO_HAS_LAST_TRADED_PRICE (1 << 0)
+
+/**
+ * open_price, high_price and low_price are there.
+ */
+#define KNEO_HAS_OHL (1 << 1)
+
+/**
+ * close_price is there.
+ */
+#define KNEO_HAS_CLOSE_PRICE (1 << 2)
+
+/**
+ * average_trade_price is there.
+ */
+#define KNEO_HAS_AVERAGE_TRADE_PRICE (1 << 3)
+
+/**
+ * net_change is there.
+ */
+#define KNEO_HAS_NET_CHANGE (1 << 4)
+
+/**
+ * net_change_percent is there.
+ */
+#define KNEO_HAS_NET_CHANGE_PERCENT (1 << 5)
+
+/**
+ * upper_circuit_limit and lower_circuit_limit are there.
+ */
+#define KNEO_HAS_CIRCUIT_LIMITS (1 << 6)
+
+/**
+ * yearly_high and yearly_low are there.
+ */
+#define KNEO_HAS_YEARLY (1 << 7)
+
+/**
+ * total_traded_value is there.
+ */
+#define KNEO_HAS_TOTAL_TRADED_VALUE (1 << 8)
+
+/**
+ * buy_price, buy_quantity and buy_orders are there: the best bid.
+ */
+#define KNEO_HAS_BUY (1 << 9)
+
+/**
+ * sell_price, sell_quantity and sell_orders are there: the best ask.
+ */
+#define KNEO_HAS_SELL (1 << 10)
+
+/**
+ * ref_price, imbalance_qty and imbalance_qty_at_market are there.
+ */
+#define KNEO_HAS_CAS (1 << 11)
+
+/**
+ * last_trade_time is there: there was a trade.
+ */
+#define KNEO_HAS_LAST_TRADE_TIME (1 << 12)
+
+/**
+ * last_update_time is there: the instrument was ever updated.
+ */
+#define KNEO_HAS_LAST_UPDATE_TIME (1 << 13)
+
+/**
+ * last_trade_qty is there.
+ */
+#define KNEO_HAS_LAST_TRADE_QTY (1 << 14)
+
+/**
+ * total_buy_quantity and total_sell_quantity are there.
+ */
+#define KNEO_HAS_TOTAL_QUANTITIES (1 << 15)
+
+/**
+ * volume_traded_today is there.
+ */
+#define KNEO_HAS_VOLUME (1 << 16)
+
+/**
+ * open_interest is there.
+ */
+#define KNEO_HAS_OPEN_INTEREST (1 << 17)
+
+/**
+ * market_lot is there.
+ */
+#define KNEO_HAS_MARKET_LOT (1 << 18)
+
+/**
+ * precision and multiplier are there.
+ */
+#define KNEO_HAS_PRECISION (1 << 19)
+
+/**
+ * status_code is there.
+ */
+#define KNEO_HAS_STATUS_CODE (1 << 20)
+
+/**
+ * close_code is there.
+ */
+#define KNEO_HAS_CLOSE_CODE (1 << 21)
+
+/**
+ * The rows of each side in a kneo_depth.
+ */
+#define KNEO_DEPTH_ROWS 20
+
+/**
  * A connection to the broker for one user. Opaque.
  *
  * Owned by the caller, who frees it once with kneo_client_free. Any thread
@@ -121,6 +296,15 @@
 typedef struct kneo_client kneo_client;
 
 /**
+ * A market feed. Opaque.
+ *
+ * Owned by the caller, who frees it once with kneo_feed_free. Any thread may
+ * use it at any time, also several at once: readers share one queue. It ends
+ * with its client.
+ */
+typedef struct kneo_feed kneo_feed;
+
+/**
  * The answer to one call. Opaque.
  *
  * Owned by the caller, who frees it once with kneo_response_free. Any thread
@@ -128,6 +312,390 @@ typedef struct kneo_client kneo_client;
  * freed. It outlives its client and kneo_shutdown.
  */
 typedef struct kneo_response kneo_response;
+
+/**
+ * One record of a market feed.
+ *
+ * Prices are in rupees: the broker's whole number, which stands beside each
+ * as ..._raw, divided by divider. A field is there only if its bit in valid
+ * is set (KNEO_HAS_...); else it is 0 and means nothing. Times of the
+ * exchange are unix seconds.
+ */
+typedef struct {
+  /**
+   * Price of the last trade; value of an index.
+   */
+  double last_traded_price;
+  /**
+   * First price of the day.
+   */
+  double open_price;
+  /**
+   * Highest price of the day.
+   */
+  double high_price;
+  /**
+   * Lowest price of the day.
+   */
+  double low_price;
+  /**
+   * Closing price of the day before.
+   */
+  double close_price;
+  /**
+   * Average price of the day's trades.
+   */
+  double average_trade_price;
+  /**
+   * Change against the closing price, in rupees (points of an index).
+   */
+  double net_change;
+  /**
+   * Change against the closing price, in percent.
+   */
+  double net_change_percent;
+  /**
+   * Highest price that orders may have today.
+   */
+  double upper_circuit_limit;
+  /**
+   * Lowest price that orders may have today.
+   */
+  double lower_circuit_limit;
+  /**
+   * Highest price of 52 weeks.
+   */
+  double yearly_high;
+  /**
+   * Lowest price of 52 weeks.
+   */
+  double yearly_low;
+  /**
+   * Value of the day's trades, as the broker scales it (by divider).
+   */
+  double total_traded_value;
+  /**
+   * Price of the best bid.
+   */
+  double buy_price;
+  /**
+   * Price of the best ask.
+   */
+  double sell_price;
+  /**
+   * Reference price of the closing auction.
+   */
+  double ref_price;
+  /**
+   * The broker's multiplier for the instrument.
+   */
+  double multiplier;
+  /**
+   * last_traded_price as the broker sent it.
+   */
+  int64_t last_traded_price_raw;
+  /**
+   * open_price as the broker sent it.
+   */
+  int64_t open_price_raw;
+  /**
+   * high_price as the broker sent it.
+   */
+  int64_t high_price_raw;
+  /**
+   * low_price as the broker sent it.
+   */
+  int64_t low_price_raw;
+  /**
+   * close_price as the broker sent it.
+   */
+  int64_t close_price_raw;
+  /**
+   * average_trade_price as the broker sent it.
+   */
+  int64_t average_trade_price_raw;
+  /**
+   * net_change as the broker sent it; of an index computed.
+   */
+  int64_t net_change_raw;
+  /**
+   * upper_circuit_limit as the broker sent it.
+   */
+  int64_t upper_circuit_limit_raw;
+  /**
+   * lower_circuit_limit as the broker sent it.
+   */
+  int64_t lower_circuit_limit_raw;
+  /**
+   * yearly_high as the broker sent it.
+   */
+  int64_t yearly_high_raw;
+  /**
+   * yearly_low as the broker sent it.
+   */
+  int64_t yearly_low_raw;
+  /**
+   * buy_price as the broker sent it.
+   */
+  int64_t buy_price_raw;
+  /**
+   * sell_price as the broker sent it.
+   */
+  int64_t sell_price_raw;
+  /**
+   * ref_price as the broker sent it.
+   */
+  int64_t ref_price_raw;
+  /**
+   * When the last trade was, unix seconds.
+   */
+  int64_t last_trade_time;
+  /**
+   * When the exchange last updated the instrument, unix seconds.
+   */
+  int64_t last_update_time;
+  /**
+   * Quantity of the last trade.
+   */
+  int64_t last_trade_qty;
+  /**
+   * Quantity of all bids.
+   */
+  int64_t total_buy_quantity;
+  /**
+   * Quantity of all asks.
+   */
+  int64_t total_sell_quantity;
+  /**
+   * Quantity traded today.
+   */
+  int64_t volume_traded_today;
+  /**
+   * Open interest.
+   */
+  int64_t open_interest;
+  /**
+   * Quantity of the best bid.
+   */
+  int64_t buy_quantity;
+  /**
+   * Quantity of the best ask.
+   */
+  int64_t sell_quantity;
+  /**
+   * Imbalance of orders in the closing auction.
+   */
+  int64_t imbalance_qty;
+  /**
+   * The same of market orders.
+   */
+  int64_t imbalance_qty_at_market;
+  /**
+   * Smallest quantity that can be traded.
+   */
+  int64_t market_lot;
+  /**
+   * When this record arrived here, unix nanoseconds, by this machine's
+   * clock.
+   */
+  int64_t received_ns;
+  /**
+   * How old it was when it was read, in microseconds since it arrived.
+   * Not touched by changes of the clock.
+   */
+  int64_t age_us;
+  /**
+   * Counts all records of a feed in the order in which they arrived.
+   */
+  uint64_t sequence;
+  /**
+   * How many older values of the same record were never read since the
+   * one before.
+   */
+  uint64_t replaced;
+  /**
+   * Which fields are there: bits KNEO_HAS_...
+   */
+  uint64_t valid;
+  /**
+   * What the record is: KNEO_KIND_...
+   */
+  int32_t kind;
+  /**
+   * The broker's number of the exchange segment.
+   */
+  int32_t exchange_id;
+  /**
+   * The broker's number of the instrument; 0 for a status or state.
+   */
+  uint32_t token;
+  /**
+   * What raw prices are divided by.
+   */
+  int32_t divider;
+  /**
+   * 1 mini touch line, 4 touch line, 8 depth, 16 full depth; else 0.
+   */
+  int32_t level;
+  /**
+   * Decimals of a price.
+   */
+  int32_t precision;
+  /**
+   * 1 during an auction, else 0.
+   */
+  int32_t auction;
+  /**
+   * Orders at the best bid.
+   */
+  int32_t buy_orders;
+  /**
+   * Orders at the best ask.
+   */
+  int32_t sell_orders;
+  /**
+   * Rows of bids that kneo_feed_depth has.
+   */
+  int32_t buy_rows;
+  /**
+   * Rows of asks that kneo_feed_depth has.
+   */
+  int32_t sell_rows;
+  /**
+   * What the exchange said: 1 open, 2 closed; 3 to 12 see the guide.
+   */
+  int32_t status_code;
+  /**
+   * Of a state record: the state. Else: the feed's state when the record
+   * was read. KNEO_STATE_...
+   */
+  int32_t feed_state;
+  /**
+   * Of a state record: the close code of the connection.
+   */
+  int32_t close_code;
+  /**
+   * Of a state record: how many changes it stands for, 1 or more.
+   */
+  int32_t state_changes;
+  /**
+   * 0.
+   */
+  int32_t reserved;
+  /**
+   * The exchange segment, for example "nse_cm", with a NUL at its end.
+   */
+  char exchange_segment[8];
+  /**
+   * The trading symbol, UTF-8 with a NUL at its end; empty until the broker
+   * has told it.
+   */
+  char trading_symbol[48];
+  /**
+   * The name of an index, UTF-8 with a NUL at its end; else empty.
+   */
+  char name[24];
+} kneo_tick;
+
+/**
+ * One price of the market depth.
+ */
+typedef struct {
+  /**
+   * The price in rupees.
+   */
+  double price;
+  /**
+   * The price as the broker sent it.
+   */
+  int64_t price_raw;
+  /**
+   * Quantity at this price.
+   */
+  int64_t quantity;
+  /**
+   * Orders at this price.
+   */
+  int32_t orders;
+  /**
+   * 0.
+   */
+  int32_t reserved;
+} kneo_depth_row;
+
+/**
+ * The market depth of one instrument.
+ */
+typedef struct {
+  /**
+   * Bids, best first. Those from buy_rows on are 0.
+   */
+  kneo_depth_row buy[KNEO_DEPTH_ROWS];
+  /**
+   * Asks, best first. Those from sell_rows on are 0.
+   */
+  kneo_depth_row sell[KNEO_DEPTH_ROWS];
+  /**
+   * When it arrived here, unix nanoseconds, by this machine's clock.
+   */
+  int64_t received_ns;
+  /**
+   * How old it was when it was read, in microseconds.
+   */
+  int64_t age_us;
+  /**
+   * As in kneo_tick.
+   */
+  uint64_t sequence;
+  /**
+   * The broker's number of the exchange segment.
+   */
+  int32_t exchange_id;
+  /**
+   * The broker's number of the instrument.
+   */
+  uint32_t token;
+  /**
+   * What raw prices are divided by.
+   */
+  int32_t divider;
+  /**
+   * 4 touch line (one row each), 8 depth, 16 full depth.
+   */
+  int32_t level;
+  /**
+   * How many bids there are in buy.
+   */
+  int32_t buy_rows;
+  /**
+   * How many asks there are in sell.
+   */
+  int32_t sell_rows;
+  /**
+   * How many bids the broker sent; more than buy_rows if they do not fit.
+   */
+  int32_t buy_rows_sent;
+  /**
+   * How many asks the broker sent.
+   */
+  int32_t sell_rows_sent;
+  /**
+   * The feed's state when this was read: KNEO_STATE_...
+   */
+  int32_t feed_state;
+  /**
+   * 0.
+   */
+  int32_t reserved;
+  /**
+   * As in kneo_tick.
+   */
+  char exchange_segment[8];
+  /**
+   * As in kneo_tick.
+   */
+  char trading_symbol[48];
+} kneo_depth;
 
 #ifdef __cplusplus
 extern "C" {
@@ -155,7 +723,7 @@ int32_t kneo_live_handles(void);
 
 /**
  * Ends everything that the library does: calls under way end with
- * KNEO_CLOSED, clients die, threads end. Responses stay readable and must
+ * KNEO_CLOSED, clients and feeds die, threads end. Responses stay readable and must
  * still be freed. After that the library can be used again.
  *
  * timeout_ms: how long to wait for it, 0 or more milliseconds.
@@ -889,6 +1457,192 @@ kneo_response *kneo_search_scrip(kneo_client *client, const char *params);
  * listed.
  */
 kneo_response *kneo_scrip_status(kneo_client *client);
+
+/**
+ * Opens the market feed of a client. It connects in the background; its
+ * states come as events and records among the prices.
+ *
+ * client: a client with a trade session of generation 3.
+ * options_json: a JSON object, or NULL or "" for all defaults. Its keys, all
+ * optional, times from 50 to 3600000 milliseconds:
+ * - "ping_interval_ms" 4000: between two pings
+ * - "pong_timeout_ms" 5000: silence after a ping that means "down", on a
+ *   connection that has answered one before
+ * - "stale_after_ms" 9000: silence of what is subscribed that means "stale"
+ * - "probe_cap_ms" 300000: the longest time between two probes while stale
+ * - "login_timeout_ms" 9000: for the broker's answer to the login
+ * - "reconnect_first_ms" 500, "reconnect_cap_ms" 30000: the wait before a
+ *   reconnect doubles from the first to the second, with jitter, and the
+ *   number of tries has no limit
+ * - "history_bytes" 2097152, 0 to 67108864: how much is kept for readers;
+ *   who falls further behind gets only the newest value of each instrument
+ *
+ * An unknown key is an error that names it; null means absent.
+ *
+ * out: receives the feed, or NULL on failure. Must not be NULL.
+ *
+ * Returns KNEO_OK with what kneo_feed_status gives; KNEO_NOT_LOGGED_IN;
+ * KNEO_INVALID_ARGUMENT, also for sessions of generations 1 and 2, whose
+ * streams are not built. A login that the broker refuses comes as the state
+ * "refused": log in again on the client, and the feed goes on by itself.
+ *
+ * # Safety
+ *
+ * options_json must be NULL or NUL-terminated, out must be NULL or point to
+ * a writable pointer.
+ */
+kneo_response *kneo_feed_open(kneo_client *client,
+                              const char *options_json,
+                              kneo_feed **out);
+
+/**
+ * Frees a feed: closes its connection and ends the waits of other threads
+ * on it with KNEO_CLOSED. Does not wait for the network. NULL and dead
+ * handles are ignored.
+ */
+void kneo_feed_free(kneo_feed *feed);
+
+/**
+ * Subscribes to instruments, now and after every reconnect. Does not wait
+ * for the broker.
+ *
+ * kind: "scrips" (touch line), "scrips_lite" (mini touch line), "depth" (5
+ *   rows), "full_depth", "index", or "exchange" (market status).
+ * tokens: instruments separated by commas, "nse_cm|11536,nse_fo|44498"; an
+ *   index by name, "nse_cm|Nifty 50"; NULL or "" for "exchange". What is
+ *   subscribed already is no error.
+ *
+ * Returns KNEO_OK with what kneo_feed_status gives; KNEO_INVALID_ARGUMENT,
+ * also if more than 3,000 would be subscribed over all kinds but
+ * "exchange", and then nothing is; KNEO_CLOSED after the feed has ended.
+ *
+ * # Safety
+ *
+ * kind and tokens must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_feed_subscribe(kneo_feed *feed,
+                                   const char *kind,
+                                   const char *tokens);
+
+/**
+ * Ends subscriptions and forgets what came of them. Arguments as for
+ * kneo_feed_subscribe; what is not subscribed is no error.
+ *
+ * Returns KNEO_OK with what kneo_feed_status gives; KNEO_INVALID_ARGUMENT;
+ * KNEO_CLOSED after the feed has ended.
+ *
+ * # Safety
+ *
+ * kind and tokens must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_feed_unsubscribe(kneo_feed *feed,
+                                     const char *kind,
+                                     const char *tokens);
+
+/**
+ * Asks for the values of instruments once; they come like others. It is not
+ * counted as a subscription. Arguments as for kneo_feed_subscribe, but the
+ * broker has no snapshot of "full_depth" and "exchange".
+ *
+ * Returns KNEO_OK with what kneo_feed_status gives; KNEO_INVALID_ARGUMENT;
+ * KNEO_NETWORK while the feed is not connected; KNEO_RATE_LIMITED while
+ * many requests wait to be sent; KNEO_CLOSED after the feed has ended.
+ *
+ * # Safety
+ *
+ * kind and tokens must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_feed_snapshot(kneo_feed *feed,
+                                  const char *kind,
+                                  const char *tokens);
+
+/**
+ * The next event as JSON: a price with the field names of the official SDK
+ * ("type": "scrip", "scrip_lite", "index", "market_status", "cas_change"),
+ * null where the broker sent no value; or a state, {"type":"state",
+ * "state","reason","close_code","retry_in_ms","changes"}. All have
+ * "received_ns", "age_us", "sequence", prices also "replaced".
+ *
+ * timeout_ms: how long to wait, 0 or more milliseconds; 0 does not wait.
+ *
+ * Returns KNEO_OK; KNEO_END when the wait ended; KNEO_INVALID_ARGUMENT for a
+ * negative timeout; KNEO_CLOSED after the feed has ended.
+ */
+kneo_response *kneo_feed_next(kneo_feed *feed, int32_t timeout_ms);
+
+/**
+ * Reads up to capacity records, oldest first, and waits for the first one
+ * only. No JSON, and no memory is allocated.
+ *
+ * out: an array of capacity structs.
+ * capacity: 1 or more.
+ * tick_size: sizeof(kneo_tick).
+ * timeout_ms: as for kneo_feed_next.
+ *
+ * Returns how many were read, 0 when the wait ended; or a negative status:
+ * -KNEO_INVALID_ARGUMENT, -KNEO_INVALID_HANDLE, -KNEO_CLOSED.
+ *
+ * # Safety
+ *
+ * out must be NULL or point to capacity * tick_size writable bytes.
+ */
+int32_t kneo_feed_read(kneo_feed *feed,
+                       kneo_tick *out,
+                       int32_t capacity,
+                       size_t tick_size,
+                       int32_t timeout_ms);
+
+/**
+ * The newest price of an instrument, whether it was read before or not.
+ *
+ * instrument: "nse_cm|11536"; an index also by name, "nse_cm|Nifty 50".
+ * out: receives it.
+ * tick_size: sizeof(kneo_tick).
+ *
+ * Returns 1; 0 if none came yet; or a negative status as kneo_feed_read.
+ * The value may be old: see age_us and feed_state.
+ *
+ * # Safety
+ *
+ * instrument must be NULL or NUL-terminated, out must be NULL or point to
+ * tick_size writable bytes.
+ */
+int32_t kneo_feed_last(kneo_feed *feed,
+                       const char *instrument,
+                       kneo_tick *out,
+                       size_t tick_size);
+
+/**
+ * The newest market depth of an instrument; its touch line, one row on each
+ * side, if it has no more.
+ *
+ * instrument: "nse_cm|11536".
+ * out: receives it.
+ * depth_size: sizeof(kneo_depth).
+ *
+ * Returns 1; 0 if none came yet; or a negative status as kneo_feed_read.
+ *
+ * # Safety
+ *
+ * instrument must be NULL or NUL-terminated, out must be NULL or point to
+ * depth_size writable bytes.
+ */
+int32_t kneo_feed_depth(kneo_feed *feed,
+                        const char *instrument,
+                        kneo_depth *out,
+                        size_t depth_size);
+
+/**
+ * How the feed is, as JSON: "state", "reason", "close_code", "retry_in_ms";
+ * "subscribed" and "allowed"; "subscriptions" by kind; "connects" and "gaps"
+ * (connections lost after they were live); "frames", "packets", "ignored",
+ * "malformed", "replaced" (old values that nobody read), "no_room";
+ * "waiting" records, "instruments" with a value, "newest_age_ms" (null if
+ * no price came yet).
+ *
+ * Returns KNEO_OK; KNEO_INVALID_HANDLE; KNEO_CLOSED after the feed has ended.
+ */
+kneo_response *kneo_feed_status(kneo_feed *feed);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -54,6 +54,8 @@ pub use client::Client;
 #[doc(hidden)]
 pub use client::fault as order_fault;
 pub use error::Error;
+pub use feed::market::Feed;
+pub use feed::tick::{Depth, DepthRow, Tick};
 pub use reply::Reply;
 pub use status::Status;
 pub use totp::generate as totp_generate;

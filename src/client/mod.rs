@@ -2,6 +2,7 @@
 
 mod call;
 mod exchange;
+mod feed;
 mod logins;
 mod orders;
 mod reads;
@@ -255,6 +256,13 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn must_be_open(&self) -> Result<(), Error> {
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(Error::new(Status::Closed, "the client was closed")),
+            false => Ok(()),
+        }
+    }
+
     fn credentials(&self) -> Credentials<'_> {
         Credentials {
             consumer_key: self.config.consumer_key.as_ref(),
@@ -289,5 +297,7 @@ impl Inner {
         let mut state = self.state();
         state.view = None;
         state.trade = Some(Arc::new(trade));
+        drop(state);
+        self.feeds.logged_in();
     }
 }

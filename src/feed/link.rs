@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
+use super::tick;
 use crate::process;
 use crate::transport::EventLoop;
 
@@ -17,17 +18,17 @@ use crate::transport::EventLoop;
 #[repr(i32)]
 pub(crate) enum State {
     /// A connection is being made.
-    Connecting = 1,
+    Connecting = tick::KNEO_STATE_CONNECTING,
     /// Connected; the server has not confirmed the login yet.
-    Authenticating = 2,
+    Authenticating = tick::KNEO_STATE_AUTHENTICATING,
     /// Logged in, and the connection lives.
-    Live = 3,
+    Live = tick::KNEO_STATE_LIVE,
     /// The connection lives, but what is subscribed sends nothing.
-    Stale = 4,
+    Stale = tick::KNEO_STATE_STALE,
     /// No connection; the next try is under way or due.
-    Down = 5,
+    Down = tick::KNEO_STATE_DOWN,
     /// The server does not accept the login. The caller must log in again.
-    Refused = 6,
+    Refused = tick::KNEO_STATE_REFUSED,
 }
 
 impl State {
@@ -82,11 +83,6 @@ impl Backoff {
         full.mul_f64(0.5 + part.clamp(0.0, 1.0) / 2.0)
     }
 
-    /// How often it was tried since the last success.
-    pub(crate) fn tries(&self) -> u32 {
-        self.tries
-    }
-
     /// After a success that lasted.
     pub(crate) fn reset(&mut self) {
         self.tries = 0;
@@ -120,22 +116,49 @@ impl Switch {
     }
 }
 
-/// The feeds of one client, so that they end with it.
-#[derive(Default)]
-pub(crate) struct Roster(Mutex<Vec<Weak<Switch>>>);
+/// The feeds of one client: they end with it, and learn of its new sessions.
+pub(crate) struct Roster {
+    feeds: Mutex<Vec<Weak<Switch>>>,
+    logins: watch::Sender<u64>,
+}
+
+impl Default for Roster {
+    fn default() -> Self {
+        Self {
+            feeds: Mutex::default(),
+            logins: watch::Sender::new(0),
+        }
+    }
+}
 
 impl Roster {
     pub(crate) fn add(&self, switch: &Arc<Switch>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|one| one.strong_count() > 0);
         all.push(Arc::downgrade(switch));
     }
 
     pub(crate) fn end_all(&self) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
         for switch in all.iter().filter_map(Weak::upgrade) {
             switch.turn_off();
         }
+    }
+
+    /// The client has a new session.
+    pub(crate) fn logged_in(&self) {
+        self.logins.send_modify(|count| *count += 1);
+    }
+
+    /// Changes with every new session.
+    pub(crate) fn sessions(&self) -> watch::Receiver<u64> {
+        self.logins.subscribe()
+    }
+}
+
+impl Drop for Roster {
+    fn drop(&mut self) {
+        self.end_all();
     }
 }
 
@@ -202,7 +225,6 @@ mod tests {
             let wait = backoff.next();
             assert!(wait >= Duration::from_secs(15) && wait <= Duration::from_secs(30));
         }
-        assert_eq!(backoff.tries(), 10_008);
         backoff.reset();
         assert_eq!(backoff.next_with(0.0), Duration::from_millis(250));
     }

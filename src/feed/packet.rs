@@ -3,6 +3,7 @@
 //! A frame is packets end to end, little-endian, without padding. Whatever
 //! the bytes are, reading them never panics.
 
+use std::ffi::c_char;
 use std::fmt::Write;
 
 use super::tick::{self, Depth, DepthRow, KNEO_DEPTH_ROWS, Tick, put_text};
@@ -54,7 +55,7 @@ pub(crate) struct ExchangeName(i8);
 
 impl ExchangeName {
     /// Fixed-size and with a NUL at its end.
-    fn field(self) -> [u8; 8] {
+    fn field(self) -> [c_char; 8] {
         let mut field = [0; 8];
         match self.known() {
             Some(name) => put_text(&mut field, name),
@@ -90,14 +91,14 @@ impl Default for Dividers {
 impl Dividers {
     /// Zero and negative ones stand for the usual one.
     pub(crate) fn set(&mut self, exchange: i8, divider: i64) {
-        self.0[usize::from(exchange.cast_unsigned())] = i32::try_from(divider)
+        self.0[usize::from(exchange as u8)] = i32::try_from(divider)
             .ok()
             .filter(|divider| *divider > 0)
             .unwrap_or(USUAL_DIVIDER);
     }
 
     pub(crate) fn of(&self, exchange: i8) -> i32 {
-        self.0[usize::from(exchange.cast_unsigned())]
+        self.0[usize::from(exchange as u8)]
     }
 }
 
@@ -201,7 +202,7 @@ impl<'a> Packet<'a> {
 
     #[inline]
     pub(crate) fn exchange(self) -> i8 {
-        self.bytes[4].cast_signed()
+        self.bytes[4] as i8
     }
 
     #[inline]
@@ -605,7 +606,7 @@ impl<'a> Packet<'a> {
 /// The key of what a newer packet replaces. `plane` is the level of a price,
 /// 32 for an index, 64 for the closing auction, 128 for a market status.
 pub(crate) fn key(exchange: i8, plane: u8, token: u32) -> u64 {
-    u64::from(token) | u64::from(plane) << 32 | u64::from(exchange.cast_unsigned()) << 40
+    u64::from(token) | u64::from(plane) << 32 | u64::from(exchange as u8) << 40
 }
 
 /// 0 and negative times mean that there is none: the exchange writes "never"
@@ -945,7 +946,8 @@ mod tests {
         assert_eq!(exchange_id("mcx_fo"), Some(9));
         assert_eq!(exchange_id("nyse"), None);
         assert_eq!(exchange_name(-128).to_string(), "-128");
-        assert_eq!(&exchange_name(-128).field(), b"-128\0\0\0\0");
+        let field = exchange_name(-128).field().map(|byte| byte as u8);
+        assert_eq!(&field, b"-128\0\0\0\0");
         let mut dividers = Dividers::default();
         dividers.set(3, 10_000_000);
         dividers.set(1, 0);

@@ -4,7 +4,7 @@
 //! file, proxy, local address and name lookup. The URL must have passed
 //! [`crate::hosts::Hosts`].
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -31,9 +31,6 @@ const NO_CLOSE_FRAME: u16 = 1006;
 /// A WebSocket connection.
 pub(crate) struct Socket {
     inner: WebSocketStream<TokioIo<Stream>>,
-    /// When a ping was sent that has no pong yet.
-    asked: Option<Instant>,
-    pongs: u64,
 }
 
 /// What the other side sent. Pings are answered and never shown.
@@ -90,11 +87,7 @@ impl Socket {
             Some(config),
         );
         match tokio::time::timeout(settings.connect_time(), shake).await {
-            Ok(Ok((inner, _))) => Ok(Self {
-                inner,
-                asked: None,
-                pongs: 0,
-            }),
+            Ok(Ok((inner, _))) => Ok(Self { inner }),
             Ok(Err(WsError::Http(answer))) => {
                 let status = answer.status().as_u16();
                 let message = format!("the server answered the handshake with HTTP {status}");
@@ -118,24 +111,9 @@ impl Socket {
         self.put(Message::text(text)).await
     }
 
-    /// Asks for a pong. Does nothing while an earlier one is awaited.
+    /// Asks for a pong.
     pub(crate) async fn ping(&mut self) -> Result<(), Ended> {
-        if self.asked.is_some() {
-            return Ok(());
-        }
-        self.put(Message::Ping(Bytes::new())).await?;
-        self.asked = Some(Instant::now());
-        Ok(())
-    }
-
-    /// Since when a pong is awaited, if one is.
-    pub(crate) fn asked(&self) -> Option<Instant> {
-        self.asked
-    }
-
-    /// How many pongs came on this connection.
-    pub(crate) fn pongs(&self) -> u64 {
-        self.pongs
+        self.put(Message::Ping(Bytes::new())).await
     }
 
     /// The next frame. May be dropped and called again; nothing is lost.
@@ -145,8 +123,6 @@ impl Socket {
                 Some(Ok(Message::Text(text))) => return Ok(Frame::Text(text)),
                 Some(Ok(Message::Binary(bytes))) => return Ok(Frame::Binary(bytes)),
                 Some(Ok(Message::Pong(_))) => {
-                    self.asked = None;
-                    self.pongs += 1;
                     return Ok(Frame::Pong);
                 }
                 // Answered below us.

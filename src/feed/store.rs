@@ -993,7 +993,8 @@ mod tests {
         store.forget(&[packet::key(1, 1, 1)], &[]);
         let all = read(&store, 9);
         assert_eq!(all.len(), 1);
-        assert!(all[0].trading_symbol.starts_with(b"RELIANCE-EQ\0"));
+        let symbol = all[0].trading_symbol.map(|byte| byte as u8);
+        assert!(symbol.starts_with(b"RELIANCE-EQ\0"));
         assert!(!store.last(1, Ok(1), |_, _, _| {}));
     }
 

@@ -4,6 +4,8 @@
 //! Sizes are checked here and in the C tests: they never change but by fields
 //! added at the end.
 
+use std::ffi::c_char;
+
 /// The record is a touch line or market depth.
 pub const KNEO_KIND_SCRIP: i32 = 1;
 /// The record is a mini touch line.
@@ -217,12 +219,12 @@ pub struct Tick {
     /// 0.
     pub reserved: i32,
     /// The exchange segment, for example "nse_cm", with a NUL at its end.
-    pub exchange_segment: [u8; 8],
+    pub exchange_segment: [c_char; 8],
     /// The trading symbol, UTF-8 with a NUL at its end; empty until the broker
     /// has told it.
-    pub trading_symbol: [u8; 48],
+    pub trading_symbol: [c_char; 48],
     /// The name of an index, UTF-8 with a NUL at its end; else empty.
-    pub name: [u8; 24],
+    pub name: [c_char; 24],
 }
 
 /// The rows of each side in a kneo_depth.
@@ -279,9 +281,9 @@ pub struct Depth {
     /// 0.
     pub reserved: i32,
     /// As in kneo_tick.
-    pub exchange_segment: [u8; 8],
+    pub exchange_segment: [c_char; 8],
     /// As in kneo_tick.
-    pub trading_symbol: [u8; 48],
+    pub trading_symbol: [c_char; 48],
 }
 
 const _: () = assert!(size_of::<Tick>() == 528 && align_of::<Tick>() <= 8);
@@ -395,11 +397,30 @@ impl Default for Depth {
 
 /// Copies a text into a field of fixed size: cut at a whole character, with a
 /// NUL at its end.
-pub(crate) fn put_text<const N: usize>(to: &mut [u8; N], text: &str) {
+pub(crate) fn put_text<const N: usize>(to: &mut [c_char; N], text: &str) {
     *to = [0; N];
     let mut end = text.len().min(N - 1);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    to[..end].copy_from_slice(&text.as_bytes()[..end]);
+    for (to, byte) in to.iter_mut().zip(text[..end].bytes()) {
+        *to = byte as c_char;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_at_a_whole_character() {
+        let put = |text| {
+            let mut field = [0; 8];
+            put_text(&mut field, text);
+            field.map(|byte| byte as u8)
+        };
+        assert_eq!(&put("nse_cm"), b"nse_cm\0\0");
+        assert_eq!(&put("12345678"), b"1234567\0");
+        assert_eq!(&put("123456\u{20b9}"), b"123456\0\0");
+    }
 }

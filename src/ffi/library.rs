@@ -70,13 +70,13 @@ pub extern "C" fn kneo_abi_version() -> u32 {
 pub extern "C" fn kneo_live_handles() -> i32 {
     guard(0, || {
         let registry = registry();
-        let count = registry.clients.len() + registry.responses.len();
+        let count = registry.clients.len() + registry.responses.len() + registry.feeds.len();
         i32::try_from(count).unwrap_or(i32::MAX)
     })
 }
 
 /// Ends everything that the library does: calls under way end with
-/// KNEO_CLOSED, clients die, threads end. Responses stay readable and must
+/// KNEO_CLOSED, clients and feeds die, threads end. Responses stay readable and must
 /// still be freed. After that the library can be used again.
 ///
 /// timeout_ms: how long to wait for it, 0 or more milliseconds.
@@ -97,6 +97,9 @@ pub extern "C" fn kneo_shutdown(timeout_ms: i32) -> i32 {
         let deadline = Instant::now() + Duration::from_millis(timeout);
         for client in registry().clients.drain() {
             client.close();
+        }
+        for feed in registry().feeds.drain() {
+            feed.close();
         }
         let shared = process::shared();
         let ended =

@@ -4,6 +4,7 @@
 //! response. What needs more lines belongs into the core.
 
 pub mod client;
+pub mod feed;
 mod guard;
 pub mod library;
 pub mod login;

@@ -177,7 +177,7 @@ fn numbers_and_versions_are_told_the_same_everywhere() {
 fn every_export_is_guarded() {
     let mut exports = 0;
     for file in [
-        "library", "response", "client", "login", "orders", "reads", "scrips",
+        "library", "response", "client", "login", "orders", "reads", "scrips", "feed",
     ] {
         let source = read(format!("src/ffi/{file}.rs"));
         for part in source.split("#[unsafe(no_mangle)]").skip(1) {
@@ -189,6 +189,8 @@ fn every_export_is_guarded() {
                 "guard_writes(",
                 "respond(",
                 "respond_with(",
+                "respond_with_feed(",
+                "count_with_feed(",
                 "read(",
             ]
             .iter()

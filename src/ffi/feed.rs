@@ -1,0 +1,375 @@
+//! The market feed.
+
+use std::ffi::c_char;
+use std::ptr;
+use std::time::Duration;
+
+use super::client::kneo_client;
+use super::guard::{guard, guard_writes, respond};
+use super::registry::registry;
+use super::response::kneo_response;
+use super::text::{optional, required};
+use crate::error::Error;
+use crate::feed::market::Feed;
+use crate::feed::tick::{Depth, Tick};
+use crate::reply::Reply;
+use crate::status::Status;
+
+/// A market feed. Opaque.
+///
+/// Owned by the caller, who frees it once with kneo_feed_free. Any thread may
+/// use it at any time, also several at once: readers share one queue. It ends
+/// with its client.
+#[allow(non_camel_case_types)]
+pub struct kneo_feed {
+    _opaque: [u8; 0],
+}
+
+/// The largest struct that a caller may pass.
+const LARGEST_STRUCT: usize = 65_536;
+
+fn dead() -> Error {
+    Error::new(Status::InvalidHandle, "feed: NULL, freed or foreign handle")
+}
+
+/// Runs `work` on the feed behind a handle.
+fn respond_with_feed(
+    operation: &'static str,
+    feed: *const kneo_feed,
+    work: impl FnOnce(&Feed) -> Result<Reply, Error>,
+) -> *mut kneo_response {
+    respond(operation, || match registry().feeds.get(feed) {
+        Some(feed) => work(&feed),
+        None => Err(dead()),
+    })
+}
+
+/// The same for calls that give a count, or a negative status.
+fn count_with_feed(
+    feed: *const kneo_feed,
+    work: impl FnOnce(&Feed) -> Result<usize, Error>,
+) -> i32 {
+    guard(-Status::Internal.code(), || {
+        let counted = match registry().feeds.get(feed) {
+            Some(feed) => work(&feed),
+            None => Err(dead()),
+        };
+        match counted {
+            Ok(count) => i32::try_from(count).unwrap_or(i32::MAX),
+            Err(error) => -error.status().code(),
+        }
+    })
+}
+
+fn wait_of(timeout_ms: i32) -> Result<Duration, Error> {
+    match u64::try_from(timeout_ms) {
+        Ok(ms) => Ok(Duration::from_millis(ms)),
+        Err(_) => Err(Error::argument("timeout_ms", "must not be negative")),
+    }
+}
+
+fn check_struct<T>(out: *mut T, name: &str, size: usize) -> Result<(), Error> {
+    if out.is_null() {
+        return Err(Error::argument("out", "must not be NULL"));
+    }
+    if size == 0 || size % 8 != 0 || size > LARGEST_STRUCT {
+        return Err(Error::argument(name, "must be the sizeof of the struct"));
+    }
+    Ok(())
+}
+
+/// Writes `value` into `size` bytes: a caller that knows fewer fields gets
+/// those, what it knows beyond ours is zero.
+///
+/// # Safety
+///
+/// `to` must point to `size` writable bytes. `T` must be without padding.
+unsafe fn put<T: Copy>(to: *mut u8, size: usize, value: &T) {
+    let known = size.min(size_of::<T>());
+    // SAFETY: `value` has at least `known` initialised bytes, `to` has `size`;
+    // they do not overlap, for `value` is ours.
+    unsafe {
+        ptr::copy_nonoverlapping(ptr::from_ref(value).cast::<u8>(), to, known);
+        to.add(known).write_bytes(0, size - known);
+    }
+}
+
+/// Opens the market feed of a client. It connects in the background; its
+/// states come as events and records among the prices.
+///
+/// client: a client with a trade session of generation 3.
+/// options_json: a JSON object, or NULL or "" for all defaults. Its keys, all
+/// optional, times from 50 to 3600000 milliseconds:
+/// - "ping_interval_ms" 4000: between two pings
+/// - "pong_timeout_ms" 5000: silence after a ping that means "down", on a
+///   connection that has answered one before
+/// - "stale_after_ms" 9000: silence of what is subscribed that means "stale"
+/// - "probe_cap_ms" 300000: the longest time between two probes while stale
+/// - "login_timeout_ms" 9000: for the broker's answer to the login
+/// - "reconnect_first_ms" 500, "reconnect_cap_ms" 30000: the wait before a
+///   reconnect doubles from the first to the second, with jitter, and the
+///   number of tries has no limit
+/// - "history_bytes" 2097152, 0 to 67108864: how much is kept for readers;
+///   who falls further behind gets only the newest value of each instrument
+///
+/// An unknown key is an error that names it; null means absent.
+///
+/// out: receives the feed, or NULL on failure. Must not be NULL.
+///
+/// Returns KNEO_OK with what kneo_feed_status gives; KNEO_NOT_LOGGED_IN;
+/// KNEO_INVALID_ARGUMENT, also for sessions of generations 1 and 2, whose
+/// streams are not built. A login that the broker refuses comes as the state
+/// "refused": log in again on the client, and the feed goes on by itself.
+///
+/// # Safety
+///
+/// options_json must be NULL or NUL-terminated, out must be NULL or point to
+/// a writable pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kneo_feed_open(
+    client: *mut kneo_client,
+    options_json: *const c_char,
+    out: *mut *mut kneo_feed,
+) -> *mut kneo_response {
+    respond("feed_open", || {
+        if out.is_null() {
+            return Err(Error::argument("out", "must not be NULL"));
+        }
+        // SAFETY: not NULL, and writable as the caller promises.
+        unsafe { out.write(ptr::null_mut()) };
+        let Some(client) = registry().clients.get(client) else {
+            let message = "client: NULL, freed or foreign handle";
+            return Err(Error::new(Status::InvalidHandle, message));
+        };
+        // SAFETY: the caller promises a text or NULL.
+        let options = unsafe { optional("options_json", options_json) }?;
+        let feed = client.feed(options)?;
+        let reply = feed.opened();
+        // SAFETY: as above.
+        unsafe { out.write(registry().feeds.insert(feed)) };
+        Ok(reply)
+    })
+}
+
+/// Frees a feed: closes its connection and ends the waits of other threads
+/// on it with KNEO_CLOSED. Does not wait for the network. NULL and dead
+/// handles are ignored.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_feed_free(feed: *mut kneo_feed) {
+    guard_writes((), || {
+        if let Some(feed) = registry().feeds.remove(feed) {
+            feed.close();
+        }
+    });
+}
+
+/// Subscribes to instruments, now and after every reconnect. Does not wait
+/// for the broker.
+///
+/// kind: "scrips" (touch line), "scrips_lite" (mini touch line), "depth" (5
+///   rows), "full_depth", "index", or "exchange" (market status).
+/// tokens: instruments separated by commas, "nse_cm|11536,nse_fo|44498"; an
+///   index by name, "nse_cm|Nifty 50"; NULL or "" for "exchange". What is
+///   subscribed already is no error.
+///
+/// Returns KNEO_OK with what kneo_feed_status gives; KNEO_INVALID_ARGUMENT,
+/// also if more than 3,000 would be subscribed over all kinds but
+/// "exchange", and then nothing is; KNEO_CLOSED after the feed has ended.
+///
+/// # Safety
+///
+/// kind and tokens must be NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kneo_feed_subscribe(
+    feed: *mut kneo_feed,
+    kind: *const c_char,
+    tokens: *const c_char,
+) -> *mut kneo_response {
+    respond_with_feed("feed_subscribe", feed, |feed| {
+        // SAFETY: the caller promises texts or NULL.
+        let (kind, tokens) = unsafe { (required("kind", kind)?, optional("tokens", tokens)?) };
+        feed.subscribe(kind, tokens)
+    })
+}
+
+/// Ends subscriptions and forgets what came of them. Arguments as for
+/// kneo_feed_subscribe; what is not subscribed is no error.
+///
+/// Returns KNEO_OK with what kneo_feed_status gives; KNEO_INVALID_ARGUMENT;
+/// KNEO_CLOSED after the feed has ended.
+///
+/// # Safety
+///
+/// kind and tokens must be NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kneo_feed_unsubscribe(
+    feed: *mut kneo_feed,
+    kind: *const c_char,
+    tokens: *const c_char,
+) -> *mut kneo_response {
+    respond_with_feed("feed_unsubscribe", feed, |feed| {
+        // SAFETY: the caller promises texts or NULL.
+        let (kind, tokens) = unsafe { (required("kind", kind)?, optional("tokens", tokens)?) };
+        feed.unsubscribe(kind, tokens)
+    })
+}
+
+/// Asks for the values of instruments once; they come like others. It is not
+/// counted as a subscription. Arguments as for kneo_feed_subscribe, but the
+/// broker has no snapshot of "full_depth" and "exchange".
+///
+/// Returns KNEO_OK with what kneo_feed_status gives; KNEO_INVALID_ARGUMENT;
+/// KNEO_NETWORK while the feed is not connected; KNEO_RATE_LIMITED while
+/// many requests wait to be sent; KNEO_CLOSED after the feed has ended.
+///
+/// # Safety
+///
+/// kind and tokens must be NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kneo_feed_snapshot(
+    feed: *mut kneo_feed,
+    kind: *const c_char,
+    tokens: *const c_char,
+) -> *mut kneo_response {
+    respond_with_feed("feed_snapshot", feed, |feed| {
+        // SAFETY: the caller promises texts or NULL.
+        let (kind, tokens) = unsafe { (required("kind", kind)?, optional("tokens", tokens)?) };
+        feed.snapshot(kind, tokens)
+    })
+}
+
+/// The next event as JSON: a price with the field names of the official SDK
+/// ("type": "scrip", "scrip_lite", "index", "market_status", "cas_change"),
+/// null where the broker sent no value; or a state, {"type":"state",
+/// "state","reason","close_code","retry_in_ms","changes"}. All have
+/// "received_ns", "age_us", "sequence", prices also "replaced".
+///
+/// timeout_ms: how long to wait, 0 or more milliseconds; 0 does not wait.
+///
+/// Returns KNEO_OK; KNEO_END when the wait ended; KNEO_INVALID_ARGUMENT for a
+/// negative timeout; KNEO_CLOSED after the feed has ended.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_feed_next(feed: *mut kneo_feed, timeout_ms: i32) -> *mut kneo_response {
+    respond_with_feed("feed_next", feed, |feed| feed.next(wait_of(timeout_ms)?))
+}
+
+/// Reads up to capacity records, oldest first, and waits for the first one
+/// only. No JSON, and no memory is allocated.
+///
+/// out: an array of capacity structs.
+/// capacity: 1 or more.
+/// tick_size: sizeof(kneo_tick).
+/// timeout_ms: as for kneo_feed_next.
+///
+/// Returns how many were read, 0 when the wait ended; or a negative status:
+/// -KNEO_INVALID_ARGUMENT, -KNEO_INVALID_HANDLE, -KNEO_CLOSED.
+///
+/// # Safety
+///
+/// out must be NULL or point to capacity * tick_size writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kneo_feed_read(
+    feed: *mut kneo_feed,
+    out: *mut Tick,
+    capacity: i32,
+    tick_size: usize,
+    timeout_ms: i32,
+) -> i32 {
+    count_with_feed(feed, |feed| {
+        check_struct(out, "tick_size", tick_size)?;
+        let most = match usize::try_from(capacity) {
+            Ok(most) if most > 0 => most,
+            _ => return Err(Error::argument("capacity", "must be 1 or more")),
+        };
+        let mut to = out.cast::<u8>();
+        feed.read(most, wait_of(timeout_ms)?, |tick| {
+            // SAFETY: at most `capacity` records come, so both stay within
+            // what the caller promises, or one past its end.
+            unsafe {
+                put(to, tick_size, tick);
+                to = to.add(tick_size);
+            }
+        })
+    })
+}
+
+/// The newest price of an instrument, whether it was read before or not.
+///
+/// instrument: "nse_cm|11536"; an index also by name, "nse_cm|Nifty 50".
+/// out: receives it.
+/// tick_size: sizeof(kneo_tick).
+///
+/// Returns 1; 0 if none came yet; or a negative status as kneo_feed_read.
+/// The value may be old: see age_us and feed_state.
+///
+/// # Safety
+///
+/// instrument must be NULL or NUL-terminated, out must be NULL or point to
+/// tick_size writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kneo_feed_last(
+    feed: *mut kneo_feed,
+    instrument: *const c_char,
+    out: *mut Tick,
+    tick_size: usize,
+) -> i32 {
+    count_with_feed(feed, |feed| {
+        check_struct(out, "tick_size", tick_size)?;
+        // SAFETY: the caller promises a text or NULL.
+        let instrument = unsafe { required("instrument", instrument) }?;
+        let mut tick = Tick::default();
+        let found = feed.last(instrument, &mut tick)?;
+        if found {
+            // SAFETY: as the caller promises.
+            unsafe { put(out.cast(), tick_size, &tick) };
+        }
+        Ok(usize::from(found))
+    })
+}
+
+/// The newest market depth of an instrument; its touch line, one row on each
+/// side, if it has no more.
+///
+/// instrument: "nse_cm|11536".
+/// out: receives it.
+/// depth_size: sizeof(kneo_depth).
+///
+/// Returns 1; 0 if none came yet; or a negative status as kneo_feed_read.
+///
+/// # Safety
+///
+/// instrument must be NULL or NUL-terminated, out must be NULL or point to
+/// depth_size writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kneo_feed_depth(
+    feed: *mut kneo_feed,
+    instrument: *const c_char,
+    out: *mut Depth,
+    depth_size: usize,
+) -> i32 {
+    count_with_feed(feed, |feed| {
+        check_struct(out, "depth_size", depth_size)?;
+        // SAFETY: the caller promises a text or NULL.
+        let instrument = unsafe { required("instrument", instrument) }?;
+        let mut depth = Depth::default();
+        let found = feed.depth(instrument, &mut depth)?;
+        if found {
+            // SAFETY: as the caller promises.
+            unsafe { put(out.cast(), depth_size, &depth) };
+        }
+        Ok(usize::from(found))
+    })
+}
+
+/// How the feed is, as JSON: "state", "reason", "close_code", "retry_in_ms";
+/// "subscribed" and "allowed"; "subscriptions" by kind; "connects" and "gaps"
+/// (connections lost after they were live); "frames", "packets", "ignored",
+/// "malformed", "replaced" (old values that nobody read), "no_room";
+/// "waiting" records, "instruments" with a value, "newest_age_ms" (null if
+/// no price came yet).
+///
+/// Returns KNEO_OK; KNEO_INVALID_HANDLE; KNEO_CLOSED after the feed has ended.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_feed_status(feed: *mut kneo_feed) -> *mut kneo_response {
+    respond_with_feed("feed_status", feed, Feed::status)
+}
