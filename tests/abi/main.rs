@@ -300,6 +300,11 @@ fn misuse_is_survived() {
 }
 
 #[test]
+fn a_feed_survives_its_callers_and_its_client() {
+    torture("feed", &[]);
+}
+
+#[test]
 fn misuse_is_clean_under_valgrind() {
     let Some(valgrind) = need("misuse under valgrind", "valgrind") else {
         return;

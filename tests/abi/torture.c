@@ -3,6 +3,7 @@
  * is one run; it ends with exit code 0 only if everything held.
  *
  *   misuse     every function with every kind of bad argument
+ *   feed       a market feed with bad arguments and sizes, and its end
  *   threads    16 threads on one set of handles, with frees in between
  *   fork       handles after fork, also with other threads at work
  *   shutdown   kneo_shutdown with calls under way, and the start after it
@@ -121,6 +122,114 @@ static void on_client(kneo_client *c, const char *text, int32_t expected)
     CHECK(done(kneo_qr_code_session(c, "fake-ott", text)) == expected);
 }
 
+/* The sizes that the library was built with: a change would break callers. */
+typedef char tick_size_is[sizeof(kneo_tick) == 528 ? 1 : -1];
+typedef char row_size_is[sizeof(kneo_depth_row) == 32 ? 1 : -1];
+typedef char depth_size_is[sizeof(kneo_depth) == 1400 ? 1 : -1];
+typedef char kind_is_after_8_bytes[offsetof(kneo_tick, kind) == 384 ? 1 : -1];
+typedef char name_is_last[offsetof(kneo_tick, name) == 504 ? 1 : -1];
+
+/* Every function of a market feed, on a handle that is none. */
+static void on_dead_feed(kneo_feed *f, kneo_client *dead_client)
+{
+    kneo_tick tick;
+    kneo_depth depth;
+    CHECK(done(kneo_feed_subscribe(f, "scrips", "nse_cm|1")) == KNEO_INVALID_HANDLE);
+    CHECK(done(kneo_feed_unsubscribe(f, NULL, NULL)) == KNEO_INVALID_HANDLE);
+    CHECK(done(kneo_feed_snapshot(f, "\xff", "x")) == KNEO_INVALID_HANDLE);
+    CHECK(done(kneo_feed_next(f, 60000)) == KNEO_INVALID_HANDLE);
+    CHECK(done(kneo_feed_status(f)) == KNEO_INVALID_HANDLE);
+    CHECK(kneo_feed_read(f, &tick, 1, sizeof tick, 60000) == -KNEO_INVALID_HANDLE);
+    CHECK(kneo_feed_read(f, NULL, -1, 0, -1) == -KNEO_INVALID_HANDLE);
+    CHECK(kneo_feed_last(f, "nse_cm|1", &tick, sizeof tick) == -KNEO_INVALID_HANDLE);
+    CHECK(kneo_feed_depth(f, NULL, &depth, sizeof depth) == -KNEO_INVALID_HANDLE);
+    kneo_feed *out = f;
+    CHECK(done(kneo_feed_open(dead_client, NULL, &out)) == KNEO_INVALID_HANDLE && out == NULL);
+    CHECK(done(kneo_feed_open(dead_client, NULL, NULL)) == KNEO_INVALID_ARGUMENT);
+    kneo_feed_free(f);
+}
+
+/* A feed whose broker answers nothing: bad arguments, sizes, waits, the end. */
+static int feed(void)
+{
+    kneo_client *client = open_client("{\"base_url\":\"http://127.0.0.1:1\"}");
+    kneo_feed *f = (kneo_feed *)client;
+    CHECK(done(kneo_feed_open(client, NULL, &f)) == KNEO_NOT_LOGGED_IN && f == NULL);
+    char session[1024];
+    snprintf(session, sizeof session,
+             "{\"format\":\"kotak_neo.session\",\"version\":1,\"environment\":\"prod\","
+             "\"generation\":3,\"logged_in_at\":%lld,\"base_url\":\"http://127.0.0.1:1\","
+             "\"token\":\"fake-token\",\"sid\":\"fake-sid\"}",
+             (long long)time(NULL));
+    CHECK(done(kneo_session_import(client, session)) == KNEO_OK);
+    CHECK(done(kneo_feed_open(client, "{\"x\":1}", &f)) == KNEO_INVALID_ARGUMENT && f == NULL);
+    CHECK(done(kneo_feed_open(client, NULL, &f)) == KNEO_OK && f != NULL);
+    CHECK(kneo_live_handles() == 2);
+
+    const char *bad[] = {NULL, "", "\xff", "scrip", "nse_cm|"};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        CHECK(done(kneo_feed_subscribe(f, bad[i], "nse_cm|1")) == KNEO_INVALID_ARGUMENT);
+        CHECK(done(kneo_feed_subscribe(f, "depth", bad[i])) == KNEO_INVALID_ARGUMENT);
+        CHECK(done(kneo_feed_unsubscribe(f, "depth", bad[i])) == KNEO_INVALID_ARGUMENT);
+        CHECK(done(kneo_feed_snapshot(f, "depth", bad[i])) == KNEO_INVALID_ARGUMENT);
+    }
+    CHECK(done(kneo_feed_subscribe(f, "scrips", "nse_cm|1,nse_fo|2")) == KNEO_OK);
+    CHECK(done(kneo_feed_next(f, -1)) == KNEO_INVALID_ARGUMENT);
+
+    struct {
+        kneo_tick tick;
+        int64_t beyond;
+    } large[2];
+    memset(large, 0x55, sizeof large);
+    CHECK(kneo_feed_read(f, &large->tick, 1, sizeof large[0], 60000) == 1);
+    CHECK(large[0].tick.kind == KNEO_KIND_STATE && large[0].tick.feed_state != 0);
+    CHECK(large[0].beyond == 0 && large[1].beyond == 0x5555555555555555);
+    int64_t small[3] = {7, 7, 7};
+    CHECK(kneo_feed_read(f, (kneo_tick *)small, 1, 16, 60000) == 1);
+    CHECK(small[0] == 0 && small[1] == 0 && small[2] == 7);
+    kneo_tick tick;
+    kneo_depth depth;
+    CHECK(kneo_feed_read(f, NULL, 1, sizeof tick, 0) == -KNEO_INVALID_ARGUMENT);
+    CHECK(kneo_feed_read(f, &tick, 0, sizeof tick, 0) == -KNEO_INVALID_ARGUMENT);
+    CHECK(kneo_feed_read(f, &tick, -1, sizeof tick, 0) == -KNEO_INVALID_ARGUMENT);
+    CHECK(kneo_feed_read(f, &tick, 1, sizeof tick, -1) == -KNEO_INVALID_ARGUMENT);
+    size_t sizes[] = {0, 7, 12, 1 << 20, (size_t)-1, (size_t)-8};
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        CHECK(kneo_feed_read(f, &tick, 1, sizes[i], 0) == -KNEO_INVALID_ARGUMENT);
+        CHECK(kneo_feed_last(f, "nse_cm|1", &tick, sizes[i]) == -KNEO_INVALID_ARGUMENT);
+        CHECK(kneo_feed_depth(f, "nse_cm|1", &depth, sizes[i]) == -KNEO_INVALID_ARGUMENT);
+    }
+    CHECK(kneo_feed_last(f, "nse_cm|1", &tick, sizeof tick) == 0);
+    CHECK(kneo_feed_last(f, "nse_cm|Nifty 50", &tick, sizeof tick) == 0);
+    CHECK(kneo_feed_last(f, "nse", &tick, sizeof tick) == -KNEO_INVALID_ARGUMENT);
+    CHECK(kneo_feed_depth(f, "nse_cm|1", &depth, sizeof depth) == 0);
+    CHECK(kneo_feed_depth(f, NULL, &depth, sizeof depth) == -KNEO_INVALID_ARGUMENT);
+
+    /* Foreign kinds of handles. */
+    on_dead_feed((kneo_feed *)client, (kneo_client *)f);
+    CHECK(kneo_live_handles() == 2);
+    /* With its client the feed ends, but its handle is still to be freed. */
+    kneo_client_free(client);
+    int32_t status;
+    do
+        status = done(kneo_feed_next(f, 60000));
+    while (status == KNEO_OK);
+    CHECK(status == KNEO_CLOSED);
+    CHECK(kneo_feed_read(f, &tick, 1, sizeof tick, 60000) == -KNEO_CLOSED);
+    kneo_feed_free(f);
+    kneo_feed_free(f);
+    CHECK(kneo_live_handles() == 0);
+
+    /* The shutdown ends feeds and their threads. */
+    client = open_client("{\"base_url\":\"http://127.0.0.1:1\"}");
+    CHECK(done(kneo_session_import(client, session)) == KNEO_OK);
+    CHECK(done(kneo_feed_open(client, NULL, &f)) == KNEO_OK);
+    CHECK(kneo_shutdown(30000) == KNEO_OK);
+    on_dead_feed(f, client);
+    CHECK(kneo_live_handles() == 0);
+    return 0;
+}
+
 static void on_dead_response(kneo_response *r)
 {
     CHECK(kneo_response_status(r) == KNEO_INVALID_HANDLE);
@@ -162,6 +271,7 @@ static int misuse(void)
         on_client(dead[i], "x", KNEO_INVALID_HANDLE);
         on_client(dead[i], NULL, KNEO_INVALID_HANDLE);
         on_dead_response(dead[i]);
+        on_dead_feed(dead[i], dead[i]);
         kneo_client_interrupt(dead[i]);
         kneo_client_free(dead[i]);
     }
@@ -413,6 +523,8 @@ int main(int count, char **arguments)
     const char *mode = count > 1 ? arguments[1] : "";
     if (strcmp(mode, "misuse") == 0)
         return misuse();
+    if (strcmp(mode, "feed") == 0)
+        return feed();
     if (strcmp(mode, "threads") == 0)
         return threads();
     if (strcmp(mode, "fork") == 0)
@@ -421,7 +533,7 @@ int main(int count, char **arguments)
         return shutdown_and_restart();
     if (strcmp(mode, "pipe") == 0)
         return resets();
-    fprintf(stderr, "usage: torture misuse|threads|fork|shutdown|pipe\n");
+    fprintf(stderr, "usage: torture misuse|feed|threads|fork|shutdown|pipe\n");
     return 2;
 }
 

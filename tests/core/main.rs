@@ -7,8 +7,10 @@
 //! - `transport`: TLS, hosts, faults of the network, deadlines, interrupts
 //! - `scrips`: instruments: downloads, cache, bad files
 //! - `secrets`: after a full day no credential shows anywhere
+//! - `feed`: the market feed: prices, states, faults of the connection
 //! - `hosts`: the library inside other programs: threads, async runtimes
 
+mod feed;
 mod hosts;
 mod logins;
 mod money;
