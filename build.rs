@@ -17,7 +17,15 @@ fn main() {
     let mut builder = cbindgen::Builder::new().with_config(config);
     // In the order of the header.
     for file in [
-        "library", "response", "client", "login", "orders", "reads", "scrips", "feed",
+        "library",
+        "response",
+        "client",
+        "login",
+        "orders",
+        "reads",
+        "scrips",
+        "feed",
+        "orderfeed",
     ] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }

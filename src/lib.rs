@@ -35,6 +35,7 @@ mod ledger;
 mod log;
 mod login;
 mod operation;
+mod orderfeed;
 mod orders;
 mod outcome;
 mod pacing;
@@ -53,6 +54,7 @@ pub use client::Client;
 #[cfg(debug_assertions)]
 #[doc(hidden)]
 pub use client::fault as order_fault;
+pub use client::orderfeed::OrderFeed;
 pub use error::Error;
 pub use feed::market::Feed;
 pub use feed::tick::{Depth, DepthRow, Tick};

@@ -4,6 +4,7 @@ mod call;
 mod exchange;
 mod feed;
 mod logins;
+pub(crate) mod orderfeed;
 mod orders;
 mod reads;
 mod register;
@@ -68,6 +69,8 @@ struct Inner {
     register: Mutex<Register>,
     scrips: Scrips,
     feeds: Roster,
+    /// Whether the order feed took the JSON form of the login last.
+    json_form: AtomicBool,
 }
 
 #[derive(Default)]
@@ -241,6 +244,7 @@ impl Inner {
             ledger,
             scrips: Scrips::default(),
             feeds: Roster::default(),
+            json_form: AtomicBool::new(false),
             event_loop,
             jar,
             log,

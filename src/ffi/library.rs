@@ -70,7 +70,8 @@ pub extern "C" fn kneo_abi_version() -> u32 {
 pub extern "C" fn kneo_live_handles() -> i32 {
     guard(0, || {
         let registry = registry();
-        let count = registry.clients.len() + registry.responses.len() + registry.feeds.len();
+        let feeds = registry.feeds.len() + registry.order_feeds.len();
+        let count = registry.clients.len() + registry.responses.len() + feeds;
         i32::try_from(count).unwrap_or(i32::MAX)
     })
 }
@@ -95,6 +96,9 @@ pub extern "C" fn kneo_shutdown(timeout_ms: i32) -> i32 {
             return Status::InvalidArgument.code();
         };
         let deadline = Instant::now() + Duration::from_millis(timeout);
+        for feed in registry().order_feeds.drain() {
+            feed.close();
+        }
         for client in registry().clients.drain() {
             client.close();
         }

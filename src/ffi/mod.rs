@@ -8,6 +8,7 @@ pub mod feed;
 mod guard;
 pub mod library;
 pub mod login;
+pub mod orderfeed;
 pub mod orders;
 mod pin;
 pub mod reads;

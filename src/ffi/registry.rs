@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::response::Response;
 use crate::client::Client;
 use crate::feed::market::Feed;
+use crate::client::orderfeed::OrderFeed;
 use crate::process::PerProcess;
 
 /// Bits below the type tag.
@@ -26,9 +27,14 @@ const ID_MASK: usize = (1 << ID_BITS) - 1;
 /// The tags have no bits in common with a canonical address: those have 17
 /// equal bits at the top.
 #[cfg(target_pointer_width = "64")]
-const TAGS: [usize; 3] = [0x4B01 << ID_BITS, 0x4B02 << ID_BITS, 0x4B03 << ID_BITS];
+const TAGS: [usize; 4] = [
+    0x4B01 << ID_BITS,
+    0x4B02 << ID_BITS,
+    0x4B03 << ID_BITS,
+    0x4B04 << ID_BITS,
+];
 #[cfg(not(target_pointer_width = "64"))]
-const TAGS: [usize; 3] = [0x9 << ID_BITS, 0xA << ID_BITS, 0xB << ID_BITS];
+const TAGS: [usize; 4] = [0x9 << ID_BITS, 0xA << ID_BITS, 0xB << ID_BITS, 0xC << ID_BITS];
 
 /// All live handles of one kind.
 pub(super) struct Table<T> {
@@ -86,6 +92,7 @@ pub(super) struct Registry {
     pub(super) clients: Table<Client>,
     pub(super) responses: Table<Arc<Response>>,
     pub(super) feeds: Table<Feed>,
+    pub(super) order_feeds: Table<OrderFeed>,
 }
 
 impl Default for Registry {
@@ -94,6 +101,7 @@ impl Default for Registry {
             clients: Table::new(TAGS[0]),
             responses: Table::new(TAGS[1]),
             feeds: Table::new(TAGS[2]),
+            order_feeds: Table::new(TAGS[3]),
         }
     }
 }

@@ -178,7 +178,15 @@ fn numbers_and_versions_are_told_the_same_everywhere() {
 fn every_export_is_guarded() {
     let mut exports = 0;
     for file in [
-        "library", "response", "client", "login", "orders", "reads", "scrips", "feed",
+        "library",
+        "response",
+        "client",
+        "login",
+        "orders",
+        "reads",
+        "scrips",
+        "feed",
+        "orderfeed",
     ] {
         let source = read(format!("src/ffi/{file}.rs"));
         for part in source.split("#[unsafe(no_mangle)]").skip(1) {

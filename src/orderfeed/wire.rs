@@ -1,0 +1,245 @@
+//! The texts of the order feed, both ways. Reading is total: any bytes give a
+//! message, and nothing that the server sends is lost on the way.
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use crate::json;
+use crate::secret::Secret;
+
+/// The text that logs in comes in two forms. The broker's documents ask for
+/// the one without quotes; there is a report that only JSON is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Raw,
+    Json,
+}
+
+impl Form {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Raw => Self::Json,
+            Self::Json => Self::Raw,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// The first text of a connection.
+pub(crate) fn login(form: Form, token: &Secret, sid: &Secret, source: &str) -> Zeroizing<String> {
+    let (token, sid) = (token.expose(), sid.expose());
+    match form {
+        Form::Raw => {
+            let parts = [
+                "{type:cn,Authorization:",
+                token,
+                ",Sid:",
+                sid,
+                ",src:",
+                source,
+                "}",
+            ];
+            // Room for all of it, so that no copy of a token is left behind.
+            let length = parts.iter().map(|part| part.len()).sum();
+            let mut text = Zeroizing::new(String::with_capacity(length));
+            for part in parts {
+                text.push_str(part);
+            }
+            text
+        }
+        Form::Json => json::object(&[
+            ("type", "cn".into()),
+            ("Authorization", token.into()),
+            ("Sid", sid.into()),
+            ("src", source.into()),
+        ]),
+    }
+}
+
+/// What the server sent.
+#[derive(Debug)]
+pub(crate) enum Message<'a> {
+    /// The login is accepted.
+    Accepted,
+    /// The login is refused, in the server's words.
+    Refused(String),
+    /// The server could not read what was sent, in its words.
+    NotUnderstood(String),
+    /// The row of an order.
+    Order(&'a RawValue),
+    /// The row of a position.
+    Position(&'a RawValue),
+    /// Anything else.
+    Other,
+}
+
+/// Reads one frame.
+pub(crate) fn read(text: &str) -> Message<'_> {
+    let Some(members) = members(text) else {
+        return Message::Other;
+    };
+    let of = |key: &str| members.get(key).and_then(|raw| plain(raw));
+    let kind = of("type");
+    let is = |name: &str| {
+        kind.as_deref()
+            .is_some_and(|kind| kind.eq_ignore_ascii_case(name))
+    };
+    if let Some(ack) = of("ak") {
+        let words = of("msg").unwrap_or_else(|| "no reason given".to_owned());
+        return match ack.as_str() {
+            "ok" => Message::Accepted,
+            _ if is("cn") => Message::Refused(words),
+            _ => Message::NotUnderstood(words),
+        };
+    }
+    match members.get("data") {
+        Some(row) if row.get().starts_with('{') && is("order") => Message::Order(row),
+        Some(row) if row.get().starts_with('{') && is("position") => Message::Position(row),
+        _ => Message::Other,
+    }
+}
+
+/// The members of a JSON object, as raw text. Of a key that stands twice the
+/// last one counts.
+pub(crate) fn members(text: &str) -> Option<HashMap<String, &RawValue>> {
+    serde_json::from_str(text).ok()
+}
+
+/// The text of a member that is a string or a number.
+pub(crate) fn plain(raw: &RawValue) -> Option<String> {
+    let text = raw.get();
+    match text.as_bytes().first()? {
+        b'"' => serde_json::from_str(text).ok(),
+        b'-' | b'0'..=b'9' => Some(text.to_owned()),
+        _ => None,
+    }
+}
+
+/// A whole number, as a JSON number or a string, such as `5`, `"5"`, `"5.00"`.
+pub(crate) fn whole(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (number, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(number) && fraction.bytes().all(|byte| byte == b'0'))
+        .then(|| number.parse().ok())
+        .flatten()
+}
+
+/// The rows of a book.
+pub(crate) fn rows(body: &str) -> Option<Vec<&RawValue>> {
+    let members = members(body)?;
+    serde_json::from_str(members.get("data")?.get()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(name: &str) -> String {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/");
+        std::fs::read_to_string(format!("{folder}{name}")).expect(name)
+    }
+
+    #[test]
+    fn logs_in_as_documented() {
+        let (token, sid) = ("fake.token-1".to_owned(), "fake-sid-1".to_owned());
+        let (token, sid) = (Secret::new(token), Secret::new(sid));
+        assert_eq!(
+            *login(Form::Raw, &token, &sid, "WEB"),
+            "{type:cn,Authorization:fake.token-1,Sid:fake-sid-1,src:WEB}"
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(&login(Form::Json, &token, &sid, "WEB")).expect("it is JSON");
+        let wanted = serde_json::json!(
+            {"type": "cn", "Authorization": "fake.token-1", "Sid": "fake-sid-1", "src": "WEB"});
+        assert_eq!(json, wanted);
+    }
+
+    #[test]
+    fn reads_what_is_documented() {
+        let ok = sample("orderfeed_ack.ok.json");
+        assert!(matches!(read(&ok), Message::Accepted));
+        let refused = sample("orderfeed_ack.error-auth.json");
+        assert!(
+            matches!(read(&refused), Message::Refused(words) if words == "Authentication Failed")
+        );
+        let odd = sample("orderfeed_ack.error-format.json");
+        assert!(
+            matches!(read(&odd), Message::NotUnderstood(words) if words == "invalid request format")
+        );
+        let order = sample("orderfeed_order.complete.json");
+        let Message::Order(row) = read(&order) else {
+            panic!("an order");
+        };
+        assert!(order.contains(row.get()));
+        let position = sample("orderfeed_position.json");
+        assert!(matches!(read(&position), Message::Position(_)));
+    }
+
+    #[test]
+    fn survives_anything() {
+        let deep = "[".repeat(100_000);
+        let nested = format!(r#"{{"type":"order","data":{{"x":{deep}"#);
+        for text in [
+            "",
+            "null",
+            "7",
+            "\"",
+            "{",
+            "{}",
+            "[]",
+            "hello",
+            "{type:hb}",
+            r#"{"type":"order"}"#,
+            r#"{"type":"order","data":7}"#,
+            r#"{"type":["order"],"data":{}}"#,
+            r#"{"ak":null}"#,
+            &deep,
+            &nested,
+        ] {
+            assert!(matches!(read(text), Message::Other), "{:.60}", text);
+        }
+        let mut seed = 7_u64;
+        let good = sample("orderfeed_order.complete.json").into_bytes();
+        for _ in 0..20_000 {
+            let mut bytes = good.clone();
+            for _ in 0..3 {
+                seed = seed
+                    .wrapping_mul(6364136223846793005)
+                    .wrapping_add(1442695040888963407);
+                let at = (seed >> 33) as usize % bytes.len();
+                bytes[at] = (seed >> 25) as u8;
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            if let Message::Order(row) = read(&text) {
+                assert!(members(row.get()).is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn reads_numbers_of_both_kinds() {
+        for (text, number) in [
+            ("5", Some(5)),
+            ("5.00", Some(5)),
+            (" 7 ", Some(7)),
+            ("0", Some(0)),
+            ("", None),
+            ("-1", None),
+            ("5.5", None),
+            ("1e3", None),
+            ("NA", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(whole(text), number, "{text}");
+        }
+    }
+}
