@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use url::Url;
 
 use super::{Client, Inner};
@@ -23,7 +24,7 @@ use crate::transport::Settings;
 /// What happens to the orders and positions of an account, as it happens.
 ///
 /// Clones are the same feed. It ends when the last one is dropped, when it is
-/// closed, or with its client.
+/// closed, or when its client is closed.
 #[derive(Clone)]
 pub struct OrderFeed(Arc<Feed>);
 
@@ -123,6 +124,10 @@ impl Account for Arc<Inner> {
 
     fn session(&self) -> Option<Arc<Trade>> {
         self.state().trade.clone()
+    }
+
+    fn logins(&self) -> watch::Receiver<u64> {
+        self.feeds.sessions()
     }
 
     fn endpoint(&self, session: &Trade) -> Result<Url, String> {

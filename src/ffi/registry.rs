@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::response::Response;
 use crate::client::Client;
-use crate::feed::market::Feed;
 use crate::client::orderfeed::OrderFeed;
+use crate::feed::market::Feed;
 use crate::process::PerProcess;
 
 /// Bits below the type tag.
@@ -34,7 +34,12 @@ const TAGS: [usize; 4] = [
     0x4B04 << ID_BITS,
 ];
 #[cfg(not(target_pointer_width = "64"))]
-const TAGS: [usize; 4] = [0x9 << ID_BITS, 0xA << ID_BITS, 0xB << ID_BITS, 0xC << ID_BITS];
+const TAGS: [usize; 4] = [
+    0x9 << ID_BITS,
+    0xA << ID_BITS,
+    0xB << ID_BITS,
+    0xC << ID_BITS,
+];
 
 /// All live handles of one kind.
 pub(super) struct Table<T> {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use serde_json::value::RawValue;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use url::Url;
 
@@ -25,14 +26,13 @@ use crate::session::Trade;
 use crate::status::Status;
 use crate::transport::Settings;
 
-/// How often a feed without a session looks for a new one.
-const LOOK: Duration = Duration::from_millis(250);
-
 /// What the feed needs of its client.
 pub(crate) trait Account: Send + Sync + 'static {
     fn settings(&self) -> &Settings;
     /// The session in force.
     fn session(&self) -> Option<Arc<Trade>>;
+    /// Changes with every new session.
+    fn logins(&self) -> watch::Receiver<u64>;
     /// Where the feed of a session is.
     fn endpoint(&self, session: &Trade) -> Result<Url, String>;
     /// The form of the login that was acknowledged last.
@@ -149,11 +149,14 @@ impl Feed {
             switch: Arc::clone(&switch),
         });
         let worker = Worker {
+            logins: account.logins(),
             account: Arc::new(account),
             backoff: Backoff::new(options.first_wait, options.longest_wait),
             options,
             shared: Arc::clone(&shared),
             merge: Merge::default(),
+            tries: 0,
+            owner: None,
         };
         let last = Arc::clone(&shared);
         let ended = move |panicked: bool| {
@@ -213,10 +216,15 @@ const CLOSED: &str = "the order feed or its client was closed";
 
 struct Worker<A> {
     account: Arc<A>,
+    logins: watch::Receiver<u64>,
     options: Options,
     backoff: Backoff,
     shared: Arc<Shared>,
     merge: Merge,
+    /// How often it was tried since a connection lasted.
+    tries: u32,
+    /// Whose orders are merged.
+    owner: Option<String>,
 }
 
 /// How a connection ended.
@@ -238,6 +246,27 @@ impl Gone {
             ended: Ended::new(None, words),
             refused: true,
         }
+    }
+}
+
+/// Whether the other side lives.
+#[derive(Default)]
+struct Life {
+    /// A ping was sent, and nothing came since.
+    asked: bool,
+    /// A ping was answered on this connection. A server that never answered
+    /// one may not know how.
+    answers: bool,
+}
+
+impl Life {
+    fn heard(&mut self) {
+        self.asked = false;
+    }
+
+    /// Seen when the next ping is due.
+    fn is_over(&self) -> bool {
+        self.asked && self.answers
     }
 }
 
@@ -263,6 +292,7 @@ impl<A: Account> Worker<A> {
             };
             self.shared.facts().reconciled = false;
             let wait = self.backoff.next();
+            self.tries = self.tries.saturating_add(1);
             let state = if gone.refused {
                 State::Refused
             } else {
@@ -275,26 +305,35 @@ impl<A: Account> Worker<A> {
 
     /// Waits for the next try. A new session is a reason to try at once; with
     /// none there is nothing to try.
-    async fn pause(&self, wait: Duration, before: Option<&Arc<Trade>>) {
-        let end = Instant::now() + wait;
+    async fn pause(&mut self, wait: Duration, before: Option<&Arc<Trade>>) {
+        let mut due = std::pin::pin!(tokio::time::sleep(wait));
+        let mut over = false;
         loop {
+            self.logins.mark_unchanged();
             let now = self.account.session();
             let changed = match (&now, before) {
                 (Some(now), Some(before)) => !Arc::ptr_eq(now, before),
                 (Some(_), None) => true,
                 (None, _) => false,
             };
-            let left = end.saturating_duration_since(Instant::now());
-            if changed || (left.is_zero() && now.is_some()) {
+            if changed || (over && now.is_some()) {
                 return;
             }
-            let nap = if left.is_zero() { LOOK } else { left.min(LOOK) };
-            tokio::time::sleep(nap).await;
+            tokio::select! {
+                () = &mut due, if !over => over = true,
+                // The account outlives its feed, so there is a sender.
+                _ = self.logins.changed() => {}
+            }
         }
     }
 
     /// One connection, from the first byte to its end.
-    async fn connection(&mut self, session: &Trade) -> Gone {
+    async fn connection(&mut self, session: &Arc<Trade>) -> Gone {
+        if session.ucc != self.owner {
+            // Another account: its orders have nothing to do with those before.
+            self.merge = Merge::default();
+            self.owner.clone_from(&session.ucc);
+        }
         self.tell_state(State::Connecting, &Ended::new(None, ""), None);
         let url = match self.account.endpoint(session) {
             Ok(url) => url,
@@ -310,7 +349,7 @@ impl<A: Account> Worker<A> {
         gone
     }
 
-    async fn talk(&mut self, socket: &mut Socket, session: &Trade) -> Gone {
+    async fn talk(&mut self, socket: &mut Socket, session: &Arc<Trade>) -> Gone {
         let form = self.account.form();
         let words = format!("login sent ({} form)", form.name());
         self.tell_state(State::Authenticating, &Ended::new(None, words), None);
@@ -349,6 +388,7 @@ impl<A: Account> Worker<A> {
         let gone = self.live(socket, session).await;
         if since.elapsed() >= self.options.heartbeat {
             self.backoff.reset();
+            self.tries = 0;
         }
         gone
     }
@@ -379,11 +419,11 @@ impl<A: Account> Worker<A> {
         }
     }
 
-    async fn live(&mut self, socket: &mut Socket, session: &Trade) -> Gone {
+    async fn live(&mut self, socket: &mut Socket, session: &Arc<Trade>) -> Gone {
         let shared = Arc::clone(&self.shared);
         let mut beat = tokio::time::interval(self.options.heartbeat);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut heard = Instant::now();
+        let mut life = Life::default();
         let mut reading: Option<Reading> = None;
         let mut wanted = true;
         let mut next_reading = tokio::time::Instant::now();
@@ -399,7 +439,7 @@ impl<A: Account> Worker<A> {
             let due = wanted && !overflowed && reading.is_none();
             tokio::select! {
                 frame = socket.next() => {
-                    heard = Instant::now();
+                    life.heard();
                     match frame {
                         Ok(Frame::Text(text)) => {
                             if let Some(gone) = self.take(&text, session) {
@@ -412,12 +452,15 @@ impl<A: Account> Worker<A> {
                                 return gone;
                             }
                         }
-                        Ok(Frame::Pong) => {}
+                        Ok(Frame::Pong) => life.answers = true,
                         Err(ended) => return Gone::down(ended),
                     }
                 }
                 answer = answer_of(&mut reading) => {
                     reading = None;
+                    if !self.is_current(session) {
+                        return other_session();
+                    }
                     match answer.and_then(|books| self.merge_books(&books)) {
                         Ok(complete) => {
                             wanted = !complete;
@@ -433,15 +476,19 @@ impl<A: Account> Worker<A> {
                 () = tokio::time::sleep_until(next_reading), if due => {
                     reading = Some(self.begin_reading());
                 }
+                _ = self.logins.changed() => {
+                    if !self.is_current(session) {
+                        return other_session();
+                    }
+                }
                 () = shared.queue.drained.notified(), if overflowed => {
                     shared.queue.resume();
                 }
                 _ = beat.tick() => {
-                    let overdue = socket.asked().is_some_and(|asked| {
-                        asked.elapsed() >= self.options.heartbeat && heard < asked
-                    });
-                    // A server that never answered a ping may not know how.
-                    if overdue && socket.pongs() > 0 {
+                    if !self.is_current(session) {
+                        return other_session();
+                    }
+                    if life.is_over() {
                         let ms = self.options.heartbeat.as_millis();
                         let words = format!("no answer to a ping within {ms} ms");
                         return Gone::down(Ended::new(None, words));
@@ -449,9 +496,15 @@ impl<A: Account> Worker<A> {
                     if let Err(ended) = socket.ping().await {
                         return Gone::down(ended);
                     }
+                    life.asked = true;
                 }
             }
         }
+    }
+
+    fn is_current(&self, session: &Arc<Trade>) -> bool {
+        let now = self.account.session();
+        now.is_some_and(|now| Arc::ptr_eq(&now, session))
     }
 
     fn begin_reading(&self) -> Reading {
@@ -571,7 +624,7 @@ impl<A: Account> Worker<A> {
             number(ended.code.map(Into::into)),
             number(ended.http_status.map(Into::into)),
             number(wait.map(|wait| wait.as_millis())),
-            self.backoff.tries()
+            self.tries
         );
         self.shared.queue.notice(members);
     }
@@ -586,6 +639,12 @@ impl<A: Account> Worker<A> {
         let members = format!(r#""type":"message","origin":"live",{},"raw":{text}"#, at());
         self.shared.queue.event(members);
     }
+}
+
+/// Books of one session must never be merged with events of another.
+fn other_session() -> Gone {
+    let words = "the session of this connection is no longer in force";
+    Gone::down(Ended::new(None, words))
 }
 
 async fn answer_of(reading: &mut Option<Reading>) -> Result<[Reply; 2], Error> {

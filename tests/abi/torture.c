@@ -283,6 +283,22 @@ static int misuse(void)
     CHECK(kneo_live_handles() == 2);
     CHECK(kneo_response_status(response) == KNEO_OK);
 
+    /* Feeds: dead and foreign handles, and no session. */
+    for (size_t i = 0; i < COUNT(dead); i++) {
+        kneo_order_feed *feed = (kneo_order_feed *)client;
+        CHECK(done(kneo_order_feed_open(i == 7 ? NULL : dead[i], NULL, &feed)) == KNEO_INVALID_HANDLE);
+        CHECK(feed == NULL);
+        feed = i == 7 ? (kneo_order_feed *)client : dead[i];
+        CHECK(done(kneo_order_feed_next(feed, 0)) == KNEO_INVALID_HANDLE);
+        CHECK(done(kneo_order_feed_status(feed)) == KNEO_INVALID_HANDLE);
+        kneo_order_feed_free(feed);
+    }
+    kneo_order_feed *no_feed = (kneo_order_feed *)client;
+    CHECK(done(kneo_order_feed_open(client, NULL, &no_feed)) == KNEO_NOT_LOGGED_IN && no_feed == NULL);
+    CHECK(done(kneo_order_feed_open(client, "{\"x\":1}", &no_feed)) == KNEO_INVALID_ARGUMENT);
+    CHECK(done(kneo_order_feed_open(client, NULL, NULL)) == KNEO_INVALID_ARGUMENT);
+    CHECK(kneo_live_handles() == 2);
+
     /* NULL, empty, broken UTF-8, and very long texts. */
     static char long_text[1 << 20];
     memset(long_text, 'x', sizeof long_text - 1);

@@ -3,6 +3,7 @@
 //! - `logins`: every login of the broker, in every environment and generation
 //! - `reads`: every reading call, its parameters and answers
 //! - `orders`: instructions: what is sent, checked, answered, paced, settled
+//! - `orderfeed`: live events and books as one history, whatever the line does
 //! - `money`: faults at every moment: at most one order, and a true status
 //! - `transport`: TLS, hosts, faults of the network, deadlines, interrupts
 //! - `scrips`: instruments: downloads, cache, bad files
@@ -14,6 +15,7 @@ mod feed;
 mod hosts;
 mod logins;
 mod money;
+mod orderfeed;
 mod orders;
 mod reads;
 mod scrips;

@@ -1,0 +1,571 @@
+//! The order feed, against a socket that does whatever a test wants, in front
+//! of a sandbox that has the books.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kotak_neo::{Client, OrderFeed, Status};
+use kotak_neo_sandbox::{Sandbox, Switches};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
+
+use crate::support::{answer, client_with, fault, json, log_in, sandbox};
+
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Listens before a sandbox: sockets go to the test, all else to the sandbox.
+struct Front {
+    sandbox: Sandbox,
+    address: String,
+    sockets: Receiver<Wire>,
+}
+
+/// The server's end of a socket.
+struct Wire(WebSocket<TcpStream>);
+
+impl Front {
+    fn new() -> Self {
+        let sandbox = sandbox();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it listens").to_string();
+        let target = host_of(sandbox.url());
+        let (give, sockets) = mpsc::channel();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (give, target) = (give.clone(), target.clone());
+                thread::spawn(move || {
+                    if is_socket(&stream) {
+                        if let Ok(socket) = tungstenite::accept(stream) {
+                            // The test may be over.
+                            let _over = give.send(Wire(socket));
+                        }
+                    } else {
+                        pass_on(stream, &target);
+                    }
+                });
+            }
+        });
+        Self {
+            sandbox,
+            address,
+            sockets,
+        }
+    }
+
+    /// A client with a session, all of whose requests come through here.
+    fn client(&self) -> Client {
+        let more = json!({"base_url": format!("http://{}", self.address)});
+        let client = client_with(&self.sandbox, &more);
+        self.log_in(&client);
+        client
+    }
+
+    fn log_in(&self, client: &Client) {
+        let other = client_with(&self.sandbox, &json!({}));
+        log_in(&self.sandbox, &other).expect("the credentials are right");
+        let session = other.session_export().expect("there is a session");
+        let host = host_of(self.sandbox.url());
+        let session = session.json().replace(&host, &self.address);
+        client.session_import(&session).expect("it is of today");
+    }
+
+    fn socket(&self) -> Wire {
+        let wire = self.sockets.recv_timeout(PATIENCE);
+        wire.expect("the feed connects")
+    }
+
+    /// A socket whose login is confirmed.
+    fn confirmed(&self) -> Wire {
+        let mut wire = self.socket();
+        wire.text();
+        wire.send(ACCEPTED);
+        wire
+    }
+
+    /// The rows of the order book, or of another.
+    fn rows(&self, client: &Client) -> Vec<Value> {
+        let book = client.order_report(None).expect("the sandbox answers");
+        let rows = json(book.json())["data"].take();
+        rows.as_array().expect("a book is a list").clone()
+    }
+}
+
+const ACCEPTED: &str = r#"{"ak":"ok","type":"cn","task":"cn","msg":"connected"}"#;
+
+fn host_of(url: &str) -> String {
+    url.trim_start_matches("http://").to_owned()
+}
+
+fn is_socket(stream: &TcpStream) -> bool {
+    let wanted = b"GET /realtime";
+    let mut first = [0; 13];
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        match stream.peek(&mut first) {
+            Ok(0) | Err(_) => return false,
+            Ok(length) if length < wanted.len() && first[..length] == wanted[..length] => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(length) => return first[..length] == wanted[..],
+        }
+    }
+    false
+}
+
+fn pass_on(client: TcpStream, target: &str) {
+    let Ok(server) = TcpStream::connect(target) else {
+        return;
+    };
+    let copy = |from: &TcpStream, to: &TcpStream| {
+        let (mut from, mut to) = (from, to);
+        // Either end may leave at any time.
+        let _left = io::copy(&mut from, &mut to);
+        let _left = to.shutdown(Shutdown::Write);
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| copy(&client, &server));
+        copy(&server, &client);
+    });
+}
+
+impl Wire {
+    fn send(&mut self, text: &str) {
+        self.0.send(Message::text(text)).expect("the feed listens");
+    }
+
+    fn order(&mut self, row: &Value) {
+        self.send(&json!({"type": "order", "data": row}).to_string());
+    }
+
+    /// The next text of the client.
+    fn text(&mut self) -> String {
+        loop {
+            match self.0.read().expect("the client is there") {
+                Message::Text(text) => return text.as_str().to_owned(),
+                Message::Ping(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn close(mut self, code: u16, reason: &str) {
+        let frame = CloseFrame {
+            code: code.into(),
+            reason: reason.to_owned().into(),
+        };
+        self.0.close(Some(frame)).expect("the feed listens");
+        while self.0.read().is_ok() {}
+    }
+}
+
+fn feed(client: &Client, options: &Value) -> OrderFeed {
+    let mut all = json!({"reconnect_ms": 10, "reconnect_max_ms": 50});
+    for (key, value) in options.as_object().expect("options are an object") {
+        all[key] = value.clone();
+    }
+    let opened = client.order_feed(Some(&all.to_string()));
+    opened.expect("there is a session").0
+}
+
+fn next(feed: &OrderFeed) -> Value {
+    let event = feed.next(60_000).expect("an event comes");
+    json(event.json())
+}
+
+/// The next event that `fits`; those before it go to `passed`.
+fn until(feed: &OrderFeed, passed: &mut Vec<Value>, fits: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let event = next(feed);
+        if fits(&event) {
+            return event;
+        }
+        passed.push(event);
+    }
+}
+
+fn state(feed: &OrderFeed, name: &str) -> Value {
+    until(feed, &mut Vec::new(), |event| event["state"] == name)
+}
+
+fn books(feed: &OrderFeed) -> Vec<Value> {
+    let mut passed = Vec::new();
+    until(feed, &mut passed, |event| {
+        event["type"] == "books" && event["ok"] == true
+    });
+    passed
+}
+
+#[test]
+fn tells_each_step_once_and_recovers_a_gap() {
+    let front = Front::new();
+    let client = front.client();
+    front.sandbox.set_price("nse_cm", "IDEA-EQ", "9.50");
+    let number = front
+        .sandbox
+        .place_from_app("nse_cm", "IDEA-EQ", "B", 5, "9.30");
+    let feed = feed(&client, &json!({}));
+    let mut wire = front.socket();
+    let login = wire.text();
+    assert!(login.starts_with("{type:cn,Authorization:") && login.ends_with(",src:WEB}"));
+    wire.send(ACCEPTED);
+    let names: Vec<_> = (0..3).map(|_| next(&feed)["state"].clone()).collect();
+    assert_eq!(names, ["connecting", "authenticating", "live"]);
+    let first = next(&feed);
+    assert_eq!(first["order"], json!(number));
+    let told = (
+        &first["origin"],
+        &first["state"],
+        &first["skipped"],
+        &first["seq"],
+    );
+    assert_eq!(
+        told,
+        (&json!("recovered"), &json!("open"), &json!(true), &json!(4))
+    );
+    assert!(books(&feed).is_empty());
+
+    // The same again is nothing new; a position is.
+    let row = front.rows(&client).remove(0);
+    assert_eq!(first["data"], row);
+    wire.order(&row);
+    wire.send(r#"{"type":"position","data":{"sym":"IDEA","flBuyQty":"5"}}"#);
+    wire.send("hello");
+    assert_eq!(next(&feed)["type"], "position");
+    assert_eq!(next(&feed)["raw"], "hello");
+
+    wire.close(4001, "login elsewhere");
+    let down = state(&feed, "down");
+    let told = (&down["close_code"], &down["reason"]);
+    assert_eq!(told, (&json!(4001), &json!("login elsewhere")));
+    front.sandbox.set_price("nse_cm", "IDEA-EQ", "9.20");
+    let _wire = front.confirmed();
+    state(&feed, "live");
+    let recovered = books(&feed);
+    let kinds: Vec<_> = recovered.iter().map(|event| &event["type"]).collect();
+    assert_eq!(kinds, ["trade", "order"]);
+    let filled: u64 = recovered
+        .iter()
+        .filter_map(|event| event["fill_quantity"].as_u64())
+        .sum();
+    let last = &recovered[1];
+    assert_eq!(
+        (filled, &last["state"], &last["previous"]),
+        (5, &json!("complete"), &json!("open"))
+    );
+    assert!(last.get("skipped").is_none(), "{last}");
+    let status = json(feed.status().json());
+    assert_eq!(
+        (&status["state"], &status["reconciled"]),
+        (&json!("live"), &json!(true))
+    );
+    assert_eq!(status["connections"], 2);
+}
+
+#[test]
+fn a_refusal_is_told_and_a_new_login_ends_it() {
+    let front = Front::new();
+    let client = front.client();
+    let feed = feed(
+        &client,
+        &json!({"reconnect_ms": 600_000, "reconnect_max_ms": 600_000}),
+    );
+    let mut wire = front.socket();
+    wire.text();
+    wire.send(r#"{"ak":"nk","type":"cn","task":"cn","msg":"Authentication Failed"}"#);
+    let refused = state(&feed, "refused");
+    assert_eq!(refused["reason"], "Authentication Failed");
+    front.log_in(&client);
+    let _wire = front.confirmed();
+    state(&feed, "live");
+}
+
+#[test]
+fn the_form_that_was_acknowledged_is_tried_first() {
+    let front = Front::new();
+    let client = front.client();
+    let first = feed(&client, &json!({"ack_timeout_ms": 100}));
+    // Dropped at once, then not understood, then silence, each has its turn.
+    let mut wire = front.socket();
+    assert!(wire.text().starts_with("{type:cn,"));
+    drop(wire);
+    let mut wire = front.socket();
+    assert_eq!(json(&wire.text())["type"], "cn");
+    wire.send(r#"{"ak":"nk","type":"failed to process request","task":"nk","msg":"invalid request format"}"#);
+    let mut wire = front.socket();
+    assert!(wire.text().starts_with("{type:cn,"));
+    let silent = until(&first, &mut Vec::new(), |event| {
+        event["reason"]
+            .as_str()
+            .is_some_and(|text| text.contains("not acknowledged"))
+    });
+    assert_eq!(silent["state"], "down");
+    drop(wire);
+    let mut wire = front.socket();
+    assert!(wire.text().starts_with(r#"{""#));
+    wire.send(ACCEPTED);
+    state(&first, "live");
+    let second = feed(&client, &json!({}));
+    let mut wire = front.socket();
+    assert!(wire.text().starts_with(r#"{""#));
+    // An order proves the login as well.
+    wire.send(r#"{"type":"order","data":{"nOrdNo":"1","ordSt":"open"}}"#);
+    state(&second, "live");
+    assert_eq!(next(&second)["order"], "1");
+}
+
+#[test]
+fn books_that_cannot_be_read_are_told_and_read_again() {
+    let front = Front::new();
+    let client = front.client();
+    fault(
+        &front.sandbox,
+        "/quick/user/trades",
+        answer(503, "text/html", "<html>"),
+    );
+    let feed = feed(&client, &json!({}));
+    let mut wire = front.confirmed();
+    let failed = until(&feed, &mut Vec::new(), |event| event["type"] == "books");
+    assert_eq!(
+        (&failed["ok"], &failed["status"]),
+        (&json!(false), &json!("UNAVAILABLE"))
+    );
+    // Live events do not wait for the books.
+    wire.send(r#"{"type":"order","data":{"nOrdNo":"1","ordSt":"open"}}"#);
+    until(&feed, &mut Vec::new(), |event| event["order"] == "1");
+    front.sandbox.clear_faults();
+    books(&feed);
+}
+
+#[test]
+fn a_connection_that_stops_answering_pings_is_down() {
+    let front = Front::new();
+    let client = front.client();
+    let feed = feed(&client, &json!({"heartbeat_ms": 200}));
+    let mut wire = front.confirmed();
+    // Reading answers the first ping; then nobody reads any more.
+    assert!(matches!(wire.0.read(), Ok(Message::Ping(_))));
+    wire.0.flush().expect("the feed listens");
+    let down = state(&feed, "down");
+    assert!(
+        down["reason"]
+            .as_str()
+            .is_some_and(|text| text.contains("ping")),
+        "{down}"
+    );
+    let _again = front.confirmed();
+    state(&feed, "live");
+}
+
+#[test]
+fn ends_at_once_whatever_the_network_does() {
+    let front = Front::new();
+    let client = front.client();
+    let one = feed(&client, &json!({}));
+    // Nobody ever answers the login.
+    let _wire = front.socket();
+    state(&one, "authenticating");
+    let reader = one.clone();
+    let waits = thread::spawn(move || {
+        loop {
+            if let Err(error) = reader.next(600_000) {
+                return error.status();
+            }
+        }
+    });
+    one.close();
+    assert_eq!(waits.join().expect("no panic"), Status::Closed);
+    let other = feed(&client, &json!({}));
+    client.close();
+    while other.next(60_000).is_ok() {}
+    let ended = other.next(0).expect_err("the client is closed");
+    assert_eq!(ended.status(), Status::Closed);
+    let late = client.order_feed(None).expect_err("the client is closed");
+    assert_eq!(late.status(), Status::Closed);
+}
+
+#[test]
+fn opening_says_what_is_missing() {
+    let front = Front::new();
+    let nobody = client_with(&front.sandbox, &json!({}));
+    let status = |options: &str| {
+        nobody
+            .order_feed(Some(options))
+            .expect_err("no session")
+            .status()
+    };
+    assert_eq!(status(""), Status::NotLoggedIn);
+    for wrong in [
+        "[]",
+        r#"{"x":1}"#,
+        r#"{"heartbeat_ms":1}"#,
+        r#"{"source":"a,b"}"#,
+        r#"{"source":""}"#,
+    ] {
+        assert_eq!(status(wrong), Status::InvalidArgument, "{wrong}");
+    }
+    let older = client_with(&front.sandbox, &json!({"generation": 1}));
+    crate::support::password_login(&front.sandbox, &older).expect("the credentials are right");
+    older
+        .session_2fa(&front.sandbox.credentials().mpin)
+        .expect("the MPIN is right");
+    let error = older.order_feed(None).expect_err("it is not built");
+    assert!(error.message().contains("15 September 2026"), "{error}");
+    let client = front.client();
+    let feed = feed(&client, &json!({}));
+    assert_eq!(
+        feed.next(-1).expect_err("negative").status(),
+        Status::InvalidArgument
+    );
+}
+
+#[test]
+fn another_session_gets_a_connection_of_its_own() {
+    let front = Front::new();
+    let client = front.client();
+    let feed = feed(&client, &json!({}));
+    let mut wire = front.socket();
+    let before = wire.text();
+    wire.send(ACCEPTED);
+    state(&feed, "live");
+    front.log_in(&client);
+    state(&feed, "down");
+    let mut wire = front.socket();
+    assert_ne!(wire.text(), before);
+    wire.send(ACCEPTED);
+    state(&feed, "live");
+}
+
+#[test]
+fn a_slow_reader_is_told_and_gets_what_he_missed_from_the_books() {
+    const KEPT: u64 = 65_536;
+    let front = Front::new();
+    let client = front.client();
+    let feed = feed(&client, &json!({}));
+    let mut wire = front.confirmed();
+    books(&feed);
+    for at in 0..KEPT {
+        wire.send(&format!(
+            r#"{{"type":"order","data":{{"nOrdNo":"x{at}","ordSt":"open"}}}}"#
+        ));
+    }
+    let missed = front
+        .sandbox
+        .place_from_app("nse_cm", "IDEA-EQ", "B", 5, "9.00");
+    wire.order(&front.rows(&client).remove(0));
+    wire.send(r#"{"type":"position","data":{}}"#);
+    let end = Instant::now() + PATIENCE;
+    while json(feed.status().json())["dropped"] != 2 {
+        assert!(Instant::now() < end, "{}", feed.status().json());
+        thread::sleep(Duration::from_millis(5));
+    }
+    let mut kept = Vec::new();
+    let overflow = until(&feed, &mut kept, |event| event["type"] == "overflow");
+    assert_eq!((kept.len() as u64, &overflow["kept"]), (KEPT, &json!(KEPT)));
+    assert!(kept.iter().all(|event| event["type"] == "order"));
+    let recovered = books(&feed);
+    assert_eq!(recovered.len(), 1);
+    assert_eq!(recovered[0]["order"], json!(missed));
+}
+
+/// A day of orders over a bad line: events lost, doubled and late, and the
+/// connection cut. In the end the events add up to the books.
+#[test]
+fn after_a_bad_day_the_events_add_up_to_the_books() {
+    let front = Front::new();
+    let client = front.client();
+    let liquid = Switches {
+        liquidity: Some(3),
+        ..front.sandbox.switches()
+    };
+    front.sandbox.set_switches(liquid);
+    let feed = feed(&client, &json!({}));
+    let mut random = 42_u64;
+    let mut below = |end: u64| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (random >> 33) % end
+    };
+    let mut events = Vec::new();
+    let mut late: Vec<Value> = Vec::new();
+    for _connection in 0..6 {
+        let mut wire = front.confirmed();
+        until(&feed, &mut events, |event| event["state"] == "live");
+        for _step in 0..15 {
+            if below(3) == 0 {
+                let side = if below(2) == 0 { "B" } else { "S" };
+                let quantity = 1 + i64::try_from(below(9)).expect("it is small");
+                let price = ["9.30", "9.40", "9.50"][usize::try_from(below(3)).expect("small")];
+                let _ = front
+                    .sandbox
+                    .place_from_app("nse_cm", "IDEA-EQ", side, quantity, price);
+            }
+            front.sandbox.tick(1);
+            for row in front.rows(&client) {
+                for _copy in 0..[0, 1, 1, 2][usize::try_from(below(4)).expect("small")] {
+                    wire.order(&row);
+                }
+                if below(4) == 0 {
+                    late.push(row);
+                }
+            }
+            if !late.is_empty() && below(2) == 0 {
+                let at = usize::try_from(below(late.len() as u64)).expect("it is small");
+                wire.order(&late.swap_remove(at));
+            }
+        }
+        wire.close(1011, "try again");
+        until(&feed, &mut events, |event| event["state"] == "down");
+        front.sandbox.tick(2);
+    }
+    let mut wire = front.confirmed();
+    events.extend(books(&feed));
+    for row in &late {
+        wire.order(row);
+    }
+    wire.send("the end");
+    until(&feed, &mut events, |event| event["raw"] == "the end");
+
+    let rows = front.rows(&client);
+    assert!(rows.len() > 10);
+    let mut last: HashMap<&str, &Value> = HashMap::new();
+    let mut filled: HashMap<&str, u64> = HashMap::new();
+    let mut trades = HashSet::new();
+    for (at, event) in events.iter().enumerate() {
+        if at > 0 {
+            assert!(event["seq"].as_u64() > events[at - 1]["seq"].as_u64());
+        }
+        let Some(number) = event["order"].as_str() else {
+            continue;
+        };
+        *filled.entry(number).or_default() += event["fill_quantity"].as_u64().expect("a number");
+        if event["type"] == "trade" {
+            assert!(trades.insert((number, event["trade"].as_str())), "{event}");
+        } else if let Some(before) = last.insert(number, event) {
+            assert!(
+                event["filled"].as_u64() >= before["filled"].as_u64(),
+                "{event}"
+            );
+            let same = event["filled"] == before["filled"] && event["state"] == before["state"];
+            assert!(!same, "{before} {event}");
+        }
+    }
+    assert_eq!(last.len(), rows.len());
+    for row in &rows {
+        let number = row["nOrdNo"].as_str().expect("a number");
+        assert_eq!(last[number]["state_text"], row["ordSt"]);
+        assert_eq!(last[number]["filled"], row["fldQty"]);
+        assert_eq!(
+            filled[number],
+            row["fldQty"].as_u64().expect("a number"),
+            "{row}"
+        );
+    }
+    assert_eq!(trades.len(), front.sandbox.trades().len());
+}
