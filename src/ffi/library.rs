@@ -96,15 +96,7 @@ pub extern "C" fn kneo_shutdown(timeout_ms: i32) -> i32 {
             return Status::InvalidArgument.code();
         };
         let deadline = Instant::now() + Duration::from_millis(timeout);
-        for feed in registry().order_feeds.drain() {
-            feed.close();
-        }
-        for client in registry().clients.drain() {
-            client.close();
-        }
-        for feed in registry().feeds.drain() {
-            feed.close();
-        }
+        registry().close_all();
         let shared = process::shared();
         let ended =
             shared.calls.wait_until_empty(deadline) && shared.threads.wait_until_empty(deadline);

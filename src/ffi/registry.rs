@@ -111,6 +111,15 @@ impl Default for Registry {
     }
 }
 
+impl Registry {
+    /// Ends all that does something. Responses stay.
+    pub(super) fn close_all(&self) {
+        self.clients.drain().iter().for_each(Client::close);
+        self.feeds.drain().iter().for_each(Feed::close);
+        self.order_feeds.drain().iter().for_each(OrderFeed::close);
+    }
+}
+
 static REGISTRY: PerProcess<Registry> = PerProcess::new();
 
 /// The handles of the running process: after `fork` a child has none.
