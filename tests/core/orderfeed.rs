@@ -289,7 +289,7 @@ fn a_refusal_is_told_and_a_new_login_ends_it() {
 fn the_form_that_was_acknowledged_is_tried_first() {
     let front = Front::new();
     let client = front.client();
-    let first = feed(&client, &json!({"ack_timeout_ms": 100}));
+    let first = feed(&client, &json!({"ack_timeout_ms": 1500}));
     // Dropped at once, then not understood, then silence, each has its turn.
     let mut wire = front.socket();
     assert!(wire.text().starts_with("{type:cn,"));

@@ -148,6 +148,7 @@ struct Seen {
     filled: u64,
     added: u64,
     phases: Vec<Phase>,
+    stamp: u64,
 }
 
 /// A day of orders, told through a bad line: events are lost, doubled,
@@ -275,6 +276,10 @@ fn take(seen: &mut HashMap<String, Seen>, row: &Value, step: Option<Step>) {
             "{row}"
         );
         seen.phases.push(phase);
+        if let Some(stamp) = row["updRecvTm"].as_u64() {
+            assert!(stamp > seen.stamp, "older than what was told: {row}");
+            seen.stamp = stamp;
+        }
         seen.filled = filled;
         step.state.clone_into(&mut seen.state);
     }
