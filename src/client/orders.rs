@@ -232,7 +232,8 @@ impl Inner {
             return Err(Error::new(Status::Timeout, message));
         }
         intent.sent_at_ms = now_ms();
-        if !self.register().begin(intent.clone()) {
+        let is_open = |ledger: &Ledger| ledger.is_open(&tag);
+        if self.ledger.as_ref().is_some_and(is_open) || !self.register().begin(intent.clone()) {
             let problem = "the outcome of an order with this tag is not settled; nothing was sent";
             return Err(Error::argument("params.tag", problem));
         }
@@ -468,6 +469,8 @@ impl Inner {
         let open = open.or_else(|| {
             let ledger = self.ledger.as_ref()?;
             let intent = ledger.find(tag.as_deref(), order_id.as_deref())?;
+            // What is seen of it counts for later calls.
+            self.register().adopt(intent.clone());
             Some(Open {
                 intent,
                 progress: Progress::default(),

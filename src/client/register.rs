@@ -55,6 +55,14 @@ impl Register {
         true
     }
 
+    /// An open instruction of an earlier process.
+    pub(super) fn adopt(&mut self, intent: Intent) {
+        let tag = intent.tag.clone();
+        if self.begin(intent) {
+            self.leave_open(&tag);
+        }
+    }
+
     /// Its call has ended without a proof.
     pub(super) fn leave_open(&mut self, tag: &str) {
         if let Some(open) = self.open.iter_mut().find(|open| open.intent.tag == tag) {
