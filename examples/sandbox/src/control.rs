@@ -12,6 +12,7 @@ use crate::books;
 use crate::fault::{Fault, FaultKind};
 use crate::record::Recorded;
 use crate::route::Answer;
+use crate::sockets::{self, Feed, OrderFeed, Socket, Strike};
 use crate::state::State;
 use crate::tokens::unix_now;
 use crate::totp;
@@ -38,6 +39,7 @@ pub(crate) fn answer(
         }
         (&Method::DELETE, "/sandbox/requests") => {
             state.records.clear();
+            state.sockets.forget_messages();
             done(json!({}))
         }
         (&Method::POST, "/sandbox/faults") => match read_fault(body) {
@@ -53,6 +55,7 @@ pub(crate) fn answer(
         }
         (&Method::POST, "/sandbox/expire-sessions") => {
             state.tokens.expire_sessions();
+            sockets::expired(state);
             done(json!({}))
         }
         (&Method::POST, "/sandbox/expire-bearers") => {
@@ -94,6 +97,15 @@ pub(crate) fn answer(
             }))
         }
         (&Method::GET, "/sandbox/switches") => done(state.exchange().switches.json()),
+        (&Method::GET, "/sandbox/socket-messages") => done(json!(state.sockets.messages())),
+        (&Method::GET, "/sandbox/feed") => done(json!(*state.sockets.feed.borrow())),
+        (&Method::GET, "/sandbox/order-feed") => done(json!(*state.sockets.order_feed.borrow())),
+        (&Method::POST, "/sandbox/feed" | "/sandbox/order-feed" | "/sandbox/strike") => {
+            match behave(state, path, body) {
+                Ok(body) => done(body),
+                Err(message) => Answer::misdirected(StatusCode::BAD_REQUEST, &message),
+            }
+        }
         (&Method::POST, path) if MOVES.contains(&path) => match moved(state, path, body) {
             Ok(body) => done(body),
             Err(message) => Answer::misdirected(StatusCode::BAD_REQUEST, &message),
@@ -192,6 +204,51 @@ fn moved(state: &State, path: &str, body: &[u8]) -> Result<Value, String> {
     match map.keys().next() {
         Some(key) => Err(format!("unknown key {key}")),
         None => Ok(answer),
+    }
+}
+
+/// Changes how the sockets behave, or strikes them.
+fn behave(state: &State, path: &str, body: &[u8]) -> Result<Value, String> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Struck {
+        socket: Socket,
+        strike: Strike,
+    }
+
+    /// Those that are named, changed.
+    fn change<T>(now: T, body: &[u8]) -> Result<T, String>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        let Ok(Value::Object(changes)) = serde_json::from_slice(body) else {
+            return Err("the body must be a JSON object".to_owned());
+        };
+        let mut all = json!(now);
+        for (key, value) in changes {
+            all[key] = value;
+        }
+        serde_json::from_value(all).map_err(|error| error.to_string())
+    }
+
+    let sockets = &state.sockets;
+    match path {
+        "/sandbox/feed" => {
+            let feed: Feed = change(*sockets.feed.borrow(), body)?;
+            feed.check()?;
+            sockets.feed.send_replace(feed);
+            Ok(json!(feed))
+        }
+        "/sandbox/order-feed" => {
+            let order_feed: OrderFeed = change(*sockets.order_feed.borrow(), body)?;
+            sockets.order_feed.send_replace(order_feed);
+            Ok(json!(order_feed))
+        }
+        _ => {
+            let struck: Struck = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+            sockets.strike(struck.socket, struck.strike);
+            Ok(json!({"live": sockets.live(struck.socket)}))
+        }
     }
 }
 

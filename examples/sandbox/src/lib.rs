@@ -38,6 +38,7 @@ mod record;
 mod rest;
 mod route;
 mod server;
+mod sockets;
 mod state;
 mod switches;
 mod tls;
@@ -59,6 +60,9 @@ use tokio_rustls::TlsAcceptor;
 pub use crate::books::{Order, Position, Trade};
 pub use crate::fault::{Fault, FaultKind};
 pub use crate::record::Recorded;
+pub use crate::sockets::{
+    Acks, Feed, FeedRate, Handshake, LoginManner, OrderFeed, Silence, Socket, SocketMessage, Strike,
+};
 use crate::state::State;
 pub use crate::switches::{OrderRefusal, ScripFiles, Switches};
 use crate::tls::CaFiles;
@@ -351,9 +355,10 @@ impl Sandbox {
         }
     }
 
-    /// Empties the record; the numbering goes on.
+    /// Empties the record, that of the sockets too; the numbering goes on.
     pub fn clear_requests(&self) {
         self.state.records.clear();
+        self.state.sockets.forget_messages();
     }
 
     /// Adds a fault. Of those that fit a request, the one that was added first strikes.
@@ -385,9 +390,54 @@ impl Sandbox {
         self.state.faults.clear();
     }
 
-    /// Makes every view and trade token invalid.
+    /// How the price feed behaves.
+    #[must_use]
+    pub fn feed(&self) -> Feed {
+        *self.state.sockets.feed.borrow()
+    }
+
+    /// Changes how the price feed behaves, on open sockets too.
+    ///
+    /// # Panics
+    ///
+    /// If a number is out of its range.
+    pub fn set_feed(&self, feed: Feed) {
+        must(feed.check());
+        self.state.sockets.feed.send_replace(feed);
+    }
+
+    /// How the order feed behaves.
+    #[must_use]
+    pub fn order_feed(&self) -> OrderFeed {
+        *self.state.sockets.order_feed.borrow()
+    }
+
+    /// Changes how the order feed behaves, on open sockets too.
+    pub fn set_order_feed(&self, order_feed: OrderFeed) {
+        self.state.sockets.order_feed.send_replace(order_feed);
+    }
+
+    /// Does this once to every open socket of a kind.
+    pub fn strike(&self, socket: Socket, strike: Strike) {
+        self.state.sockets.strike(socket, strike);
+    }
+
+    /// How many sockets of a kind are logged in.
+    #[must_use]
+    pub fn live_sockets(&self, socket: Socket) -> u64 {
+        self.state.sockets.live(socket)
+    }
+
+    /// The texts that clients have sent over sockets, in order; as many as requests are kept.
+    #[must_use]
+    pub fn socket_messages(&self) -> Vec<SocketMessage> {
+        self.state.sockets.messages()
+    }
+
+    /// Makes every view and trade token invalid. Sockets close with 1008.
     pub fn expire_sessions(&self) {
         self.state.tokens.expire_sessions();
+        sockets::expired(&self.state);
     }
 
     /// Makes every OAuth2 access token invalid.

@@ -36,6 +36,7 @@ use crate::fault::FaultKind;
 use crate::query;
 use crate::record::Recorded;
 use crate::route::{Answer, Call, Found, Route};
+use crate::sockets;
 use crate::state::State;
 
 /// Larger bodies are refused; no call of the broker comes near it.
@@ -75,9 +76,9 @@ impl Error for Unanswered {
 }
 
 /// One accepted connection.
-struct Connection {
-    state: Arc<State>,
-    number: u64,
+pub(crate) struct Connection {
+    pub(crate) state: Arc<State>,
+    pub(crate) number: u64,
     peer: std::net::SocketAddr,
     /// Close with a reset.
     reset: AtomicBool,
@@ -86,10 +87,20 @@ struct Connection {
 
 impl Connection {
     /// Has the connection reset at once.
-    fn reset(&self) -> Unanswered {
+    pub(crate) fn reset(&self) {
         self.reset.store(true, Ordering::Release);
         self.abort.notify_one();
+    }
+
+    /// Has the connection reset at once, instead of an answer.
+    fn unanswered(&self) -> Unanswered {
+        self.reset();
         Unanswered::Reset
+    }
+
+    /// Returns when the connection is to be reset.
+    pub(crate) async fn aborted(&self) {
+        self.abort.notified().await;
     }
 }
 
@@ -197,10 +208,11 @@ where
 
 /// Answers one request.
 async fn serve(
-    connection: &Connection,
-    request: Request<Incoming>,
+    connection: &Arc<Connection>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Payload>, Unanswered> {
     let state = &*connection.state;
+    let upgrade = sockets::is_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     let query = query::parse(head.uri.query().unwrap_or(""));
@@ -216,6 +228,7 @@ async fn serve(
 
     let inner_path = path.strip_prefix(&*state.options.base_path).unwrap_or(path);
     let found = state.router.find(&head.method, inner_path);
+    let socket = sockets::Socket::at(inner_path).filter(|_| head.method == Method::GET);
     let seq = state.records.add(|seq| Recorded {
         seq,
         method: head.method.to_string(),
@@ -226,17 +239,17 @@ async fn serve(
         http_version: version(head.version).to_owned(),
         connection: connection.number,
         client_addr: connection.peer,
-        known_route: matches!(found, Found::Route(_)),
+        known_route: socket.is_some() || matches!(found, Found::Route(_)),
         answered: None,
     });
 
     let fault = state.faults.take(path);
     match fault {
-        Some(FaultKind::ResetBefore) => return Err(connection.reset()),
+        Some(FaultKind::ResetBefore) => return Err(connection.unanswered()),
         Some(FaultKind::RefuseStream) if head.version == Version::HTTP_2 => {
             return Err(Unanswered::Refused(h2::Reason::REFUSED_STREAM.into()));
         }
-        Some(FaultKind::RefuseStream) => return Err(connection.reset()),
+        Some(FaultKind::RefuseStream) => return Err(connection.unanswered()),
         _ => {}
     }
 
@@ -281,7 +294,7 @@ async fn serve(
         Some(FaultKind::ResetAfter) => {
             // Carried out, and its answer lost.
             drop(dispatch(&call, &found));
-            return Err(connection.reset());
+            return Err(connection.unanswered());
         }
         Some(FaultKind::Answer {
             status,
@@ -342,7 +355,7 @@ async fn serve(
             // A task of its own does not end with the connection.
             return match tokio::spawn(late).await {
                 Ok(answer) => Ok(finish(connection, seq, &head.headers, answer, delivery)),
-                Err(_) => Err(connection.reset()),
+                Err(_) => Err(connection.unanswered()),
             };
         }
         Some(FaultKind::Slow { ms }) => {
@@ -351,7 +364,10 @@ async fn serve(
             return Ok(finish(connection, seq, &head.headers, answer, delivery));
         }
     }
-    let answer = dispatch(&call, &found);
+    let answer = match socket {
+        Some(socket) => sockets::accept(connection, socket, &head.headers, upgrade),
+        None => dispatch(&call, &found),
+    };
     Ok(finish(connection, seq, &head.headers, answer, delivery))
 }
 

@@ -17,6 +17,7 @@ use crate::pace::Pace;
 use crate::record::Records;
 use crate::rest;
 use crate::route::Router;
+use crate::sockets::Sockets;
 use crate::tokens::{Tokens, unix_now};
 
 /// The state of one sandbox.
@@ -41,6 +42,7 @@ pub(crate) struct State {
     pub(crate) failed_handshakes: AtomicU64,
     /// Changes when every connection is to be closed.
     pub(crate) close_all: watch::Sender<()>,
+    pub(crate) sockets: Sockets,
 }
 
 impl State {
@@ -64,6 +66,7 @@ impl State {
             open: AtomicU64::new(0),
             failed_handshakes: AtomicU64::new(0),
             close_all: watch::Sender::new(()),
+            sockets: Sockets::new(options.record_limit),
             options,
         }
     }

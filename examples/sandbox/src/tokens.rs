@@ -183,6 +183,14 @@ impl Tokens {
         (session.token == token && unix_now() < session.expires).then(|| Arc::clone(session))
     }
 
+    /// Whether `sid` alone names a session that may trade; the price feed asks for no token.
+    pub(crate) fn may_trade(&self, sid: &str) -> bool {
+        let sessions = lock(&self.sessions);
+        sessions
+            .get(sid)
+            .is_some_and(|session| session.scope == Scope::Trade && unix_now() < session.expires)
+    }
+
     /// Whether some view session of the password login is alive.
     pub(crate) fn has_password_view(&self) -> bool {
         unix_now() < self.password_view_until.load(Ordering::Relaxed)

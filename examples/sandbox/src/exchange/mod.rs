@@ -15,6 +15,8 @@ pub(crate) use order::{
     Wish, average,
 };
 
+use tokio::sync::watch;
+
 use crate::clock::{Moment, india_day};
 use crate::market::{Id, Market, Segment};
 use crate::money::RUPEE;
@@ -72,6 +74,8 @@ pub(crate) struct Exchange {
     /// What was bought and sold of each instrument since the last tick.
     taken: HashMap<(Id, bool), i64>,
     last_number: u64,
+    /// Counts what the sockets may want to tell.
+    changes: watch::Sender<u64>,
 }
 
 fn now() -> u64 {
@@ -108,7 +112,17 @@ impl Exchange {
             blocked: 0,
             taken: HashMap::new(),
             last_number: 0,
+            changes: watch::Sender::new(0),
         }
+    }
+
+    /// Tells when something has happened that the sockets may want to tell.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
     }
 
     /// The order with this number.
@@ -192,6 +206,7 @@ impl Exchange {
                 }
             }
         }
+        self.changed();
         Ok(number)
     }
 
@@ -203,6 +218,12 @@ impl Exchange {
         from: Source,
     ) -> Result<String, Refusal> {
         let place = self.changeable(number, from)?;
+        let done = self.modify_at(place, terms);
+        self.changed();
+        done.map(|()| number.to_owned())
+    }
+
+    fn modify_at(&mut self, place: usize, terms: Terms) -> Result<(), Refusal> {
         let at = now();
         let order = &self.orders[place];
         if terms.quantity <= order.filled {
@@ -256,7 +277,7 @@ impl Exchange {
             };
             order.enter(back, at);
             self.block(place);
-            return Ok(number.to_owned());
+            return Ok(());
         }
         let order = &mut self.orders[place];
         order.modifications += 1;
@@ -268,7 +289,7 @@ impl Exchange {
             order.terms = terms;
             order.enter(Status::AmoModified, at);
             self.block(place);
-            return Ok(number.to_owned());
+            return Ok(());
         }
         order.enter(Status::ModifyValidationPending, at);
         order.enter(Status::ModifyPending, at);
@@ -277,7 +298,7 @@ impl Exchange {
         order.triggered &= terms.kind.has_trigger();
         self.arrive(place, at);
         self.block(place);
-        Ok(number.to_owned())
+        Ok(())
     }
 
     /// Cancels what is open of an order.
@@ -309,6 +330,7 @@ impl Exchange {
             },
             at,
         );
+        self.changed();
         Ok(number.to_owned())
     }
 
@@ -602,12 +624,24 @@ impl Exchange {
         self.market.step();
         self.taken.clear();
         self.match_all();
+        self.changed();
+    }
+
+    /// One price takes a step, and the orders for it are looked at again.
+    pub(crate) fn nudge(&mut self, id: Id) {
+        self.market.nudge(id);
+        if self.alive.iter().any(|place| self.orders[*place].id == id) {
+            self.taken.retain(|(taken, _), _| *taken != id);
+            self.match_all();
+            self.changed();
+        }
     }
 
     /// Sets a price, and looks at every order again. Price 0 takes the last price away.
     pub(crate) fn set_price(&mut self, id: Id, price: i64) {
         self.market.set_price(id, price);
         self.match_all();
+        self.changed();
     }
 
     fn match_all(&mut self) {
@@ -660,6 +694,7 @@ impl Exchange {
             }
             self.match_all();
         }
+        self.changed();
     }
 
     /// Puts a position of yesterday into the book; a negative quantity is a sold one.

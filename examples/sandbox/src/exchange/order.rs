@@ -241,6 +241,8 @@ impl Order {
     }
 
     pub(crate) fn enter(&mut self, status: Status, at: u64) {
+        // Two states of one order never have the same time: readers tell them apart by it.
+        let at = at.max(self.updated_at + 1);
         self.status = status;
         self.updated_at = at;
         self.events.push(Event {

@@ -11,6 +11,8 @@ mod scrips;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use crate::money::RUPEE;
+
 pub(crate) use scrips::{Id, Kind, Scrip, Scrips, Segment};
 
 /// Scrambles a number (the finalizer of SplitMix64).
@@ -34,6 +36,8 @@ pub(crate) struct Standing {
     /// Quantity times price of them.
     pub(crate) turnover: i128,
     pub(crate) last_quantity: i64,
+    /// Which change of the market it had last.
+    pub(crate) changed: u64,
     /// How far a contract is from what its underlying says.
     drift: i64,
 }
@@ -43,6 +47,8 @@ pub(crate) struct Market {
     pub(crate) day: u64,
     seed: u64,
     steps: u64,
+    /// How many changes there were of any instrument.
+    changes: u64,
     segments: [OnceLock<Arc<Scrips>>; 7],
     standing: BTreeMap<Id, Standing>,
 }
@@ -53,6 +59,7 @@ impl Market {
             day,
             seed,
             steps: 0,
+            changes: 0,
             segments: Default::default(),
             standing: BTreeMap::new(),
         }
@@ -106,6 +113,7 @@ impl Market {
             volume,
             turnover: i128::from(volume) * i128::from(ltp),
             last_quantity: if volume == 0 { 0 } else { scrip.lot },
+            changed: 0,
             drift: 0,
         };
         self.standing.insert(id, standing);
@@ -116,8 +124,10 @@ impl Market {
     pub(crate) fn set_price(&mut self, id: Id, price: i64) {
         self.standing(id);
         let fair = self.fair_now(id);
+        self.changes += 1;
         let standing = self.standing.get_mut(&id).expect("it was just asked for");
         standing.drift = fair.map_or(0, |fair| price - fair);
+        standing.changed = self.changes;
         moved(standing, price);
     }
 
@@ -134,40 +144,115 @@ impl Market {
         let ids: Vec<Id> = self.standing.keys().copied().collect();
         // Underlyings first: cash segments sort before those of contracts.
         for id in ids {
-            let scrip = self.scrip(id);
-            let chance = mix(self.seed ^ id.hash() ^ self.steps.rotate_left(32));
-            let way = i64::try_from(chance % 7).unwrap_or(0) - 3;
-            let fair = self.fair_now(id);
-            let standing = self.standing[&id];
-            if standing.ltp == 0 {
-                continue;
-            }
-            let price = match fair {
-                // Rounding towards the tick does the rest.
-                Some(fair) => fair + standing.drift + way * scrip.tick / 2,
-                None => standing.ltp + way * scrip.tick.max(standing.ltp / 10_000),
-            };
-            let price = scrip.on_tick(price);
-            let quantity = match scrip.kind {
-                Kind::Index => 0,
-                _ => (i64::try_from(chance >> 32 & 0xff).unwrap_or(0) + 1) * scrip.lot,
-            };
-            let standing = self.standing.get_mut(&id).expect("its key was listed");
-            moved(standing, price);
-            standing.volume += quantity;
-            standing.turnover += i128::from(quantity) * i128::from(price);
-            standing.last_quantity = quantity;
+            self.walk(id, self.steps);
         }
+    }
+
+    /// Has one instrument take a step of its own.
+    pub(crate) fn nudge(&mut self, id: Id) {
+        self.standing(id);
+        // Apart from the numbers of the common steps.
+        self.walk(id, !self.changes);
+    }
+
+    fn walk(&mut self, id: Id, step: u64) {
+        let scrip = self.scrip(id);
+        let chance = mix(self.seed ^ id.hash() ^ step.rotate_left(32));
+        let way = i64::try_from(chance % 7).unwrap_or(0) - 3;
+        let fair = self.fair_now(id);
+        let standing = self.standing[&id];
+        if standing.ltp == 0 {
+            return;
+        }
+        let price = match fair {
+            // Rounding towards the tick does the rest.
+            Some(fair) => fair + standing.drift + way * scrip.tick / 2,
+            None => standing.ltp + way * scrip.tick.max(standing.ltp / 10_000),
+        };
+        let price = scrip.on_tick(price);
+        let quantity = match scrip.kind {
+            Kind::Index => 0,
+            _ => (i64::try_from(chance >> 32 & 0xff).unwrap_or(0) + 1) * scrip.lot,
+        };
+        self.changes += 1;
+        let standing = self.standing.get_mut(&id).expect("it was asked for");
+        moved(standing, price);
+        standing.changed = self.changes;
+        standing.volume += quantity;
+        standing.turnover += i128::from(quantity) * i128::from(price);
+        standing.last_quantity = quantity;
+    }
+
+    /// How many changes of any instrument there were.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Counts a trade of ours in.
     pub(crate) fn traded(&mut self, id: Id, quantity: i64, price: i64) {
         if let Some(standing) = self.standing.get_mut(&id) {
+            self.changes += 1;
+            standing.changed = self.changes;
             standing.volume += quantity;
             standing.turnover += i128::from(quantity) * i128::from(price);
             standing.last_quantity = quantity;
         }
     }
+}
+
+/// A level of the pretend order book around the last price.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Level {
+    pub(crate) price: i64,
+    pub(crate) quantity: i64,
+    pub(crate) orders: i64,
+}
+
+impl Level {
+    /// The level `at` steps away from the best; bids have the way -1, asks 1. Without a last
+    /// price, below zero and for an index there is none.
+    pub(crate) fn at(
+        scrip: &Scrip,
+        standing: &Standing,
+        liquidity: Option<i64>,
+        way: i64,
+        at: i64,
+    ) -> Option<Self> {
+        let first = if way < 0 {
+            standing.ltp
+        } else {
+            standing.ltp + scrip.tick
+        };
+        let price = first + way * at * scrip.tick;
+        if scrip.kind == Kind::Index || standing.ltp == 0 || price <= 0 {
+            return None;
+        }
+        let chance = mix(scrip.id.hash() ^ (first + at) as u64);
+        let quantity = i64::try_from(chance % 40).unwrap_or(0) * scrip.lot + scrip.lot;
+        Some(Self {
+            price,
+            quantity: liquidity.filter(|_| at == 0).unwrap_or(quantity),
+            orders: i64::try_from(chance >> 32 & 7).unwrap_or(0) + 1,
+        })
+    }
+}
+
+/// A part of a whole in percent, with two decimals that count.
+pub(crate) fn percent(part: i64, whole: i64) -> i64 {
+    if whole == 0 {
+        return 0;
+    }
+    let hundredths = i128::from(part) * 10_000 / i128::from(whole);
+    i64::try_from(hundredths).unwrap_or(0) * RUPEE / 100
+}
+
+/// Open contracts now and yesterday; shares have none.
+pub(crate) fn open_interest(scrip: &Scrip) -> (i64, i64) {
+    if scrip.expiry.is_none() {
+        return (0, 0);
+    }
+    let lots = |salt: u64| i64::try_from(mix(scrip.id.hash() ^ salt) % 20_000).unwrap_or(0) + 500;
+    (lots(11) * scrip.lot, lots(12) * scrip.lot)
 }
 
 fn moved(standing: &mut Standing, price: i64) {
@@ -182,7 +267,6 @@ fn moved(standing: &mut Standing, price: i64) {
 mod tests {
     use super::*;
     use crate::clock::parse_iso_date;
-    use crate::money::RUPEE;
 
     fn market(seed: u64) -> Market {
         Market::new(parse_iso_date("2026-08-28").unwrap(), seed)

@@ -8,7 +8,7 @@ use crate::clock::{Moment, parse_iso_date};
 use crate::exchange::Exchange;
 use crate::login::ok;
 use crate::market::candles::{Candle, Interval, candles};
-use crate::market::{Id, Kind, Scrip, Segment, mix};
+use crate::market::{Id, Kind, Level, Scrip, Segment, open_interest, percent};
 use crate::money::{self, RUPEE, rupees};
 use crate::query;
 use crate::route::{Answer, Call, Route};
@@ -110,23 +110,14 @@ fn quote(exchange: &mut Exchange, id: Id) -> Map<String, Value> {
     let price = |price: i64| json!(money::text(price, 4));
     let change = standing.ltp - scrip.close;
     let levels = |way: i64| -> Vec<Value> {
-        let first = if way < 0 {
-            standing.ltp
-        } else {
-            standing.ltp + scrip.tick
-        };
         (0..5)
-            .map(|at| {
-                let chance = mix(id.hash() ^ (first + at) as u64);
-                let quantity = i64::try_from(chance % 40).unwrap_or(0) * scrip.lot + scrip.lot;
-                match (index || standing.ltp == 0, first + way * at * scrip.tick) {
-                    (false, level) if level > 0 => json!({
-                        "price": price(level),
-                        "quantity": liquidity.filter(|_| at == 0).unwrap_or(quantity).to_string(),
-                        "orders": (chance >> 32 & 7).saturating_add(1).to_string(),
-                    }),
-                    _ => json!({"price": "0", "quantity": "0", "orders": "0"}),
-                }
+            .map(|at| match Level::at(scrip, &standing, liquidity, way, at) {
+                Some(level) => json!({
+                    "price": price(level.price),
+                    "quantity": level.quantity.to_string(),
+                    "orders": level.orders.to_string(),
+                }),
+                None => json!({"price": "0", "quantity": "0", "orders": "0"}),
             })
             .collect()
     };
@@ -205,24 +196,6 @@ fn quote(exchange: &mut Exchange, id: Id) -> Map<String, Value> {
         row.insert("high_price_range".to_owned(), price(scrip.high));
     }
     row
-}
-
-/// A part of a whole in percent, with two decimals that count.
-fn percent(part: i64, whole: i64) -> i64 {
-    if whole == 0 {
-        return 0;
-    }
-    let hundredths = i128::from(part) * 10_000 / i128::from(whole);
-    i64::try_from(hundredths).unwrap_or(0) * RUPEE / 100
-}
-
-/// Open contracts now and yesterday; shares have none.
-fn open_interest(scrip: &Scrip) -> (i64, i64) {
-    if scrip.expiry.is_none() {
-        return (0, 0);
-    }
-    let lots = |salt: u64| i64::try_from(mix(scrip.id.hash() ^ salt) % 20_000).unwrap_or(0) + 500;
-    (lots(11) * scrip.lot, lots(12) * scrip.lot)
 }
 
 // ---- Expiries and chains -----------------------------------------------------------------
