@@ -9,6 +9,7 @@
 //! - `scrips`: instruments: downloads, cache, bad files
 //! - `secrets`: after a full day no credential shows anywhere
 //! - `feed`: the market feed: prices, states, faults of the connection
+//! - `sockets`: both feeds against the sandbox, and every fault that it knows
 //! - `hosts`: the library inside other programs: threads, async runtimes
 
 mod feed;
@@ -20,5 +21,6 @@ mod orders;
 mod reads;
 mod scrips;
 mod secrets;
+mod sockets;
 mod support;
 mod transport;
