@@ -8,13 +8,13 @@
 //! `.ci/soak` does it.
 #![cfg(target_os = "linux")]
 
+#[path = "support/broker.rs"]
+mod broker;
 #[path = "parity/library.rs"]
 mod library;
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -24,6 +24,7 @@ use kotak_neo::ffi::library::kneo_live_handles;
 use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox};
 use serde_json::{Value, json};
 
+use broker::Broker;
 use library::Library;
 
 const THREADS: usize = 2;
@@ -33,64 +34,11 @@ const CALLS: usize = 10_000;
 /// What memory may grow by between the two measurements.
 const GROWTH_KIB: u64 = 1024;
 const UNKNOWN_OUTCOME: i32 = 9;
-/// Tells a process that it is a sandbox.
-const BROKER: &str = "KNEO_TEST_ENDURANCE_BROKER";
-
-/// A sandbox in a process of its own, talked to in lines of JSON.
-struct Broker {
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-}
-
-impl Broker {
-    fn start() -> Self {
-        let mut child = Command::new(env::current_exe().expect("a test is a file"))
-            .args(["--exact", "broker", "--nocapture", "--test-threads=1"])
-            .env(BROKER, "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let mut output = BufReader::new(child.stdout.take().expect("piped"));
-        let mut line = String::new();
-        // The test runner talks first.
-        while !line.ends_with("ready\n") {
-            line.clear();
-            assert!(output.read_line(&mut line).expect("the pipe works") > 0);
-        }
-        Self {
-            input: child.stdin.take(),
-            child,
-            output,
-        }
-    }
-
-    fn ask(&mut self, what: &Value) -> Value {
-        let input = self.input.as_mut().expect("open until it is dropped");
-        writeln!(input, "{what}").expect("the broker listens");
-        let mut line = String::new();
-        self.output
-            .read_line(&mut line)
-            .expect("the broker answers");
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        self.input = None;
-        let ended = self.child.wait().expect("it can be waited for");
-        if !thread::panicking() {
-            assert!(ended.success(), "the broker ended with {ended}");
-        }
-    }
-}
 
 /// Not a test of its own: the process that is a sandbox.
 #[test]
 fn broker() {
-    if env::var_os(BROKER).is_none() {
+    if !broker::is_here() {
         return;
     }
     let sandbox = Sandbox::start(Options {
@@ -101,44 +49,36 @@ fn broker() {
         ..Options::default()
     })
     .expect("the sandbox starts");
-    let mut out = std::io::stdout();
-    writeln!(out, "ready").expect("the parent listens");
-    for line in std::io::stdin().lines() {
-        let asked: Value = serde_json::from_str(&line.expect("a line")).expect("JSON");
-        let who = sandbox.credentials();
-        let answer = match (asked.as_str(), asked["fault"].as_u64()) {
-            (Some("who"), _) => json!({
-                "mobile_number": who.mobile_number, "ucc": who.ucc, "mpin": who.mpin,
-                "password": who.password,
-            }),
-            (Some("config"), _) => {
-                serde_json::from_str(&sandbox.config_json()).expect("it is JSON")
+    let who = sandbox.credentials();
+    broker::serve(|asked| match (asked.as_str(), asked["fault"].as_u64()) {
+        (Some("who"), _) => json!({
+            "mobile_number": who.mobile_number, "ucc": who.ucc, "mpin": who.mpin,
+            "password": who.password,
+        }),
+        (Some("config"), _) => serde_json::from_str(&sandbox.config_json()).expect("it is JSON"),
+        (Some("totp"), _) => json!(sandbox.totp_now()),
+        (Some("mend"), _) => {
+            sandbox.clear_faults();
+            Value::Null
+        }
+        (Some("expire"), _) => {
+            sandbox.expire_sessions();
+            sandbox.expire_bearers();
+            Value::Null
+        }
+        (_, Some(day)) => {
+            for path in ["/login", "/quick/order/rule"] {
+                let kind = fault(usize::try_from(day).expect("a day")).0;
+                sandbox.set_fault(Fault {
+                    path: path.to_owned(),
+                    times: None,
+                    kind,
+                });
             }
-            (Some("totp"), _) => json!(sandbox.totp_now()),
-            (Some("mend"), _) => {
-                sandbox.clear_faults();
-                Value::Null
-            }
-            (Some("expire"), _) => {
-                sandbox.expire_sessions();
-                sandbox.expire_bearers();
-                Value::Null
-            }
-            (_, Some(day)) => {
-                for path in ["/login", "/quick/order/rule"] {
-                    let kind = fault(usize::try_from(day).expect("a day")).0;
-                    sandbox.set_fault(Fault {
-                        path: path.to_owned(),
-                        times: None,
-                        kind,
-                    });
-                }
-                Value::Null
-            }
-            _ => panic!("unknown: {asked}"),
-        };
-        writeln!(out, "{answer}").expect("the parent listens");
-    }
+            Value::Null
+        }
+        _ => panic!("unknown: {asked}"),
+    });
 }
 
 /// What the process holds while no client is open.
@@ -168,9 +108,6 @@ impl Held {
 
 #[test]
 fn thousands_of_calls_leave_nothing_behind() {
-    if env::var_os(BROKER).is_some() {
-        return;
-    }
     let minutes = env::var("KNEO_SOAK_MINUTES")
         .map(|text| text.parse::<u64>().expect("KNEO_SOAK_MINUTES is a number"));
     let brokers: Vec<Mutex<Broker>> = (0..THREADS).map(|_| Mutex::new(Broker::start())).collect();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::exchange::{
     Exchange, Held, PriceType, Product, Side, Source, Terms, Validity, Wish, average,
 };
-use crate::market::{Id, Segment};
+use crate::market::{Id, Kind, Segment};
 use crate::money;
 
 /// An order in the book, as it really is.
@@ -202,6 +202,22 @@ pub(crate) fn find(exchange: &Exchange, segment: &str, symbol: &str) -> Result<I
         .or_else(|| scrips.by_token(symbol))
         .map(|scrip| scrip.id)
         .ok_or_else(|| format!("{segment} has no {symbol}"))
+}
+
+/// At most so many instruments of a segment, without its indices.
+pub(crate) fn tokens(
+    exchange: &Exchange,
+    segment: &str,
+    most: usize,
+) -> Result<Vec<String>, String> {
+    let found = Segment::read(segment).ok_or_else(|| format!("no segment {segment}"))?;
+    let scrips = exchange.market.scrips(found);
+    let tokens = scrips
+        .list
+        .iter()
+        .filter(|scrip| scrip.kind != Kind::Index)
+        .map(|scrip| format!("{segment}|{}", scrip.token));
+    Ok(tokens.take(most).collect())
 }
 
 /// Reads a price that can be set.

@@ -481,6 +481,18 @@ impl Sandbox {
         self.state.exchange().counts.cancellations
     }
 
+    /// At most so many instruments of a segment, as the sockets and quotes name them:
+    /// `nse_fo|44498`. The same each time.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such segment.
+    #[must_use]
+    pub fn tokens(&self, segment: &str, most: usize) -> Vec<String> {
+        let exchange = self.state.exchange();
+        must(books::tokens(&exchange, segment, most))
+    }
+
     /// The last traded price of a trading symbol or an index, such as `9.40`; `None` if there is
     /// none.
     ///
