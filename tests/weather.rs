@@ -71,6 +71,15 @@ fn insist(sandbox: &Sandbox, client: &Client) {
     }
 }
 
+/// Is true when this goes.
+struct Raise<'a>(&'a AtomicBool);
+
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// What the events of an order feed add up to.
 #[derive(Default)]
 struct Told {
@@ -370,6 +379,8 @@ fn the_events_of_a_stormy_day_equal_the_books() {
             }
             newest
         });
+        // A failure from here on must not leave the threads waiting.
+        let _ends = (Raise(&over), Raise(&calmed));
         let mut told = Told::default();
         listen(&feed, &mut told, |_| over.load(Ordering::Relaxed));
         let (sure, unsure) = trader.join().expect("the trader ends");

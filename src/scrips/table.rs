@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 
-use memchr::{memchr, memchr2_iter};
+use memchr::{memchr, memchr_iter};
 use once_cell::sync::OnceCell;
 
 use crate::json;
@@ -24,6 +24,11 @@ const DAY: i64 = 24 * 3600;
 const MOST_COLUMNS: usize = 256;
 /// One row in so many may be malformed before the file counts as broken.
 const TOLERANCE: usize = 100;
+
+/// More threads than this read no faster than the memory gives.
+const MOST_THREADS: usize = 4;
+/// The least that is worth a thread.
+const LEAST_PART: usize = 1 << 20;
 
 /// Rows that are kept as JSON, some two kilobytes each.
 const MOST_WRITTEN: usize = 1024;
@@ -42,13 +47,96 @@ enum Kind {
     Text,
 }
 
+impl Kind {
+    fn of(cell: &[u8]) -> Self {
+        match cell {
+            int if is_int(int) => Self::Int,
+            float if is_float(float) => Self::Float,
+            flag if is_flag(flag) => Self::Flag,
+            _ => Self::Text,
+        }
+    }
+
+    /// What cells of both kinds are.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (one, other) if one == other => one,
+            (Self::Blank, kind) | (kind, Self::Blank) => kind,
+            (Self::Int, Self::Float) | (Self::Float, Self::Int) => Self::Float,
+            _ => Self::Text,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Column {
     kind: Kind,
     /// Whether a cell is blank. A column of integers then holds floats.
     has_blanks: bool,
 }
 
+/// What the columns are, as far as rows were seen.
+struct Columns {
+    all: Vec<Column>,
+    /// The columns of each kind but text, which stays text. Looking at those of
+    /// a kind together spares a decision at every cell.
+    of_kind: [Vec<usize>; 4],
+}
+
+impl Columns {
+    fn new(count: usize) -> Self {
+        let column = Column {
+            kind: Kind::Blank,
+            has_blanks: false,
+        };
+        let mut of_kind = [const { Vec::new() }; 4];
+        of_kind[Kind::Blank as usize] = (0..count).collect();
+        Self {
+            all: vec![column; count],
+            of_kind,
+        }
+    }
+
+    /// Takes the cells of one row in.
+    fn meet(&mut self, cells: &[&[u8]]) {
+        self.sift(Kind::Blank, cells, |_| false);
+        self.sift(Kind::Int, cells, is_int);
+        self.sift(Kind::Float, cells, is_float);
+        self.sift(Kind::Flag, cells, is_flag);
+    }
+
+    /// Takes in what other rows are like.
+    fn join(&mut self, other: &Self) {
+        for (column, other) in self.all.iter_mut().zip(&other.all) {
+            column.kind = column.kind.and(other.kind);
+            column.has_blanks |= other.has_blanks;
+        }
+    }
+
+    /// Finds the columns of a kind to which a cell does not belong.
+    #[inline]
+    fn sift(&mut self, kind: Kind, cells: &[&[u8]], belongs: impl Fn(&[u8]) -> bool) {
+        let mut at = 0;
+        while let Some(place) = self.of_kind[kind as usize].get(at).copied() {
+            let cell = cells[place];
+            if cell.is_empty() {
+                self.all[place].has_blanks = true;
+            } else if !belongs(cell) {
+                self.of_kind[kind as usize].swap_remove(at);
+                let kind = kind.and(Kind::of(cell));
+                self.all[place].kind = kind;
+                if kind != Kind::Text {
+                    self.of_kind[kind as usize].push(place);
+                }
+                continue;
+            }
+            at += 1;
+        }
+    }
+}
+
 /// What searches compare of a row.
+#[derive(Debug, PartialEq)]
 struct Row {
     start: u32,
     end: u32,
@@ -97,7 +185,6 @@ pub(crate) struct Table {
     written: Mutex<HashMap<u32, Box<str>>>,
     at: Places,
     pub(crate) bad_rows: usize,
-    dated: bool,
 }
 
 /// Where the columns are that searches need.
@@ -109,6 +196,170 @@ struct Places {
     option: Option<usize>,
     expiry: Option<usize>,
     strike: Option<usize>,
+}
+
+/// How a segment counts the time.
+#[derive(Clone, Copy)]
+struct Dates {
+    /// Seconds to the unix epoch's count. BSE and MCX count from 1970.
+    epoch: i64,
+    /// Whether its scrips expire.
+    dated: bool,
+}
+
+impl Dates {
+    fn of(segment: &str) -> Self {
+        Self {
+            epoch: match segment {
+                "nse_fo" | "cde_fo" | "nse_cm" => NSE_EPOCH,
+                _ => 0,
+            },
+            dated: segment.ends_with("_fo"),
+        }
+    }
+
+    fn day(self, cell: &str) -> Option<i32> {
+        if !self.dated {
+            return None;
+        }
+        let seconds: f64 = cell.parse().ok()?;
+        i32::try_from((seconds as i64).saturating_add(self.epoch).div_euclid(DAY)).ok()
+    }
+}
+
+/// What is known of a file before its rows are read.
+#[derive(Clone, Copy)]
+struct Layout {
+    /// How many columns there are.
+    count: usize,
+    at: Places,
+    dates: Dates,
+}
+
+/// Rows by the name of their underlying in lower case.
+#[derive(Default)]
+struct Groups {
+    all: Vec<(String, Vec<u32>)>,
+    places: HashMap<String, usize>,
+}
+
+impl Groups {
+    fn place(&mut self, name: String) -> usize {
+        let next = self.all.len();
+        *self.places.entry(name).or_insert_with_key(|name| {
+            self.all.push((name.clone(), Vec::new()));
+            next
+        })
+    }
+}
+
+/// What was read of some lines that follow each other.
+struct Part {
+    columns: Columns,
+    rows: Vec<Row>,
+    groups: Groups,
+    bad_rows: usize,
+}
+
+impl Part {
+    /// Reads all lines of `body`, which begins at `offset` of the file, in so
+    /// many parts, each on a thread. The threads end before this returns.
+    fn read_all(parts: usize, body: &[u8], offset: usize, layout: Layout) -> Self {
+        let mut pieces = Vec::with_capacity(parts);
+        let mut start = 0;
+        for part in 1..=parts {
+            let wanted = body.len() / parts * part;
+            let end = match memchr(b'\n', body.get(wanted..).unwrap_or_default()) {
+                Some(more) if part < parts => wanted + more + 1,
+                _ => body.len(),
+            };
+            pieces.push((&body[start..end.max(start)], offset + start));
+            start = end.max(start);
+        }
+        let read = |(lines, offset): (&[u8], usize)| Self::read(lines, offset, layout);
+        std::thread::scope(|scope| {
+            let mut pieces = pieces.into_iter();
+            let first = pieces.next();
+            let others: Vec<_> = pieces
+                .map(|piece| {
+                    let helper = std::thread::Builder::new().name("kneo-scrips".to_owned());
+                    (piece, helper.spawn_scoped(scope, move || read(piece)))
+                })
+                .collect();
+            let mut all = read(first.unwrap_or((b"", offset)));
+            for (piece, helper) in others {
+                all.append(match helper {
+                    Ok(helper) => match helper.join() {
+                        Ok(part) => part,
+                        Err(panic) => std::panic::resume_unwind(panic),
+                    },
+                    // The system gives no thread.
+                    Err(_) => read(piece),
+                });
+            }
+            all
+        })
+    }
+
+    fn read(lines: &[u8], offset: usize, layout: Layout) -> Self {
+        let Layout { count, at, dates } = layout;
+        let mut part = Self {
+            columns: Columns::new(count),
+            rows: Vec::with_capacity(lines.len() / 256),
+            groups: Groups::default(),
+            bad_rows: 0,
+        };
+        let mut found: Vec<&[u8]> = Vec::with_capacity(count);
+        let mut start = 0;
+        let mut last: Option<(&[u8], usize)> = None;
+        for end in memchr_iter(b'\n', lines) {
+            let row = line(&lines[start..end]);
+            let from = offset + start;
+            start = end + 1;
+            found.clear();
+            split(row, &mut found);
+            if found.len() != count {
+                part.bad_rows += usize::from(!row.is_empty());
+                continue;
+            }
+            part.columns.meet(&found);
+            let cell = |place: Option<usize>| place.map_or(&b""[..], |at| trim(found[at]));
+            let name = cell(at.name);
+            // Scrips of one underlying follow each other.
+            let group = match last {
+                Some((last, group)) if name == last => group,
+                _ => part.groups.place(text(name).to_lowercase()),
+            };
+            last = Some((name, group));
+            part.groups.all[group].1.push(short(part.rows.len()));
+            part.rows.push(Row {
+                start: short(from),
+                end: short(from + row.len()),
+                strike: hundredths(text(cell(at.strike))),
+                expiry: dates.day(text(cell(at.expiry))),
+                option: OptionKind::read(text(cell(at.option))),
+            });
+        }
+        part
+    }
+
+    /// Takes in what was read of the lines that follow.
+    fn append(&mut self, next: Self) {
+        let base = short(self.rows.len());
+        self.rows.extend(next.rows);
+        self.columns.join(&next.columns);
+        self.bad_rows += next.bad_rows;
+        for (name, rows) in next.groups.all {
+            let place = self.groups.place(name);
+            let rows = rows.into_iter().map(|row| base.saturating_add(row));
+            self.groups.all[place].1.extend(rows);
+        }
+    }
+}
+
+/// Numbers of rows and places in a file fit: its size was looked at first.
+fn short(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn trim(cell: &[u8]) -> &[u8] {
@@ -164,108 +415,41 @@ impl Table {
                 key
             })
             .collect();
-        let columns = names
-            .iter()
-            .map(|_| Column {
-                kind: Kind::Blank,
-                has_blanks: false,
-            })
-            .collect();
-        let mut table = Self {
-            columns,
+        let layout = Layout {
+            count: names.len(),
+            at,
+            dates: Dates::of(segment),
+        };
+        let body = bytes.get(head + 1..).unwrap_or_default();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let parts = cores.min(MOST_THREADS).min(1 + body.len() / LEAST_PART);
+        let mut all = Part::read_all(parts, body, head + 1, layout);
+        if all.rows.is_empty() {
+            return broken("has a header and no scrip");
+        }
+        if all.bad_rows * TOLERANCE > all.rows.len() {
+            return Err(Broken(format!(
+                "has {} malformed rows beside {} good ones",
+                all.bad_rows,
+                all.rows.len()
+            )));
+        }
+        for (_, rows) in &mut all.groups.all {
+            rows.sort_by_key(|row| strike_order(all.rows[*row as usize].strike));
+        }
+        Ok(Self {
+            columns: all.columns.all,
             keys,
-            rows: Vec::with_capacity(bytes.len() / 256),
-            groups: Vec::new(),
+            rows: all.rows,
+            groups: all.groups.all,
             by_token: OnceCell::new(),
             by_symbol: OnceCell::new(),
             hasher: RandomState::new(),
             written: Mutex::default(),
             at,
-            bad_rows: 0,
-            dated: segment.ends_with("_fo"),
+            bad_rows: all.bad_rows,
             bytes,
-        };
-        table.take_rows(segment, head + 1);
-        if table.rows.is_empty() {
-            return broken("has a header and no scrip");
-        }
-        if table.bad_rows * TOLERANCE > table.rows.len() {
-            return Err(Broken(format!(
-                "has {} malformed rows beside {} good ones",
-                table.bad_rows,
-                table.rows.len()
-            )));
-        }
-        Ok(table)
-    }
-
-    fn take_rows(&mut self, segment: &str, body: usize) {
-        // BSE and MCX count from 1970.
-        let epoch = match segment {
-            "nse_fo" | "cde_fo" | "nse_cm" => NSE_EPOCH,
-            _ => 0,
-        };
-        let bytes = std::mem::take(&mut self.bytes);
-        let count = self.columns.len();
-        let mut groups: HashMap<Vec<u8>, u32> = HashMap::new();
-        let mut names: Vec<(String, Vec<u32>)> = Vec::new();
-        let mut found: Vec<&[u8]> = Vec::with_capacity(count);
-        let mut start = body;
-        let mut cell_start = body;
-        let (mut last_name, mut last_group): (&[u8], Option<u32>) = (b"", None);
-        for at in memchr2_iter(b',', b'\n', &bytes[body..]).map(|at| at + body) {
-            if bytes[at] == b',' {
-                found.push(&bytes[cell_start..at]);
-                cell_start = at + 1;
-                continue;
-            }
-            let row = line(&bytes[start..at]);
-            let from = start;
-            // The last cell, without the carriage return of another system.
-            found.push(&bytes[cell_start.min(from + row.len())..from + row.len()]);
-            (start, cell_start) = (at + 1, at + 1);
-            if found.len() != count {
-                self.bad_rows += usize::from(!row.is_empty());
-                found.clear();
-                continue;
-            }
-            for (column, cell) in self.columns.iter_mut().zip(&found) {
-                column.meet(cell);
-            }
-            let cell = |place: Option<usize>| place.map_or(&b""[..], |at| trim(found[at]));
-            let name = cell(self.at.name);
-            let group = match last_group {
-                Some(group) if name == last_name => group,
-                _ => {
-                    let lower = text(name).to_lowercase();
-                    *groups.entry(lower.clone().into_bytes()).or_insert_with(|| {
-                        names.push((lower, Vec::new()));
-                        u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
-                    })
-                }
-            };
-            (last_name, last_group) = (name, Some(group));
-            let number = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-            if let Some((_, rows)) = names.get_mut(group as usize) {
-                rows.push(number);
-            }
-            let seconds = text(cell(self.at.expiry)).parse::<f64>().ok();
-            self.rows.push(Row {
-                start: u32::try_from(from).unwrap_or(u32::MAX),
-                end: u32::try_from(from + row.len()).unwrap_or(u32::MAX),
-                strike: hundredths(text(cell(self.at.strike))),
-                expiry: seconds.filter(|_| self.dated).and_then(|seconds| {
-                    i32::try_from((seconds as i64 + epoch).div_euclid(DAY)).ok()
-                }),
-                option: OptionKind::read(text(cell(self.at.option))),
-            });
-            found.clear();
-        }
-        for (_, rows) in &mut names {
-            rows.sort_by_key(|row| strike_order(self.rows[*row as usize].strike));
-        }
-        self.groups = names;
-        self.bytes = bytes;
+        })
     }
 
     /// How many scrips there are.
@@ -415,6 +599,36 @@ fn line(bytes: &[u8]) -> &[u8] {
     bytes.strip_suffix(b"\r").unwrap_or(bytes)
 }
 
+/// The cells of a line, all at once. Cells are short, so looking at eight bytes
+/// a time is several times faster than searching for one comma after another.
+fn split<'a>(line: &'a [u8], cells: &mut Vec<&'a [u8]>) {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const COMMAS: u64 = ONES * b',' as u64;
+    const LOW: u64 = ONES * 0x7f;
+    let mut start = 0;
+    let mut words = line.chunks_exact(8);
+    let mut base = 0;
+    for word in &mut words {
+        let Ok(word) = word.try_into() else { continue };
+        let differs = u64::from_le_bytes(word) ^ COMMAS;
+        // The highest bit of each byte that is a comma.
+        let mut found = !(((differs & LOW) + LOW) | differs | LOW);
+        while found != 0 {
+            let at = base + found.trailing_zeros() as usize / 8;
+            cells.push(&line[start..at]);
+            start = at + 1;
+            found &= found - 1;
+        }
+        base += 8;
+    }
+    while let Some(more) = memchr(b',', &line[base.max(start)..]) {
+        let at = base.max(start) + more;
+        cells.push(&line[start..at]);
+        start = at + 1;
+    }
+    cells.push(&line[start..]);
+}
+
 fn cells(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {
@@ -444,24 +658,6 @@ fn hundredths(text: &str) -> Option<i64> {
 }
 
 impl Column {
-    fn meet(&mut self, cell: &[u8]) {
-        if cell.is_empty() {
-            self.has_blanks = true;
-            return;
-        }
-        let met = match self.kind {
-            Kind::Text => return,
-            Kind::Int if is_int(cell) => return,
-            Kind::Float if is_float(trim(cell)) => return,
-            Kind::Flag if is_flag(cell) => return,
-            Kind::Blank if is_int(cell) => Kind::Int,
-            Kind::Blank | Kind::Int if is_float(trim(cell)) => Kind::Float,
-            Kind::Blank if is_flag(cell) => Kind::Flag,
-            _ => Kind::Text,
-        };
-        self.kind = met;
-    }
-
     fn write(&self, out: &mut String, cell: &[u8]) {
         if cell.is_empty() {
             out.push_str("null");
@@ -497,6 +693,7 @@ fn is_int(cell: &[u8]) -> bool {
 
 /// Digits, perhaps with a sign, a point and an exponent.
 fn is_float(cell: &[u8]) -> bool {
+    let cell = trim(cell);
     let sign = |bytes: &mut &[u8]| {
         if let [b'-' | b'+', rest @ ..] = *bytes {
             *bytes = rest;
@@ -589,4 +786,78 @@ pub(crate) fn parse_date(text: &str) -> Option<i32> {
     // 31 February is no date.
     let written = date_text(days);
     (written.get(..2)? == format!("{date:02}")).then_some(days)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        let mut body = String::new();
+        for row in 0..200 {
+            let blank = if row == 150 { "" } else { "7" };
+            let late = if row == 199 { "x" } else { "1" };
+            let flag = if row % 2 == 0 { "true" } else { "false" };
+            let name = ["NIFTY", "TCS", "nifty"][row % 3];
+            body += &format!("{row},{name},CE,{row}.5,{blank},{late},{flag},\n");
+            if row % 60 == 0 {
+                body += "too,short\n\n";
+            }
+        }
+        let layout = Layout {
+            count: 8,
+            at: Places {
+                token: 0,
+                symbol: 1,
+                name: Some(1),
+                option: Some(2),
+                expiry: Some(0),
+                strike: Some(3),
+            },
+            dates: Dates::of("nse_fo"),
+        };
+        let whole = Part::read(body.as_bytes(), 10, layout);
+        let kinds: Vec<_> = whole.columns.all.iter().map(|one| one.kind).collect();
+        let expected = [
+            Kind::Int,
+            Kind::Text,
+            Kind::Text,
+            Kind::Float,
+            Kind::Int,
+            Kind::Text,
+            Kind::Flag,
+            Kind::Blank,
+        ];
+        assert_eq!((kinds, whole.rows.len()), (expected.to_vec(), 200));
+        assert_eq!((whole.bad_rows, whole.groups.all.len()), (4, 2));
+        assert!(whole.columns.all[4].has_blanks && !whole.columns.all[0].has_blanks);
+        for parts in 1..=9 {
+            let added = Part::read_all(parts, body.as_bytes(), 10, layout);
+            assert_eq!(added.rows, whole.rows, "{parts}");
+            assert_eq!(added.columns.all, whole.columns.all, "{parts}");
+            assert_eq!(added.groups.all, whole.groups.all, "{parts}");
+            assert_eq!(added.bad_rows, whole.bad_rows, "{parts}");
+        }
+    }
+
+    #[test]
+    fn cells_stand_between_commas() {
+        for text in [
+            "",
+            ",",
+            "a",
+            "a,b",
+            ",,,,,,,,,,",
+            "12345678",
+            "1234567,",
+            "abcdefgh,ijklmnopq,r",
+            "é,ü,,ö",
+        ] {
+            let mut found = Vec::new();
+            split(text.as_bytes(), &mut found);
+            let plain: Vec<_> = text.split(',').map(str::as_bytes).collect();
+            assert_eq!(found, plain, "{text}");
+        }
+    }
 }
