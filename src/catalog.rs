@@ -189,6 +189,16 @@ mod tests {
             );
             assert!(entry.hint.ends_with('.'), "{}", entry.code);
         }
+        let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide.md");
+        let guide = std::fs::read_to_string(guide).expect("docs/guide.md can be read");
+        for entry in ENTRIES {
+            let shown = guide.contains(&format!("`{}`", entry.code));
+            assert!(
+                shown || entry.meaning == NoData,
+                "{} is not in the guide",
+                entry.code
+            );
+        }
         assert_eq!(find("1003").map(|entry| entry.meaning), Some(Session));
         assert!(find("").is_none());
     }

@@ -139,6 +139,24 @@ fn every_export_is_tortured() {
     }
 }
 
+/// Each function has one row with what it is, parameters, since when, and what
+/// it returns.
+#[test]
+fn the_readme_has_a_row_for_every_function() {
+    let readme = read("README.md");
+    let mut shown = BTreeSet::new();
+    for line in readme.lines().filter(|line| line.starts_with("| `kneo_")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [name, what, _, since, _] = cells[..] else {
+            // The table of statuses is another one.
+            continue;
+        };
+        assert!(!what.is_empty() && since.starts_with("0."), "{line}");
+        assert!(shown.insert(name.trim_matches('`').to_owned()), "{line}");
+    }
+    assert_eq!(shown, listed());
+}
+
 #[test]
 fn numbers_and_versions_are_told_the_same_everywhere() {
     let header = header();
