@@ -40,6 +40,7 @@ mod orders;
 mod outcome;
 mod pacing;
 mod process;
+mod random;
 mod reads;
 mod redact;
 mod reply;

@@ -5,7 +5,7 @@
 //! by its process id that the state is not its own, and starts an empty one.
 //! The parent's copy is left alone, not even dropped.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use once_cell::race::OnceBox;
@@ -56,19 +56,27 @@ impl<T: Default> Node<T> {
 /// Counts things that are alive, and lets a thread wait until none is left.
 #[derive(Default)]
 pub(crate) struct Census {
-    alive: Mutex<usize>,
+    counts: Mutex<Counts>,
     none_left: Condvar,
+}
+
+#[derive(Default)]
+struct Counts {
+    alive: usize,
+    /// Threads that wait for the last one. Without any, nobody is woken: that
+    /// would be a system call at the end of every call.
+    waiting: usize,
 }
 
 impl Census {
     pub(crate) fn enter(&self) {
-        *self.lock() += 1;
+        self.lock().alive += 1;
     }
 
     pub(crate) fn leave(&self) {
-        let mut alive = self.lock();
-        *alive -= 1;
-        if *alive == 0 {
+        let mut counts = self.lock();
+        counts.alive -= 1;
+        if counts.alive == 0 && counts.waiting > 0 {
             self.none_left.notify_all();
         }
     }
@@ -81,23 +89,25 @@ impl Census {
 
     /// Waits until nothing is alive; `false` if `deadline` came first.
     pub(crate) fn wait_until_empty(&self, deadline: Instant) -> bool {
-        let mut alive = self.lock();
-        while *alive > 0 {
+        let mut counts = self.lock();
+        while counts.alive > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
-            alive = self
+            counts.waiting += 1;
+            counts = self
                 .none_left
-                .wait_timeout(alive, left)
+                .wait_timeout(counts, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
+            counts.waiting -= 1;
         }
         true
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, usize> {
-        self.alive.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

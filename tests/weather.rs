@@ -12,7 +12,7 @@
 #[path = "support/broker.rs"]
 mod broker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::env;
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -89,6 +89,8 @@ struct Told {
     events: u64,
     recovered: u64,
     connections: u64,
+    /// The last events that were no steps of orders.
+    others: VecDeque<String>,
 }
 
 impl Told {
@@ -101,6 +103,12 @@ impl Told {
         self.connections += u64::from(event["state"] == "live");
         assert_ne!(event["type"], "overflow", "the reader keeps up: {event}");
         let Some(order) = event["order"].as_str() else {
+            if event["type"] != "position" {
+                if self.others.len() == 40 {
+                    self.others.pop_front();
+                }
+                self.others.push_back(event.to_string());
+            }
             return;
         };
         if let Some(part) = event["fill_quantity"].as_i64() {
@@ -331,11 +339,11 @@ fn the_events_of_a_stormy_day_equal_the_books() {
     let client = Client::open(Some(&config.to_string())).expect("it is valid");
     insist(&sandbox, &client);
     let quick = json!({"reconnect_ms": 10, "reconnect_max_ms": 100, "ack_timeout_ms": 300,
-        "heartbeat_ms": 300});
+        "heartbeat_ms": 1500});
     let feed = client.order_feed(Some(&quick.to_string()));
     let (feed, _) = feed.expect("there is a session");
     let quick = json!({"reconnect_first_ms": 50, "reconnect_cap_ms": 100, "login_timeout_ms": 300,
-        "ping_interval_ms": 100, "pong_timeout_ms": 500, "stale_after_ms": 400});
+        "ping_interval_ms": 100, "pong_timeout_ms": 1500, "stale_after_ms": 400});
     let prices = client.feed(Some(&quick.to_string()));
     let prices = prices.expect("there is a session");
     let wanted = SYMBOLS.map(|(_, token)| format!("nse_cm|{token}"));
@@ -393,8 +401,13 @@ fn the_events_of_a_stormy_day_equal_the_books() {
         let begin = Instant::now();
         listen(&feed, &mut told, |told| {
             let wrong = told.differences(&sandbox);
-            let late = begin.elapsed() > LATE;
-            assert!(!late, "seed {seed}: {wrong:#?}");
+            if begin.elapsed() > LATE {
+                let status = feed.status();
+                let (all, some) = (wrong.len(), &wrong[..wrong.len().min(3)]);
+                let others = &told.others;
+                let status = status.json();
+                panic!("seed {seed}: {status}\n{others:#?}\n{all} wrong, among them {some:#?}");
+            }
             wrong.is_empty()
         });
         let taken = sandbox.orders_taken();

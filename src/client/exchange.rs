@@ -150,7 +150,7 @@ impl Inner {
         let generation = target.generation;
         let mut request =
             login::request(target.op, url, generation, environment, credentials, body)?;
-        let id = request_id()?;
+        let id = uuid(self.random.take()?);
         let value = HeaderValue::from_str(&id)
             .map_err(|_| Error::new(Status::Internal, "a request id fits no header"))?;
         let name = HeaderName::from_static("x-request-id");
@@ -241,19 +241,16 @@ impl Inner {
 }
 
 /// A random UUID, version 4.
-fn request_id() -> Result<String, Error> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Error::new(Status::Internal, format!("no random bytes: {error}")))?;
+fn uuid(mut bytes: [u8; 16]) -> String {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex = data_encoding::HEXLOWER.encode(&bytes);
-    Ok([
+    [
         &hex[..8],
         &hex[8..12],
         &hex[12..16],
         &hex[16..20],
         &hex[20..],
     ]
-    .join("-"))
+    .join("-")
 }

@@ -28,6 +28,7 @@ use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::login::Credentials;
 use crate::pacing::Pace;
+use crate::random::Random;
 use crate::reply::{Meta, Reply};
 use crate::secret::Secret;
 use crate::session::{self, Trade, View};
@@ -67,6 +68,7 @@ struct Inner {
     pace: Arc<Pace>,
     ledger: Option<Ledger>,
     register: Mutex<Register>,
+    random: Random,
     scrips: Scrips,
     feeds: Roster,
     /// Whether the order feed took the JSON form of the login last.
@@ -241,6 +243,7 @@ impl Inner {
             settings,
             pace: Arc::new(Pace::new(orders.max_per_second)),
             register: Mutex::new(register),
+            random: Random::default(),
             ledger,
             scrips: Scrips::default(),
             feeds: Roster::default(),

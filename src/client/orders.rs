@@ -191,7 +191,7 @@ impl Inner {
         let made_tag = instruction.kind == InstructionKind::Place && instruction.tag.is_none();
         let tag = match instruction.tag.clone() {
             Some(tag) => tag,
-            None => new_tag()?,
+            None => orders::make_tag(self.random.take()?),
         };
         call.is_about(&tag);
         let mut intent = Intent {
@@ -683,13 +683,6 @@ impl Inner {
             call.notes.borrow_mut().push(note);
         }
     }
-}
-
-fn new_tag() -> Result<String, Error> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random)
-        .map_err(|error| Error::new(Status::Internal, format!("no random bytes: {error}")))?;
-    Ok(orders::make_tag(random))
 }
 
 /// The answer to an intent that was sent before. Nothing is sent.
