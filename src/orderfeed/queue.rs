@@ -18,7 +18,7 @@ const NOTICES: usize = 64;
 
 /// An event without its number: the members of a JSON object.
 struct Event {
-    members: String,
+    members: Box<str>,
     /// How many earlier notices this one stands for.
     coalesced: u64,
 }
@@ -73,7 +73,8 @@ impl Queue {
         }
         waiting.overflowed = true;
         waiting.notices = 0;
-        let members = format!(r#""type":"overflow","kept":{}"#, self.capacity);
+        let kept = waiting.events.len();
+        let members = format!(r#""type":"overflow","kept":{kept}"#);
         self.push(waiting, members);
         false
     }
@@ -92,7 +93,7 @@ impl Queue {
             waiting.notices += 1;
             self.push(waiting, members);
         } else if let Some(last) = waiting.events.back_mut() {
-            let before = std::mem::replace(&mut last.members, members);
+            let before = std::mem::replace(&mut last.members, members.into());
             last.coalesced += 1;
             let now = last.members.len();
             waiting.bytes = waiting.bytes - before.len() + now;
@@ -103,7 +104,8 @@ impl Queue {
         if waiting.closed.is_none() {
             waiting.bytes += members.len();
             waiting.events.push_back(Event {
-                members,
+                // Without the room to spare that it was made with.
+                members: members.into(),
                 coalesced: 0,
             });
             drop(waiting);
@@ -230,6 +232,22 @@ mod tests {
             json!({"seq": 5, "type": "overflow", "kept": 4})
         );
         assert_eq!(status(&queue), Status::End);
+    }
+
+    #[test]
+    fn large_events_fill_the_queue_before_it_has_its_number() {
+        let queue = Queue::new(CAPACITY);
+        let large = format!(r#""a":"{}""#, "x".repeat(1 << 20));
+        let mut kept = 0;
+        while queue.has_room() {
+            queue.event(large.clone());
+            kept += 1;
+        }
+        assert!(kept < 70, "{kept}");
+        for _ in 0..kept {
+            assert!(next(&queue)["a"].is_string());
+        }
+        assert_eq!(next(&queue)["kept"], kept);
     }
 
     #[test]
