@@ -286,12 +286,6 @@ impl Known {
         if self.is_same(row, state) {
             return false;
         }
-        let filled = row.filled.unwrap_or(0).max(self.filled.unwrap_or(0));
-        let fills = filled > self.filled.unwrap_or(0);
-        // What is filled stays filled.
-        if row.filled.is_some_and(|now| now < filled) {
-            return false;
-        }
         // Nobody leaves the exchange's book for the broker's desk, and what
         // has ended has ended.
         if state.phase < self.state.phase
@@ -299,10 +293,16 @@ impl Known {
         {
             return false;
         }
+        let before = self.filled.unwrap_or(0);
+        let filled = row.filled.unwrap_or(before);
+        let forward = state.phase > self.state.phase;
         match (row.stamp, self.stamp) {
             (Some(new), Some(old)) if new != old => new > old,
-            (Some(_), Some(_)) => fills || state.phase > self.state.phase,
-            _ if fills || state.phase > self.state.phase => true,
+            // What is filled stays filled, so the row is old; but the end of an
+            // order is its end, however little its row knows of the fills.
+            _ if filled < before => forward && state.phase == Phase::Final,
+            _ if filled > before || forward => true,
+            (Some(_), Some(_)) => false,
             _ => state.phase == self.state.phase && !self.seen.contains(&row.step()),
         }
     }
@@ -326,7 +326,7 @@ impl Known {
         }
         self.seen.push(row.step());
         self.state = state;
-        self.filled = row.filled.or(self.filled);
+        self.filled = self.filled.max(row.filled);
         if row.words.is_some() {
             self.words = row.words.map(Into::into);
         }

@@ -99,6 +99,24 @@ fn no_fill_is_lost_or_told_twice() {
     assert_eq!(offer(&mut merge, "open", 4, Some(5)), None);
 }
 
+/// A row may know less of the fills than others did; that an order has ended
+/// must be told all the same.
+#[test]
+fn the_end_of_an_order_is_told_whatever_its_row_says_of_fills() {
+    for stamps in [true, false] {
+        let mut merge = Merge::default();
+        let mut tell =
+            |state: &str, filled, at| offer(&mut merge, state, filled, stamps.then_some(at));
+        assert!(tell("open", 4, 1).is_some());
+        let end = tell("cancelled", 0, 2).expect("it has ended");
+        assert_eq!((end.state, end.fill, end.late), ("cancelled", 0, false));
+        assert_eq!(tell("cancelled", 0, 2), None);
+        assert_eq!(tell("open", 4, 1), None);
+        let full = tell("cancelled", 5, 3).expect("a fill is news");
+        assert_eq!(full.fill, 1);
+    }
+}
+
 #[test]
 fn rows_of_any_shape_are_survived() {
     let mut merge = Merge::default();
