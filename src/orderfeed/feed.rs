@@ -22,7 +22,7 @@ use crate::feed::socket::{Ended, Frame, Socket};
 use crate::json::Fields;
 use crate::redact;
 use crate::reply::Reply;
-use crate::session::Trade;
+use crate::session::{self, Trade};
 use crate::status::Status;
 use crate::transport::Settings;
 
@@ -488,6 +488,10 @@ impl<A: Account> Worker<A> {
                     if !self.is_current(session) {
                         return other_session();
                     }
+                    if self.merge.enter(today()) {
+                        // The orders of the day before are gone from the books.
+                        wanted = true;
+                    }
                     if life.is_over() {
                         let ms = self.options.heartbeat.as_millis();
                         let words = format!("no answer to a ping within {ms} ms");
@@ -568,6 +572,7 @@ impl<A: Account> Worker<A> {
             let message = "a book has no list of rows";
             return Err(Error::new(Status::Protocol, message));
         };
+        self.merge.enter(today());
         // The fills first: a trade tells more than the sum in an order's row.
         for row in &trades {
             if !self.shared.queue.has_room() {
@@ -582,7 +587,9 @@ impl<A: Account> Worker<A> {
                 return Ok(false);
             }
         }
+        self.merge.forget_earlier_days();
         let mut facts = self.shared.facts();
+        facts.orders = self.merge.orders();
         facts.books_read += 1;
         facts.reconciled = true;
         drop(facts);
@@ -694,6 +701,11 @@ fn trade_event(fill: &Fill, row: &RawValue) -> String {
         fill.fill,
         row.get()
     )
+}
+
+/// The day in India.
+fn today() -> u64 {
+    session::day(session::now())
 }
 
 /// When it was told, in milliseconds since 1970.

@@ -4,8 +4,8 @@
 //! is told on is each step once, never one that lies behind what was told
 //! already, and every filled quantity exactly once.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::value::RawValue;
@@ -20,11 +20,18 @@ const MOST_TRADES: usize = 1_048_576;
 const MOST_POSITIONS: usize = 65_536;
 /// How many steps of one order are remembered that carry no time.
 const MOST_STEPS: usize = 16;
+/// The longest order number, in bytes; the broker's have 15. What has a longer
+/// one is told without being merged.
+const LONGEST_NUMBER: usize = 64;
+/// How much is kept of the broker's words for a state, in characters.
+const LONGEST_WORDS: usize = 128;
 
 /// What, if it changes, makes another step of the same state.
 const DETAILS: [&str; 7] = ["qty", "prc", "trgPrc", "prcTp", "prod", "vldt", "dscQty"];
 
-type Details = [Option<Box<str>>; DETAILS.len()];
+/// Each as a hash: what is kept of an order must not depend on the length of
+/// its fields.
+type Details = [Option<u64>; DETAILS.len()];
 
 /// Where a row comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +76,10 @@ pub(crate) struct Fill {
 #[derive(Default)]
 pub(crate) struct Merge {
     orders: HashMap<Box<str>, Known>,
-    /// Trades that were told, by hash of what names them.
-    trades: HashSet<u64>,
+    /// How many trades all orders have.
+    trades: usize,
+    /// Counted in India.
+    day: u64,
     /// The last row of each position, by hash of both.
     positions: HashMap<u64, u64>,
 }
@@ -86,7 +95,11 @@ struct Known {
     told: u64,
     /// The sum of the trades.
     traded: u64,
+    /// Trades that were told, by hash of what names them, in order.
+    trades: Vec<u64>,
     seen: Vec<u64>,
+    /// When a row of it last came.
+    day: u64,
 }
 
 /// What matters of a row.
@@ -103,12 +116,13 @@ impl Row {
         let members = wire::members(row.get()).unwrap_or_default();
         let of = |key: &str| members.get(key).and_then(|raw| wire::plain(raw));
         let number = |key: &str| of(key).as_deref().and_then(wire::whole);
+        let words = of("ordSt").filter(|words| !words.trim().is_empty());
         Self {
-            order: of("nOrdNo").filter(|number| !number.trim().is_empty()),
-            words: of("ordSt").filter(|words| !words.trim().is_empty()),
+            order: of("nOrdNo").filter(|number| is_number(number)),
+            words: words.map(|words| words.chars().take(LONGEST_WORDS).collect()),
             filled: number("fldQty"),
             stamp: number("updRecvTm").filter(|stamp| *stamp > 0),
-            details: DETAILS.map(|key| of(key).map(|text| canonical(&text).into())),
+            details: DETAILS.map(|key| of(key).map(|text| hash(&canonical(&text)))),
         }
     }
 
@@ -116,6 +130,10 @@ impl Row {
         let words = self.words.as_deref().unwrap_or("");
         hash(&(states::find(words).name, words, self.filled, &self.details))
     }
+}
+
+fn is_number(order: &str) -> bool {
+    !order.trim().is_empty() && order.len() <= LONGEST_NUMBER
 }
 
 /// One spelling for what the broker spells in several ways.
@@ -140,6 +158,23 @@ fn hash(value: &impl Hash) -> u64 {
 }
 
 impl Merge {
+    /// From here on it is this day; `false` if it was before.
+    pub(crate) fn enter(&mut self, day: u64) -> bool {
+        let is_new = day != self.day;
+        if is_new {
+            self.day = day;
+            self.positions.clear();
+        }
+        is_new
+    }
+
+    /// Forgets the orders that had no row today. To be called when the books
+    /// were taken, for an order that they show still is none of those.
+    pub(crate) fn forget_earlier_days(&mut self) {
+        self.orders.retain(|_, known| known.day >= self.day);
+        self.trades = self.orders.values().map(|known| known.trades.len()).sum();
+    }
+
     /// Takes the row of an order. `None` if it tells nothing new.
     pub(crate) fn order(&mut self, raw: &RawValue, origin: Origin) -> Option<Step> {
         let row = Row::read(raw);
@@ -166,10 +201,11 @@ impl Merge {
             Entry::Vacant(entry) => {
                 let state = given.unwrap_or(states::UNKNOWN);
                 step.skipped = origin == Origin::Recovered && !states::is_direct(None, state);
-                entry.insert(Known::new(&row, state));
+                entry.insert(Known::new(&row, state)).day = self.day;
                 return Some(step);
             }
         };
+        known.day = self.day;
         // A row without a state changes none.
         let state = given.unwrap_or(known.state);
         let news = known.is_news(&row, state);
@@ -200,7 +236,7 @@ impl Merge {
     pub(crate) fn trade(&mut self, raw: &RawValue) -> Option<Fill> {
         let members = wire::members(raw.get())?;
         let of = |key: &str| members.get(key).and_then(|raw| wire::plain(raw));
-        let order = of("nOrdNo").filter(|number| !number.trim().is_empty())?;
+        let order = of("nOrdNo").filter(|number| is_number(number))?;
         let trade = of("flId").filter(|id| !id.trim().is_empty());
         let quantity = of("fldQty").as_deref().and_then(wire::whole)?;
         let key = match &trade {
@@ -208,9 +244,6 @@ impl Merge {
             // Not documented, but then the whole row names it.
             None => hash(&(&order, raw.get())),
         };
-        if self.trades.len() < MOST_TRADES && !self.trades.insert(key) {
-            return None;
-        }
         let full = self.orders.len() >= MOST_ORDERS;
         let known = match self.orders.entry(order.as_str().into()) {
             Entry::Occupied(entry) => Some(entry.into_mut()),
@@ -219,6 +252,15 @@ impl Merge {
         };
         let mut fill = quantity;
         if let Some(known) = known {
+            known.day = self.day;
+            match known.trades.binary_search(&key) {
+                Ok(_) => return None,
+                Err(at) if self.trades < MOST_TRADES => {
+                    known.trades.insert(at, key);
+                    self.trades += 1;
+                }
+                Err(_) => {}
+            }
             known.traded = known.traded.saturating_add(quantity);
             fill = known.traded.saturating_sub(known.told);
             known.told += fill;
@@ -257,7 +299,7 @@ impl Known {
         known.told = row.filled.unwrap_or(0);
         known.stamp = row.stamp;
         known.filled = row.filled;
-        known.details = row.details.clone();
+        known.details = row.details;
         known.words = row.words.as_deref().map(Into::into);
         known.state = state;
         known.seen.push(row.step());
@@ -277,7 +319,9 @@ impl Known {
             details: Details::default(),
             told: 0,
             traded: 0,
+            trades: Vec::new(),
             seen: Vec::new(),
+            day: 0,
         }
     }
 
@@ -332,7 +376,7 @@ impl Known {
         }
         self.stamp = row.stamp.or(self.stamp);
         for (old, new) in self.details.iter_mut().zip(row.details) {
-            *old = new.or(old.take());
+            *old = new.or(*old);
         }
     }
 
@@ -344,7 +388,7 @@ impl Known {
         self.stamp = self.stamp.max(row.stamp);
         self.filled = self.filled.or(row.filled);
         for (old, new) in self.details.iter_mut().zip(row.details) {
-            *old = old.take().or(new);
+            *old = old.or(new);
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::*;
 use serde_json::{Value, json};
 
@@ -115,6 +117,72 @@ fn the_end_of_an_order_is_told_whatever_its_row_says_of_fills() {
         let full = tell("cancelled", 5, 3).expect("a fill is news");
         assert_eq!(full.fill, 1);
     }
+}
+
+/// Days follow each other in one process; only one day's orders are kept, and
+/// none of them is told twice.
+#[test]
+fn the_orders_of_earlier_days_are_forgotten_when_the_books_are_without_them() {
+    let mut merge = Merge::default();
+    let of = |number: &str, state: &str, filled: u64| {
+        raw(&json!({"nOrdNo": number, "ordSt": state, "fldQty": filled}))
+    };
+    let trade = raw(&json!({"nOrdNo": "done", "flId": "a", "fldQty": 5}));
+    let position = raw(&json!({"sym": "X", "flBuyQty": "5"}));
+    assert!(merge.enter(1) && !merge.enter(1));
+    assert!(
+        merge
+            .order(&of("done", "complete", 5), Origin::Live)
+            .is_some()
+    );
+    assert!(merge.trade(&trade).is_some() && merge.position(&position));
+    let amo = of("amo", "after market order req received", 0);
+    assert!(merge.order(&amo, Origin::Live).is_some());
+    merge.forget_earlier_days();
+    assert_eq!(merge.orders(), 2);
+
+    // Just after midnight the books may show all of it still.
+    assert!(merge.enter(2));
+    assert_eq!(merge.trade(&trade), None);
+    assert_eq!(
+        merge.order(&of("done", "complete", 5), Origin::Recovered),
+        None
+    );
+    assert_eq!(merge.order(&amo, Origin::Recovered), None);
+    merge.forget_earlier_days();
+    assert_eq!((merge.orders(), merge.trades), (2, 1));
+    assert!(merge.position(&position));
+
+    // In the morning they do not, but for the order that waited.
+    assert!(merge.enter(3));
+    let step = merge.order(&of("amo", "open", 0), Origin::Recovered);
+    assert_eq!(
+        step.expect("it is news").previous,
+        Some("after_market_order_req_received")
+    );
+    merge.forget_earlier_days();
+    assert_eq!((merge.orders(), merge.trades), (1, 0));
+}
+
+#[test]
+fn what_is_kept_of_an_order_does_not_grow_with_its_fields() {
+    let long = "x".repeat(1 << 20);
+    let mut merge = Merge::default();
+    let row = |price: &str| {
+        let words = format!("{price}{long}");
+        raw(&json!({"nOrdNo": "1", "ordSt": words, "prc": words, "qty": long}))
+    };
+    let step = merge.order(&row("1"), Origin::Live).expect("it is news");
+    assert_eq!(step.words.map(|words| words.len()), Some(LONGEST_WORDS));
+    assert_eq!(merge.order(&row("1"), Origin::Live), None);
+    assert!(merge.order(&row("2"), Origin::Live).is_some());
+    let unnamed = raw(&json!({"nOrdNo": long, "ordSt": "open", "fldQty": 1}));
+    for _ in 0..2 {
+        let step = merge.order(&unnamed, Origin::Live).expect("it is told");
+        assert_eq!((step.order, step.state), (None, "open"));
+    }
+    assert_eq!(merge.trade(&unnamed), None);
+    assert_eq!(merge.orders(), 1);
 }
 
 #[test]
