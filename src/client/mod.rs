@@ -27,6 +27,7 @@ use crate::judge;
 use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::login::Credentials;
+use crate::orderfeed::wire::Forms;
 use crate::pacing::Pace;
 use crate::random::Random;
 use crate::reply::{Meta, Reply};
@@ -71,8 +72,8 @@ struct Inner {
     random: Random,
     scrips: Scrips,
     feeds: Roster,
-    /// Whether the order feed took the JSON form of the login last.
-    json_form: AtomicBool,
+    /// Which form of the login the order feed took last.
+    forms: Forms,
 }
 
 #[derive(Default)]
@@ -247,7 +248,7 @@ impl Inner {
             ledger,
             scrips: Scrips::default(),
             feeds: Roster::default(),
-            json_form: AtomicBool::new(false),
+            forms: Forms::default(),
             event_loop,
             jar,
             log,

@@ -13,7 +13,7 @@ use crate::feed::link::Switch;
 use crate::hosts::Generation;
 use crate::operation::{self, Operation};
 use crate::orderfeed::feed::{Account, Feed, Options};
-use crate::orderfeed::wire::Form;
+use crate::orderfeed::wire::Forms;
 use crate::process;
 use crate::reads::{Asked, Expect};
 use crate::reply::{Meta, Reply};
@@ -137,16 +137,8 @@ impl Account for Arc<Inner> {
         }
     }
 
-    fn form(&self) -> Form {
-        if self.json_form.load(Ordering::Relaxed) {
-            Form::Json
-        } else {
-            Form::Raw
-        }
-    }
-
-    fn remember(&self, form: Form) {
-        self.json_form.store(form == Form::Json, Ordering::Relaxed);
+    fn forms(&self) -> &Forms {
+        &self.forms
     }
 
     fn books(&self, cancel: &Switch) -> Result<[Reply; 2], Error> {

@@ -15,7 +15,7 @@ use url::Url;
 
 use super::merge::{Fill, Merge, Origin, Step};
 use super::queue::{CAPACITY, Queue};
-use super::wire::{self, Form, Message};
+use super::wire::{self, Forms, Message};
 use crate::error::Error;
 use crate::feed::link::{self, Backoff, State, Switch};
 use crate::feed::socket::{Ended, Frame, Socket};
@@ -31,13 +31,12 @@ pub(crate) trait Account: Send + Sync + 'static {
     fn settings(&self) -> &Settings;
     /// The session in force.
     fn session(&self) -> Option<Arc<Trade>>;
-    /// Changes with every new session.
+    /// Changes with every new session, and when there is none any more.
     fn logins(&self) -> watch::Receiver<u64>;
     /// Where the feed of a session is.
     fn endpoint(&self, session: &Trade) -> Result<Url, String>;
-    /// The form of the login that was acknowledged last.
-    fn form(&self) -> Form;
-    fn remember(&self, form: Form);
+    /// Which form of the login to use.
+    fn forms(&self) -> &Forms;
     /// Reads the order book, then the trade book. Blocks; ends early when
     /// `cancel` is turned off.
     fn books(&self, cancel: &Switch) -> Result<[Reply; 2], Error>;
@@ -152,6 +151,7 @@ impl Feed {
             logins: account.logins(),
             account: Arc::new(account),
             backoff: Backoff::new(options.first_wait, options.longest_wait),
+            rarely: Backoff::new(options.longest_wait * 2, options.longest_wait * 2),
             options,
             shared: Arc::clone(&shared),
             merge: Merge::default(),
@@ -219,6 +219,9 @@ struct Worker<A> {
     logins: watch::Receiver<u64>,
     options: Options,
     backoff: Backoff,
+    /// A refusal may be a mistake, so the same session is tried again; but
+    /// rarely, for the broker has said no.
+    rarely: Backoff,
     shared: Arc<Shared>,
     merge: Merge,
     /// How often it was tried since a connection lasted.
@@ -231,6 +234,8 @@ struct Worker<A> {
 struct Gone {
     ended: Ended,
     refused: bool,
+    /// Whether the server could read the login, as far as it said.
+    understood: bool,
 }
 
 impl Gone {
@@ -238,13 +243,15 @@ impl Gone {
         Self {
             refused: ended.is_refusal(),
             ended,
+            understood: true,
         }
     }
 
-    fn refused(words: &str) -> Self {
+    fn refused(words: impl Into<String>) -> Self {
         Self {
             ended: Ended::new(None, words),
             refused: true,
+            understood: true,
         }
     }
 }
@@ -286,20 +293,35 @@ impl<A: Account> Worker<A> {
     async fn run(mut self) {
         loop {
             let session = self.account.session();
-            let gone = match &session {
+            let mut gone = match &session {
                 Some(session) => self.connection(session).await,
                 None => Gone::refused("there is no trade session; log in"),
             };
             self.shared.facts().reconciled = false;
-            let wait = self.backoff.next();
-            self.tries = self.tries.saturating_add(1);
-            let state = if gone.refused {
-                State::Refused
-            } else {
-                State::Down
+            let state = match gone.refused {
+                true => State::Refused,
+                false => State::Down,
             };
-            self.tell_state(state, &gone.ended, Some(wait));
-            self.pause(wait, session.as_ref()).await;
+            let wait = match &session {
+                None => None,
+                Some(session) => {
+                    gone.ended.reason = brief(&gone.ended.reason, session);
+                    Some(self.wait_after(&gone, session))
+                }
+            };
+            self.tries = self.tries.saturating_add(1);
+            self.tell_state(state, &gone.ended, wait);
+            self.pause(wait.unwrap_or_default(), session.as_ref()).await;
+        }
+    }
+
+    fn wait_after(&mut self, gone: &Gone, session: &Arc<Trade>) -> Duration {
+        if !self.is_current(session) {
+            Duration::ZERO
+        } else if gone.refused {
+            self.rarely.next()
+        } else {
+            self.backoff.next()
         }
     }
 
@@ -313,8 +335,9 @@ impl<A: Account> Worker<A> {
             let now = self.account.session();
             let changed = match (&now, before) {
                 (Some(now), Some(before)) => !Arc::ptr_eq(now, before),
-                (Some(_), None) => true,
-                (None, _) => false,
+                (None, None) => false,
+                // There is one now, or there is none any more.
+                (Some(_), None) | (None, Some(_)) => true,
             };
             if changed || (over && now.is_some()) {
                 return;
@@ -350,14 +373,15 @@ impl<A: Account> Worker<A> {
     }
 
     async fn talk(&mut self, socket: &mut Socket, session: &Arc<Trade>) -> Gone {
-        let form = self.account.form();
+        let form = self.account.forms().next();
         let words = format!("login sent ({} form)", form.name());
         self.tell_state(State::Authenticating, &Ended::new(None, words), None);
         let mut login = wire::login(form, &session.token, &session.sid, &self.options.source);
-        if let Err(ended) = socket.send(std::mem::take(&mut *login)).await {
+        let wait = self.options.acknowledgement;
+        let sent = socket.send(std::mem::take(&mut *login));
+        if let Err(ended) = within(wait, sent).await {
             return Gone::down(ended);
         }
-        let wait = self.options.acknowledgement;
         let answer = tokio::time::timeout(wait, self.acknowledgement(socket, session));
         let first = match answer.await {
             Ok(Ok(first)) => first,
@@ -365,12 +389,12 @@ impl<A: Account> Worker<A> {
                 // A refusal was read and understood; anything else may mean
                 // that the other form is wanted.
                 if !gone.refused {
-                    self.account.remember(form.other());
+                    self.account.forms().failed(form, gone.understood);
                 }
                 return gone;
             }
             Err(_) => {
-                self.account.remember(form.other());
+                self.account.forms().failed(form, true);
                 let words = format!(
                     "the login was not acknowledged within {} ms ({} form)",
                     wait.as_millis(),
@@ -379,7 +403,7 @@ impl<A: Account> Worker<A> {
                 return Gone::down(Ended::new(None, words));
             }
         };
-        self.account.remember(form);
+        self.account.forms().worked(form);
         self.tell_state(State::Live, &Ended::new(None, "login confirmed"), None);
         if let Some(text) = first {
             self.take(&text, session);
@@ -408,10 +432,11 @@ impl<A: Account> Worker<A> {
             };
             match wire::read(&text) {
                 Message::Accepted => return Ok(None),
-                Message::Refused(words) => return Err(Gone::refused(&masked(&words, session))),
+                Message::Refused(words) => return Err(Gone::refused(words)),
                 Message::NotUnderstood(words) => {
-                    let words = masked(&words, session);
-                    return Err(Gone::down(Ended::new(None, words)));
+                    let mut gone = Gone::down(Ended::new(None, words));
+                    gone.understood = false;
+                    return Err(gone);
                 }
                 Message::Order(_) | Message::Position(_) => return Ok(Some(text)),
                 Message::Other => self.tell_message(&text, session),
@@ -497,7 +522,7 @@ impl<A: Account> Worker<A> {
                         let words = format!("no answer to a ping within {ms} ms");
                         return Gone::down(Ended::new(None, words));
                     }
-                    if let Err(ended) = socket.ping().await {
+                    if let Err(ended) = within(self.options.heartbeat, socket.ping()).await {
                         return Gone::down(ended);
                     }
                     life.asked = true;
@@ -541,7 +566,7 @@ impl<A: Account> Worker<A> {
             }
             // Said again; nothing new.
             Message::Accepted => {}
-            Message::Refused(words) => return Some(Gone::refused(&masked(&words, session))),
+            Message::Refused(words) => return Some(Gone::refused(words)),
             Message::NotUnderstood(_) | Message::Other => self.tell_message(text, session),
         }
         None
@@ -648,6 +673,15 @@ impl<A: Account> Worker<A> {
     }
 }
 
+/// A server that takes nothing any more must not hold the feed up.
+async fn within(
+    limit: Duration,
+    work: impl Future<Output = Result<(), Ended>>,
+) -> Result<(), Ended> {
+    let late = |_| Ended::new(Some(1006), "the server takes nothing any more");
+    tokio::time::timeout(limit, work).await.map_err(late)?
+}
+
 /// Books of one session must never be merged with events of another.
 fn other_session() -> Gone {
     let words = "the session of this connection is no longer in force";
@@ -716,6 +750,11 @@ fn at() -> String {
 
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+/// The beginning of the server's words: a reason is a sentence.
+fn brief(words: &str, session: &Trade) -> String {
+    masked(words, session).chars().take(200).collect()
 }
 
 /// The server's words without the secrets of the session.

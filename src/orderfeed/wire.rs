@@ -2,6 +2,7 @@
 //! message, and nothing that the server sends is lost on the way.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -18,6 +19,13 @@ pub(crate) enum Form {
 }
 
 impl Form {
+    fn bit(self) -> u8 {
+        match self {
+            Self::Raw => 0,
+            Self::Json => JSON,
+        }
+    }
+
     pub(crate) fn other(self) -> Self {
         match self {
             Self::Raw => Self::Json,
@@ -30,6 +38,44 @@ impl Form {
             Self::Raw => "raw",
             Self::Json => "json",
         }
+    }
+}
+
+/// Which form to use next: the one that worked last. Shared by the feeds of a
+/// client.
+#[derive(Default)]
+pub(crate) struct Forms(AtomicU8);
+
+const JSON: u8 = 1;
+/// It was acknowledged, and has not failed since.
+const PROVEN: u8 = 2;
+
+impl Forms {
+    pub(crate) fn next(&self) -> Form {
+        match self.0.load(Ordering::Relaxed) & JSON {
+            0 => Form::Raw,
+            _ => Form::Json,
+        }
+    }
+
+    pub(crate) fn worked(&self, form: Form) {
+        self.0.store(form.bit() | PROVEN, Ordering::Relaxed);
+    }
+
+    /// A login in this form was not acknowledged. One that was acknowledged
+    /// before has a second try, for the line may be to blame; unless the server
+    /// said that it does not `understand`.
+    pub(crate) fn failed(&self, form: Form, understood: bool) {
+        let before = self.0.load(Ordering::Relaxed);
+        if before & JSON != form.bit() {
+            // Another feed has changed it meanwhile.
+            return;
+        }
+        let after = match before & PROVEN != 0 && understood {
+            true => form.bit(),
+            false => form.other().bit(),
+        };
+        self.0.store(after, Ordering::Relaxed);
     }
 }
 

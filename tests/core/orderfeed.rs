@@ -286,6 +286,76 @@ fn a_refusal_is_told_and_a_new_login_ends_it() {
 }
 
 #[test]
+fn a_refusal_by_mistake_does_not_last() {
+    let front = Front::new();
+    let client = front.client();
+    let feed = feed(&client, &json!({}));
+    let mut wire = front.socket();
+    wire.text();
+    wire.send(r#"{"ak":"nk","type":"cn","task":"cn","msg":"Authentication Failed"}"#);
+    let refused = state(&feed, "refused");
+    // The longest wait is 50: a refusal is never tried again before.
+    let wait = refused["retry_in_ms"].as_u64();
+    assert!(wait.is_some_and(|ms| (50..=100).contains(&ms)), "{refused}");
+    let _wire = front.confirmed();
+    state(&feed, "live");
+    client.logout().expect("there is a session");
+    let refused = state(&feed, "refused");
+    assert_eq!(refused["retry_in_ms"], json!(null));
+    front.log_in(&client);
+    let _wire = front.confirmed();
+    state(&feed, "live");
+}
+
+#[test]
+fn the_words_of_the_server_are_short_and_show_no_session() {
+    let front = Front::new();
+    let client = front.client();
+    let session = json(client.session_export().expect("there is one").json());
+    let sid = session["sid"].as_str().expect("a text");
+    let feed = feed(&client, &json!({}));
+    let long = format!("no, {sid} {}", "x".repeat(900_000));
+    let mut wire = front.socket();
+    wire.text();
+    wire.send(&json!({"ak": "nk", "type": "cn", "msg": long}).to_string());
+    let refused = state(&feed, "refused");
+    let mut wire = front.socket();
+    wire.text();
+    wire.send(&json!({"ak": "nk", "type": "x", "msg": long}).to_string());
+    let down = state(&feed, "down");
+    for event in [refused, down] {
+        let reason = event["reason"].as_str().expect("a reason");
+        assert!(reason.starts_with("no, *** xxx"), "{reason:.80}");
+        assert!(reason.len() < 1000, "{}", reason.len());
+    }
+    front.confirmed().close(4001, &format!("end of {sid}"));
+    state(&feed, "live");
+    assert_eq!(state(&feed, "down")["reason"], "end of ***");
+}
+
+#[test]
+fn one_failure_does_not_bring_back_a_form_that_never_worked() {
+    let front = Front::new();
+    let client = front.client();
+    let feed = feed(&client, &json!({}));
+    let mut wire = front.socket();
+    assert!(wire.text().starts_with("{type:cn,"));
+    wire.send(ACCEPTED);
+    state(&feed, "live");
+    drop(wire);
+    // The server restarts: one connection ends before its login is answered.
+    let mut wire = front.socket();
+    assert!(wire.text().starts_with("{type:cn,"));
+    drop(wire);
+    let mut wire = front.socket();
+    assert!(wire.text().starts_with("{type:cn,"));
+    drop(wire);
+    // Twice is no accident.
+    let mut wire = front.socket();
+    assert!(wire.text().starts_with(r#"{""#));
+}
+
+#[test]
 fn the_form_that_was_acknowledged_is_tried_first() {
     let front = Front::new();
     let client = front.client();
