@@ -236,8 +236,7 @@ pub(crate) fn answer(text: &str) -> Answer {
             .iter()
             .find_map(|key| body.get(*key).and_then(Value::as_str))
             .unwrap_or("no reason given");
-        let short: String = said.chars().take(200).collect();
-        redact::secrets(&short, &[]).into_owned()
+        redact::secrets(said, &[]).chars().take(200).collect()
     };
     match body.get("message_code").and_then(whole) {
         Some(code @ (1117 | 1119)) => {
@@ -291,9 +290,15 @@ fn symbols(body: &serde_json::Map<String, Value>) -> Vec<(String, String)> {
     all.filter_map(named).collect()
 }
 
-/// A whole number, or a text of one.
+/// A whole number, also one that is written as `100.0`, or a text of one.
 fn whole(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+    let written_as_fraction = || {
+        let number = value.as_f64()?;
+        // No number here comes near it; beyond it a cast would not be exact.
+        (number.fract() == 0.0 && number.abs() < 1e15).then_some(number as i64)
+    };
+    let text = || value.as_str()?.parse().ok();
+    value.as_i64().or_else(written_as_fraction).or_else(text)
 }
 
 #[cfg(test)]
@@ -358,6 +363,15 @@ mod tests {
                 dividers
             }
         );
+    }
+
+    #[test]
+    fn a_divider_may_be_written_as_a_fraction() {
+        let text = r#"{"message_code":1117.0,"exchanges":{"cde_fo":{"divider":10000000.0},"x":{"value":4.0,"divider":1e4}}}"#;
+        let Answer::Welcome { dividers, .. } = answer(text) else {
+            panic!("{:?}", answer(text));
+        };
+        assert_eq!(dividers, [(3, 10_000_000), (4, 10_000)]);
     }
 
     #[test]
