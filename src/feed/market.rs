@@ -17,7 +17,7 @@ use super::control::{self, Answer, INTENTS, Instrument, Intent, Verb};
 use super::link::{self, Backoff, State, Switch};
 use super::packet::{self, Dividers, Kind, Packets, Step};
 use super::socket::{Ended, Frame, Socket};
-use super::store::Store;
+use super::store::{Closed, Store};
 use super::tick::{Depth, Tick};
 use super::watch::{Due, Probes, Times, Watch};
 use crate::error::Error;
@@ -164,12 +164,10 @@ impl Feed {
             Arc::clone(&shared.switch),
             supervisor.run(),
             move |panicked| {
-                if panicked {
-                    at_end
-                        .store
-                        .change(State::Down, "a defect in this library", None, None);
-                }
-                at_end.store.close();
+                at_end.store.close(match panicked {
+                    true => Closed::Defect,
+                    false => Closed::ByCaller,
+                });
             },
         )
         .map_err(|error| {
@@ -303,7 +301,7 @@ impl Feed {
         match read {
             Ok(0) => Err(Error::new(Status::End, "no event in time")),
             Ok(_) => Ok(local("feed_next", json)),
-            Err(_) => Err(closed()),
+            Err(why) => Err(closed(why)),
         }
     }
 
@@ -325,7 +323,7 @@ impl Feed {
             record.to_tick(state, now, &mut tick);
             take(&tick);
         });
-        read.map_err(|_| closed())
+        read.map_err(closed)
     }
 
     /// The newest price of an instrument, like `nse_cm|11536`, or of an index,
@@ -377,7 +375,7 @@ impl Feed {
     /// Ends the feed and all waits on it. Takes no time.
     pub fn close(&self) {
         self.0.switch.turn_off();
-        self.0.store.close();
+        self.0.store.close(Closed::ByCaller);
     }
 
     fn answer(&self, operation: &'static str) -> Reply {
@@ -436,9 +434,10 @@ impl Feed {
     }
 
     fn must_be_open(&self) -> Result<(), Error> {
-        match self.0.switch.is_off() {
-            true => Err(closed()),
-            false => Ok(()),
+        match self.0.store.closed() {
+            Some(why) => Err(closed(why)),
+            None if self.0.switch.is_off() => Err(closed(Closed::ByCaller)),
+            None => Ok(()),
         }
     }
 }
@@ -465,8 +464,14 @@ fn local(operation: &'static str, json: String) -> Reply {
     }
 }
 
-fn closed() -> Error {
-    Error::new(Status::Closed, "the feed was closed")
+fn closed(why: Closed) -> Error {
+    match why {
+        Closed::ByCaller => Error::new(Status::Closed, "the feed was closed"),
+        Closed::Defect => Error::new(
+            Status::Internal,
+            "a defect in this library has ended the feed; please report it",
+        ),
+    }
 }
 
 impl Shared {
@@ -642,6 +647,8 @@ impl Supervisor {
                     wake.as_mut().reset(watch.next().into());
                 }
                 () = &mut wake => {
+                    // What is known of the exchanges grows old.
+                    self.expect(&mut watch, &sent);
                     while let Some(due) = watch.due(Instant::now(), &mut self.probes) {
                         if let Err(end) = self.act(due, socket, &mut watch, &sent).await {
                             return end;
@@ -755,7 +762,7 @@ impl Supervisor {
                 exchanges.insert(one.exchange);
             }
         }
-        let open = exchanges.iter().any(|one| store.market(*one) != Some(2));
+        let open = exchanges.iter().any(|one| !store.is_closed(*one));
         if watch.expects(some, open, Instant::now()) {
             self.tell(State::Live, "nothing is subscribed", None, None);
         }
@@ -782,9 +789,7 @@ impl Supervisor {
                 return Err(Ended::new(None, reason).into());
             }
             Answer::Symbols(all) => {
-                for (instrument, symbol) in &all {
-                    self.shared.store.name(instrument, symbol);
-                }
+                self.shared.store.name(&all);
             }
             Answer::NotSubscribed(words) => {
                 let reason = format!("the broker did not take a subscription: {words}");
@@ -902,6 +907,28 @@ mod tests {
         };
         assert!(wrong(r#"{"heartbeat":1}"#).starts_with("options_json: unknown key"));
         assert!(wrong(r#"{"stale_after_ms":1}"#).starts_with("options_json.stale_after_ms"));
+    }
+
+    #[test]
+    fn a_defect_is_told_by_every_call() {
+        let config = crate::config::Config::parse("").expect("all defaults");
+        let settings = Settings::new(&config).expect("they are good");
+        let options = Options::parse(None).expect("all defaults");
+        let sessions = Box::new(|| std::panic::panic_any("a defect"));
+        let changed = link::Roster::default().sessions();
+        let feed = Feed::start(options, Arc::new(settings), sessions, changed);
+        let feed = feed.expect("a thread can be had");
+        let error = feed.next(Duration::from_secs(60)).expect_err("it ended");
+        assert_eq!(error.status(), Status::Internal);
+        feed.close();
+        let calls = [
+            feed.read(1, Duration::ZERO, |_| {}).map(drop),
+            feed.status().map(drop),
+            feed.subscribe("exchange", None).map(drop),
+        ];
+        for ended in calls {
+            assert_eq!(ended.expect_err("it ended").status(), Status::Internal);
+        }
     }
 
     #[test]

@@ -609,6 +609,11 @@ pub(crate) fn key(exchange: i8, plane: u8, token: u32) -> u64 {
     u64::from(token) | u64::from(plane) << 32 | u64::from(exchange as u8) << 40
 }
 
+/// Exchange and token of a [`key`].
+pub(crate) fn of_key(key: u64) -> (i8, u32) {
+    ((key >> 40) as u8 as i8, key as u32)
+}
+
 /// 0 and negative times mean that there is none: the exchange writes "never"
 /// as 1 January 1900.
 fn put_time(to: &mut i64, time: i64, bit: u64) -> u64 {

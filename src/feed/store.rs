@@ -66,8 +66,9 @@ struct Slot {
     sequence: u64,
     /// Older values that were never read.
     replaced: u64,
-    /// It stands in the queue of newest values.
-    queued: bool,
+    /// The number under which it stands in the queue of newest values; 0 if
+    /// it does not.
+    queued: u64,
     symbol: Option<Box<str>>,
 }
 
@@ -117,20 +118,24 @@ struct Inner {
     /// Where the next packet goes.
     head: usize,
     history: VecDeque<Entry>,
-    /// Slots whose newest value is to be read, while the reader is behind.
-    pending: VecDeque<u32>,
+    /// Slots whose newest value is to be read, while the reader is behind, and
+    /// the number under which each was queued. Where the slot has another
+    /// number it was queued once more, further back, and the entry is void.
+    pending: VecDeque<(u32, u64)>,
     behind: bool,
     changes: VecDeque<Change>,
+    /// The number of the newest change.
+    changed: u64,
     state: Change,
     sequence: u64,
     symbols: HashMap<String, Box<str>>,
     wanted: HashSet<u64, BuildHasherDefault<Spread>>,
     counts: Counts,
     newest: Option<Arrival>,
-    /// Exchanges and the last status that they told.
-    markets: HashMap<i8, u16>,
+    /// Exchanges, the last status that they told, and when.
+    markets: HashMap<i8, (u16, i64)>,
     waiting: usize,
-    closed: bool,
+    closed: Option<Closed>,
 }
 
 /// See the module.
@@ -153,9 +158,14 @@ pub(crate) enum Record<'a> {
     },
 }
 
-/// The feed was closed.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Closed;
+/// Nothing comes any more, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// The feed or its client was closed.
+    ByCaller,
+    /// A defect in this library ended it.
+    Defect,
+}
 
 /// A writer's hold on the store, for one frame.
 pub(crate) struct Writer<'a> {
@@ -188,6 +198,7 @@ impl Store {
                 pending: VecDeque::new(),
                 behind: false,
                 changes: VecDeque::new(),
+                changed: 0,
                 state,
                 sequence: 0,
                 symbols: HashMap::new(),
@@ -196,7 +207,7 @@ impl Store {
                 newest: None,
                 markets: HashMap::new(),
                 waiting: 0,
-                closed: false,
+                closed: None,
             }),
             news: Condvar::new(),
             opened: Instant::now(),
@@ -251,6 +262,7 @@ impl Store {
             sequence: inner.sequence,
         };
         inner.state = change.clone();
+        inner.changed = inner.sequence;
         if inner.changes.len() >= MOST_STATES {
             let earlier: u32 = inner.changes.iter().map(|one| one.changes).sum();
             change.changes = change.changes.saturating_add(earlier);
@@ -266,10 +278,15 @@ impl Store {
     }
 
     /// Ends all waits. What was not read yet is gone for readers; the newest
-    /// values stay.
-    pub(crate) fn close(&self) {
-        self.lock().closed = true;
+    /// values stay. The first reason counts.
+    pub(crate) fn close(&self, why: Closed) {
+        self.lock().closed.get_or_insert(why);
         self.news.notify_all();
+    }
+
+    /// Whether it was closed, and why.
+    pub(crate) fn closed(&self) -> Option<Closed> {
+        self.lock().closed
     }
 
     /// Waits until there is something to read, at most until `deadline`, and
@@ -282,7 +299,7 @@ impl Store {
         mut take: impl FnMut(Record<'_>, State, Arrival),
     ) -> Result<usize, Closed> {
         let mut inner = self.lock();
-        while !inner.closed && !inner.has_news() {
+        while inner.closed.is_none() && !inner.has_news() {
             let left = match deadline {
                 Some(deadline) => deadline.saturating_duration_since(Instant::now()),
                 None => Duration::ZERO,
@@ -298,8 +315,8 @@ impl Store {
                 .0;
             inner.waiting -= 1;
         }
-        if inner.closed {
-            return Err(Closed);
+        if let Some(why) = inner.closed {
+            return Err(why);
         }
         let now = self.now();
         let mut given = 0;
@@ -376,15 +393,22 @@ impl Store {
         }
     }
 
-    /// Remembers a trading symbol; `instrument` is `nse_cm|11536`, or has the
-    /// name of an index.
-    pub(crate) fn name(&self, instrument: &str, symbol: &str) {
+    /// Remembers trading symbols of instruments, each like `nse_cm|11536` or
+    /// with the name of an index.
+    pub(crate) fn name(&self, all: &[(String, String)]) {
         let mut inner = self.lock();
-        if inner.symbols.len() >= MOST_SYMBOLS && !inner.symbols.contains_key(instrument) {
-            return;
-        }
-        inner.symbols.insert(instrument.to_owned(), symbol.into());
         let inner = &mut *inner;
+        for (instrument, symbol) in all {
+            let known = inner.symbols.contains_key(instrument);
+            if !known && inner.symbols.len() >= MOST_SYMBOLS {
+                inner.drop_symbols();
+            }
+            if known || inner.symbols.len() < MOST_SYMBOLS {
+                inner
+                    .symbols
+                    .insert(instrument.clone(), symbol.as_str().into());
+            }
+        }
         for slot in &mut inner.slots {
             if !slot.packet.is_empty() && slot.symbol.is_none() {
                 slot.symbol = symbol_of(&inner.symbols, slot.packet());
@@ -398,38 +422,47 @@ impl Store {
         self.lock().wanted.extend(keys);
     }
 
-    /// Forgets the values of these keys, and of these indices.
+    /// Forgets the values of these keys, and of these indices, which have a
+    /// name or a number.
     pub(crate) fn forget(&self, keys: &[u64], indices: &[(i8, String)]) {
         let mut inner = self.lock();
+        let mut going: HashSet<u32> = HashSet::new();
         for key in keys {
             inner.wanted.remove(key);
+            going.extend(inner.by_key.get(key));
         }
-        let going: Vec<u32> = (0_u32..)
-            .zip(&inner.slots)
-            .filter(|(_, slot)| {
+        if !indices.is_empty() {
+            let all = (0_u32..).zip(&inner.slots);
+            let unwanted = all.filter(|(_, slot)| {
+                let packet = slot.packet();
                 !slot.packet.is_empty()
-                    && (keys.contains(&slot.key)
-                        || slot.packet().index_name().is_some_and(|name| {
-                            indices.iter().any(|(id, index)| {
-                                *id == slot.packet().exchange() && *index == name
-                            })
-                        }))
-            })
-            .map(|(at, _)| at)
-            .collect();
+                    && packet.index_name().is_some_and(|name| {
+                        let number = packet.token().to_string();
+                        indices.iter().any(|(exchange, index)| {
+                            *exchange == packet.exchange() && (*index == name || *index == number)
+                        })
+                    })
+            });
+            going.extend(unwanted.map(|(at, _)| at));
+        }
         inner.remove(&going);
     }
 
     /// Counts, the arrival of the newest packet, and how much waits.
     pub(crate) fn counts(&self) -> (Counts, Option<Arrival>, usize, usize) {
         let inner = self.lock();
-        let waiting = inner.history.len() + inner.pending.len() + inner.changes.len();
+        let pending = inner.pending.iter().filter(|entry| inner.is_queued(entry));
+        let waiting = inner.history.len() + pending.count() + inner.changes.len();
         (inner.counts, inner.newest, waiting, inner.by_key.len())
     }
 
-    /// The last status that an exchange told.
-    pub(crate) fn market(&self, exchange: i8) -> Option<u16> {
-        self.lock().markets.get(&exchange).copied()
+    /// Whether an exchange has told that it is closed. One that closed before
+    /// nine o'clock of this day (IST), when the earliest session begins, may
+    /// have opened unheard.
+    pub(crate) fn is_closed(&self, exchange: i8) -> bool {
+        let now = self.now().ns;
+        let told = self.lock().markets.get(&exchange).copied();
+        told.is_some_and(|(code, then)| code == 2 && business_day(then) == business_day(now))
     }
 }
 
@@ -437,6 +470,12 @@ fn wake(inner: &Inner, news: &Condvar) {
     if inner.waiting > 0 {
         news.notify_one();
     }
+}
+
+/// Days from nine o'clock in India to the next.
+fn business_day(unix_ns: i64) -> i64 {
+    const NINE_IN_UTC: i64 = 3 * 3600 + 1800;
+    (unix_ns / 1_000_000_000 - NINE_IN_UTC).div_euclid(86_400)
 }
 
 fn symbol_of(symbols: &HashMap<String, Box<str>>, packet: Packet<'_>) -> Option<Box<str>> {
@@ -462,7 +501,8 @@ impl Writer<'_> {
         inner.sequence += 1;
         inner.newest = Some(arrival);
         if let Some(code) = packet.status_code() {
-            inner.markets.insert(packet.exchange(), code);
+            let told = (code, arrival.ns);
+            inner.markets.insert(packet.exchange(), told);
         }
         let sequence = inner.sequence;
         if !inner.behind && !inner.remember(at, packet.bytes(), divider, arrival) {
@@ -478,12 +518,14 @@ impl Writer<'_> {
         slot.arrival = arrival;
         slot.sequence = sequence;
         if inner.behind {
-            if slot.queued {
+            if slot.queued > 0 {
                 slot.replaced += 1;
                 inner.counts.replaced += 1;
-            } else {
-                slot.queued = true;
-                inner.pending.push_back(at);
+            }
+            // A value that came after a change of the state is read after it.
+            if slot.queued <= inner.changed {
+                slot.queued = sequence;
+                inner.queue(at, sequence);
             }
         }
     }
@@ -557,7 +599,7 @@ impl Inner {
             arrival: Arrival::default(),
             sequence: 0,
             replaced: 0,
-            queued: false,
+            queued: 0,
             symbol: symbol_of(&self.symbols, packet),
         };
         let at = match self.free.pop() {
@@ -571,49 +613,88 @@ impl Inner {
             }
         };
         self.by_key.insert(packet.key(), at);
+        // So that no packet that comes later has to allocate: see `queue`.
+        let room = 2 * self.slots.len() + 1;
+        self.pending
+            .reserve(room.saturating_sub(self.pending.len()));
         Some(at)
     }
 
-    /// Lets go of the older half of what nobody has subscribed.
+    /// Lets go of the older half of what nobody has subscribed; of indices,
+    /// which are subscribed by name, only if there is nothing else.
     fn make_room(&mut self) {
-        let wanted = |slot: &Slot| {
+        let is_unwanted = |slot: &Slot| {
             let packet = slot.packet();
             let has = |plane| {
                 let key = packet::key(packet.exchange(), plane, packet.token());
                 self.wanted.contains(&key)
             };
             match slot.kind {
-                // Indices are subscribed by name, statuses by nothing.
-                Kind::Index | Kind::Status => true,
-                Kind::Cas => has(4) || has(8),
-                Kind::Scrip | Kind::Lite => self.wanted.contains(&slot.key),
+                Kind::Index | Kind::Status => false,
+                Kind::Cas => !has(4) && !has(8),
+                Kind::Scrip | Kind::Lite => !self.wanted.contains(&slot.key),
             }
         };
-        let mut going: Vec<(u64, u32)> = (0_u32..)
-            .zip(&self.slots)
-            .filter(|(_, slot)| !slot.packet.is_empty() && !wanted(slot))
-            .map(|(at, slot)| (slot.sequence, at))
-            .collect();
-        going.sort_unstable();
-        going.truncate(going.len().div_ceil(2));
-        let going: Vec<u32> = going.into_iter().map(|(_, at)| at).collect();
+        let mut going = self.older_half(is_unwanted);
+        if going.is_empty() {
+            going = self.older_half(|slot| slot.kind == Kind::Index);
+        }
         self.remove(&going);
     }
 
-    fn remove(&mut self, going: &[u32]) {
+    fn older_half(&self, of: impl Fn(&Slot) -> bool) -> HashSet<u32> {
+        let mut all: Vec<(u64, u32)> = (0_u32..)
+            .zip(&self.slots)
+            .filter(|(_, slot)| !slot.packet.is_empty() && of(slot))
+            .map(|(at, slot)| (slot.sequence, at))
+            .collect();
+        all.sort_unstable();
+        all.truncate(all.len().div_ceil(2));
+        all.into_iter().map(|(_, at)| at).collect()
+    }
+
+    /// Lets go of the symbols of instruments that are neither subscribed nor
+    /// have a value.
+    #[cold]
+    fn drop_symbols(&mut self) {
+        let mut used: HashSet<String> = self.wanted.iter().map(|key| instrument_of(*key)).collect();
+        for slot in self.slots.iter().filter(|slot| !slot.packet.is_empty()) {
+            used.insert(instrument_of(slot.key));
+            let exchange = packet::exchange_name(slot.packet().exchange());
+            let index = slot.packet().index_name();
+            used.extend(index.map(|name| format!("{exchange}|{name}")));
+        }
+        self.symbols
+            .retain(|instrument, _| used.contains(instrument));
+    }
+
+    /// Puts a slot at the end of the queue of newest values. Its earlier entry
+    /// is void now; those are cleared away when they are many.
+    fn queue(&mut self, at: u32, number: u64) {
+        if self.pending.len() > 2 * self.slots.len() {
+            let slots = &self.slots;
+            self.pending.retain(|entry| is_queued(slots, entry));
+        }
+        self.pending.push_back((at, number));
+    }
+
+    fn is_queued(&self, entry: &(u32, u64)) -> bool {
+        is_queued(&self.slots, entry)
+    }
+
+    fn remove(&mut self, going: &HashSet<u32>) {
         if going.is_empty() {
             return;
         }
-        let going: HashSet<u32> = going.iter().copied().collect();
         self.history.retain(|entry| !going.contains(&entry.slot));
-        self.pending.retain(|at| !going.contains(at));
+        self.pending.retain(|(at, _)| !going.contains(at));
         for at in going {
-            if let Some(slot) = self.slots.get_mut(at as usize) {
+            if let Some(slot) = self.slots.get_mut(*at as usize) {
                 self.by_key.remove(&slot.key);
                 slot.packet = Vec::new();
                 slot.symbol = None;
-                slot.queued = false;
-                self.free.push(at);
+                slot.queued = 0;
+                self.free.push(*at);
             }
         }
     }
@@ -674,12 +755,12 @@ impl Inner {
             let Some(slot) = self.slots.get_mut(entry.slot as usize) else {
                 continue;
             };
-            if slot.queued {
+            if slot.queued > 0 {
                 slot.replaced += 1;
                 self.counts.replaced += 1;
             } else {
-                slot.queued = true;
-                self.pending.push_front(entry.slot);
+                slot.queued = entry.sequence;
+                self.pending.push_front((entry.slot, entry.sequence));
             }
         }
     }
@@ -687,9 +768,16 @@ impl Inner {
     /// Gives the oldest record to `take`.
     fn give(&mut self, now: Arrival, take: &mut impl FnMut(Record<'_>, State, Arrival)) -> bool {
         let state = self.state.state;
+        while self
+            .pending
+            .front()
+            .is_some_and(|entry| !self.is_queued(entry))
+        {
+            self.pending.pop_front();
+        }
         let oldest = match (self.history.front(), self.pending.front()) {
             (Some(entry), _) => Some(entry.sequence),
-            (None, Some(at)) => self.slots.get(*at as usize).map(|slot| slot.sequence),
+            (None, Some((_, number))) => Some(*number),
             (None, None) => None,
         };
         let change_first = match (self.changes.front(), oldest) {
@@ -722,7 +810,7 @@ impl Inner {
             take(record, state, now);
             return true;
         }
-        let Some(at) = self.pending.pop_front() else {
+        let Some((at, _)) = self.pending.pop_front() else {
             self.behind = false;
             return false;
         };
@@ -731,12 +819,25 @@ impl Inner {
             self.behind = false;
         }
         if let Some(slot) = self.slots.get_mut(at as usize) {
-            slot.queued = false;
+            slot.queued = 0;
             let replaced = std::mem::take(&mut slot.replaced);
             take(slot.record(replaced), state, now);
         }
         true
     }
+}
+
+/// Whether an entry of the queue of newest values is the last one of its slot.
+fn is_queued(slots: &[Slot], (at, number): &(u32, u64)) -> bool {
+    slots
+        .get(*at as usize)
+        .is_some_and(|slot| slot.queued == *number)
+}
+
+/// The instrument of a key, as acknowledgements write it.
+fn instrument_of(key: u64) -> String {
+    let (exchange, token) = packet::of_key(key);
+    format!("{}|{token}", packet::exchange_name(exchange))
 }
 
 impl Record<'_> {
@@ -989,13 +1090,128 @@ mod tests {
     fn forgets_what_is_no_longer_wanted_and_names_what_is() {
         let store = Store::new(4096);
         put(&store, &[lite(1, 1), lite(2, 2)].concat());
-        store.name("nse_cm|2", "RELIANCE-EQ");
+        store.name(&[("nse_cm|2".to_owned(), "RELIANCE-EQ".to_owned())]);
         store.forget(&[packet::key(1, 1, 1)], &[]);
         let all = read(&store, 9);
         assert_eq!(all.len(), 1);
         let symbol = all[0].trading_symbol.map(|byte| byte as u8);
         assert!(symbol.starts_with(b"RELIANCE-EQ\0"));
         assert!(!store.last(1, Ok(1), |_, _, _| {}));
+    }
+
+    /// An index packet of `token`.
+    fn index(token: u32, name: &str) -> Vec<u8> {
+        let mut bytes = vec![0; 87];
+        bytes[..2].copy_from_slice(&87_u16.to_le_bytes());
+        bytes[2..4].copy_from_slice(&7207_u16.to_le_bytes());
+        bytes[4] = 1;
+        bytes[9..13].copy_from_slice(&token.to_le_bytes());
+        bytes[66..66 + name.len()].copy_from_slice(name.as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_slow_reader_sees_no_old_value_after_the_change_that_followed_it() {
+        let store = Store::new(0);
+        put(&store, &[lite(1, 10), lite(2, 20)].concat());
+        store.change(State::Down, "lost", None, None);
+        store.change(State::Live, "back", None, None);
+        put(&store, &lite(1, 11));
+        put(&store, &lite(1, 12));
+        let all: Vec<_> = read(&store, 99)
+            .iter()
+            .map(|tick| (tick.kind, tick.last_traded_price_raw, tick.replaced))
+            .collect();
+        assert_eq!(
+            all,
+            [
+                (tick::KNEO_KIND_SCRIP_LITE, 20, 0),
+                (tick::KNEO_KIND_STATE, 0, 0),
+                (tick::KNEO_KIND_STATE, 0, 0),
+                (tick::KNEO_KIND_SCRIP_LITE, 12, 2),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_flapping_feed_that_nobody_reads_stays_small() {
+        let store = Store::new(0);
+        for price in 0..5000 {
+            store.change(State::Down, "lost", None, None);
+            for token in 0..10 {
+                put(&store, &lite(token, price));
+            }
+        }
+        assert!(store.lock().pending.len() <= 21);
+        assert!(store.lock().pending.capacity() < 100);
+        assert_eq!(store.counts().2, 10 + store.lock().changes.len());
+        let all = read(&store, usize::MAX);
+        let prices: Vec<i64> = all
+            .iter()
+            .filter(|tick| tick.kind == tick::KNEO_KIND_SCRIP_LITE)
+            .map(|tick| tick.last_traded_price_raw)
+            .collect();
+        assert_eq!(prices, [4999; 10]);
+        let changes: i32 = all.iter().map(|tick| tick.state_changes).sum();
+        assert_eq!(changes, 5000);
+    }
+
+    #[test]
+    fn that_an_exchange_closed_is_not_believed_for_ever() {
+        let at = |text: &str| {
+            let (hour, minute) = text.split_once(':').expect("a time");
+            let number = |text: &str| text.parse::<i64>().expect("a number");
+            // Of a day in India, which begins five and a half hours early.
+            let seconds = 86_400 * 20_000 + number(hour) * 3600 + number(minute) * 60 - 19_800;
+            business_day(seconds * 1_000_000_000)
+        };
+        assert_eq!(at("15:30"), at("23:59"));
+        assert_eq!(at("15:30"), at("32:59"));
+        assert_eq!(at("15:30") + 1, at("33:00"));
+        let store = Store::new(4096);
+        let mut closed = [9, 0, 0, 0, 1, 0, 0, 0, 0];
+        closed[2..4].copy_from_slice(&6521_u16.to_le_bytes());
+        assert!(!store.is_closed(1));
+        put(&store, &closed);
+        assert!(store.is_closed(1) && !store.is_closed(2));
+    }
+
+    #[test]
+    fn an_index_is_forgotten_by_name_and_by_number() {
+        let store = Store::new(4096);
+        put(
+            &store,
+            &[index(26_000, "Nifty 50"), index(26_009, "Nifty Bank")].concat(),
+        );
+        store.forget(&[], &[(1, "26000".to_owned())]);
+        assert!(!store.last(1, Err("Nifty 50"), |_, _, _| {}));
+        store.forget(&[], &[(1, "Nifty Bank".to_owned())]);
+        assert!(!store.last(1, Ok(26_009), |_, _, _| {}));
+    }
+
+    #[test]
+    fn indices_that_nobody_knows_do_not_shut_others_out() {
+        let store = Store::new(4096);
+        for token in 0..9000 {
+            put(&store, &index(token, "Odd"));
+        }
+        put(&store, &lite(10_000, 77));
+        assert!(store.last(1, Ok(10_000), |_, _, _| {}));
+        assert!(store.counts().3 <= MOST_SLOTS);
+    }
+
+    #[test]
+    fn symbols_come_however_many_came_before() {
+        let store = Store::new(4096);
+        store.want(std::iter::once(packet::key(1, 4, 3)));
+        let symbol = |token| (format!("nse_cm|{token}"), "RELIANCE-EQ".to_owned());
+        for token in 0..20_000 {
+            store.name(&[symbol(token)]);
+        }
+        put(&store, &[lite(19_999, 1), lite(3, 1)].concat());
+        for tick in read(&store, 9) {
+            assert_ne!(tick.trading_symbol[0], 0, "{}", tick.token);
+        }
     }
 
     #[test]
@@ -1010,8 +1226,11 @@ mod tests {
         assert_eq!(waiter.join().expect("it must not panic"), Ok(1));
         let other = Arc::clone(&store);
         let waiter = std::thread::spawn(move || other.read(Some(late), 1, |_, _, _| {}));
-        store.close();
-        assert_eq!(waiter.join().expect("it must not panic"), Err(Closed));
+        store.close(Closed::ByCaller);
+        assert_eq!(
+            waiter.join().expect("it must not panic"),
+            Err(Closed::ByCaller)
+        );
     }
 
     #[test]
@@ -1036,7 +1255,7 @@ mod tests {
         while store.counts().2 > 0 {
             std::thread::yield_now();
         }
-        store.close();
+        store.close(Closed::ByCaller);
         let all: usize = readers
             .into_iter()
             .map(|reader| reader.join().expect("it must not panic"))
