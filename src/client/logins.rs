@@ -314,6 +314,7 @@ impl Client {
             {
                 *self.0.state() = State::default();
                 self.0.jar.clear();
+                self.0.feeds.session_changed();
             }
             told
         })

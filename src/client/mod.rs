@@ -295,10 +295,15 @@ impl Inner {
     fn enter_view(&self, view: View) {
         let mut state = self.state();
         let same = |trade: &Arc<Trade>| trade.ucc.is_some() && trade.ucc == view.ucc;
-        if !state.trade.as_ref().is_some_and(same) {
+        let goes_on = state.trade.as_ref().is_some_and(same);
+        if !goes_on {
             state.trade = None;
         }
         state.view = Some(Arc::new(view));
+        drop(state);
+        if !goes_on {
+            self.feeds.session_changed();
+        }
     }
 
     fn enter_trade(&self, trade: Trade) {
@@ -306,6 +311,6 @@ impl Inner {
         state.view = None;
         state.trade = Some(Arc::new(trade));
         drop(state);
-        self.feeds.logged_in();
+        self.feeds.session_changed();
     }
 }

@@ -145,12 +145,12 @@ impl Roster {
         }
     }
 
-    /// The client has a new session.
-    pub(crate) fn logged_in(&self) {
+    /// The client has a new session, or none any more.
+    pub(crate) fn session_changed(&self) {
         self.logins.send_modify(|count| *count += 1);
     }
 
-    /// Changes with every new session.
+    /// Changes with every new session, and when there is none any more.
     pub(crate) fn sessions(&self) -> watch::Receiver<u64> {
         self.logins.subscribe()
     }

@@ -23,6 +23,7 @@ use super::watch::{Due, Probes, Times, Watch};
 use crate::error::Error;
 use crate::json::Fields;
 use crate::process;
+use crate::redact;
 use crate::reply::{Meta, Reply};
 use crate::secret::Secret;
 use crate::status::Status;
@@ -84,6 +85,13 @@ pub(crate) struct Login {
     pub(crate) sid: Secret,
 }
 
+impl Login {
+    /// The broker's words, which may quote the session.
+    fn masked(&self, words: &str) -> String {
+        redact::secrets(words, &[self.sid.expose()]).into_owned()
+    }
+}
+
 /// Gives the session of the client, if it has one.
 pub(crate) type Sessions = Box<dyn Fn() -> Option<Login> + Send + Sync>;
 
@@ -109,10 +117,15 @@ struct Shared {
 
 type Subscription = (Intent, Instrument);
 
-/// What callers want.
+/// What callers want, and what of it the broker was told.
 #[derive(Default)]
 struct Asked {
     subscribed: BTreeSet<Subscription>,
+    /// Subscribed on this connection.
+    sent: BTreeSet<Subscription>,
+    /// To be unsubscribed, even if it is wanted again by now: only a new
+    /// subscription brings its values again.
+    gone: BTreeSet<Subscription>,
     snapshots: VecDeque<String>,
 }
 
@@ -202,9 +215,11 @@ impl Feed {
     pub fn subscribe(&self, kind: &str, tokens: Option<&str>) -> Result<Reply, Error> {
         let wanted = self.read_request(kind, tokens)?;
         let mut asked = self.0.asked();
+        let is_new = |one: &&Subscription| !asked.subscribed.contains(*one);
+        let changes = wanted.iter().any(|one| is_new(&one));
         let new = wanted
             .iter()
-            .filter(|one| !asked.subscribed.contains(*one))
+            .filter(is_new)
             .filter(|(intent, _)| *intent != Intent::Exchange)
             .count();
         let total = asked.tokens() + new;
@@ -220,7 +235,9 @@ impl Feed {
         self.0.store.want(wanted.iter().flat_map(keys));
         asked.subscribed.extend(wanted);
         drop(asked);
-        self.0.changed.notify_one();
+        if changes {
+            self.0.changed.notify_one();
+        }
         Ok(self.answer("feed_subscribe"))
     }
 
@@ -233,18 +250,26 @@ impl Feed {
     pub fn unsubscribe(&self, kind: &str, tokens: Option<&str>) -> Result<Reply, Error> {
         let unwanted = self.read_request(kind, tokens)?;
         let mut asked = self.0.asked();
+        let mut changes = false;
         for one in &unwanted {
             asked.subscribed.remove(one);
+            if asked.sent.remove(one) {
+                asked.gone.insert(one.clone());
+                changes = true;
+            }
         }
-        drop(asked);
         let going: Vec<u64> = unwanted.iter().flat_map(keys).collect();
         let indices: Vec<(i8, String)> = unwanted
             .into_iter()
             .filter(|(intent, _)| *intent == Intent::Index)
             .map(|(_, one)| (one.exchange, one.token))
             .collect();
+        // Before anybody can subscribe to them again.
         self.0.store.forget(&going, &indices);
-        self.0.changed.notify_one();
+        drop(asked);
+        if changes {
+            self.0.changed.notify_one();
+        }
         Ok(self.answer("feed_unsubscribe"))
     }
 
@@ -499,6 +524,14 @@ enum End {
     },
 }
 
+impl End {
+    fn why(&self) -> &Ended {
+        match self {
+            Self::Refused(why) | Self::Lost { why, .. } => why,
+        }
+    }
+}
+
 impl From<Ended> for End {
     fn from(why: Ended) -> Self {
         match why.is_refusal() {
@@ -513,6 +546,10 @@ impl Supervisor {
     async fn run(mut self) {
         let options = &self.shared.options;
         let mut backoff = Backoff::new(options.reconnect_first, options.reconnect_cap);
+        // A refusal may be a mistake, so the same session is tried again; but
+        // rarely, for the broker has said no.
+        let rarely = options.reconnect_cap * 2;
+        let mut rarely = Backoff::new(rarely, rarely);
         loop {
             self.changed.borrow_and_update();
             let Some(login) = (self.sessions)() else {
@@ -522,26 +559,33 @@ impl Supervisor {
                 }
                 continue;
             };
-            match self.connection(&login).await {
-                End::Refused(why) => {
-                    let reason = format!("{}; log in again", why.reason);
-                    self.tell(State::Refused, &reason, why.code, None);
-                    // The same session would be refused again.
-                    if self.changed.changed().await.is_err() {
+            let end = self.connection(&login).await;
+            let words = login.masked(&end.why().reason);
+            let (state, reason, wait) = match &end {
+                End::Refused(_) => {
+                    let reason = format!("{words}; log in again");
+                    (State::Refused, reason, rarely.next())
+                }
+                End::Lost { lasted, .. } => {
+                    if *lasted {
+                        backoff.reset();
+                    }
+                    (State::Down, words, backoff.next())
+                }
+            };
+            // Another session is tried at once, and that there is none any more
+            // is told at once.
+            let next = (self.sessions)();
+            let is_same = next.is_some_and(|next| next.sid == login.sid);
+            let wait = if is_same { wait } else { Duration::ZERO };
+            self.tell(state, &reason, end.why().code, Some(wait));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                told = self.changed.changed() => {
+                    if told.is_err() {
                         return;
                     }
                     backoff.reset();
-                }
-                End::Lost { why, lasted } => {
-                    if lasted {
-                        backoff.reset();
-                    }
-                    let wait = backoff.next();
-                    self.tell(State::Down, &why.reason, why.code, Some(wait));
-                    tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
-                        told = self.changed.changed() => if told.is_err() { return },
-                    }
                 }
             }
         }
@@ -573,7 +617,7 @@ impl Supervisor {
         self.shared.connects.fetch_add(1, Ordering::Relaxed);
         self.tell(State::Live, "logged in", None, None);
         let since = Instant::now();
-        let mut end = self.serve(&mut socket, &mut dividers).await;
+        let mut end = self.serve(&mut socket, login, &mut dividers).await;
         if let End::Lost { lasted, .. } = &mut end {
             *lasted |= since.elapsed() >= LASTED;
         }
@@ -610,7 +654,7 @@ impl Supervisor {
                 }
                 Ok(Err(why)) => return Err(why.into()),
                 Ok(Ok(Frame::Text(text))) => {
-                    match self.text(&text, dividers)? {
+                    match self.text(&text, login, dividers)? {
                         Some(true) => return Ok(()),
                         Some(false) if !welcomed => {
                             welcomed = true;
@@ -629,39 +673,50 @@ impl Supervisor {
     }
 
     /// Serves a connection that is logged in.
-    async fn serve(&mut self, socket: &mut Socket, dividers: &mut Dividers) -> End {
+    async fn serve(&mut self, socket: &mut Socket, login: &Login, dividers: &mut Dividers) -> End {
         let shared = Arc::clone(&self.shared);
         let mut watch = Watch::new(shared.options.times.clone(), Instant::now());
-        let mut sent = BTreeSet::new();
         let mut wake = pin!(tokio::time::sleep(Duration::ZERO));
+        {
+            // The broker forgets everything with the connection.
+            let mut asked = shared.asked();
+            asked.sent.clear();
+            asked.gone.clear();
+        }
         // What is subscribed already is sent at once.
         shared.changed.notify_one();
         loop {
             tokio::select! {
-                biased;
                 () = shared.changed.notified() => {
-                    if let Err(end) = self.send_what_changed(socket, &mut sent).await {
+                    if let Err(end) = self.send_what_changed(socket).await {
                         return end;
                     }
-                    self.expect(&mut watch, &sent);
+                    self.expect(&mut watch);
                     wake.as_mut().reset(watch.next().into());
                 }
                 () = &mut wake => {
                     // What is known of the exchanges grows old.
-                    self.expect(&mut watch, &sent);
+                    self.expect(&mut watch);
                     while let Some(due) = watch.due(Instant::now(), &mut self.probes) {
-                        if let Err(end) = self.act(due, socket, &mut watch, &sent).await {
+                        if let Err(end) = self.act(due, socket, &mut watch).await {
                             return end;
                         }
                     }
                     wake.as_mut().reset(watch.next().into());
+                }
+                told = self.changed.changed() => {
+                    let now = (self.sessions)();
+                    if told.is_err() || now.is_none_or(|now| now.user != login.user) {
+                        let reason = "the session of this connection is no longer in force";
+                        return Ended::new(None, reason).into();
+                    }
                 }
                 frame = socket.next() => match frame {
                     Ok(Frame::Binary(bytes)) => {
                         let now = Instant::now();
                         let came = self.binary(&bytes, dividers);
                         if came.status {
-                            self.expect(&mut watch, &sent);
+                            self.expect(&mut watch);
                         }
                         match came.values {
                             true if watch.data(now, &mut self.probes) => {
@@ -673,7 +728,7 @@ impl Supervisor {
                     }
                     Ok(Frame::Text(text)) => {
                         watch.heard(Instant::now());
-                        if let Err(end) = self.text(&text, dividers) {
+                        if let Err(end) = self.text(&text, login, dividers) {
                             return end;
                         }
                     }
@@ -684,13 +739,7 @@ impl Supervisor {
         }
     }
 
-    async fn act(
-        &self,
-        due: Due,
-        socket: &mut Socket,
-        watch: &mut Watch,
-        sent: &BTreeSet<Subscription>,
-    ) -> Result<(), End> {
+    async fn act(&self, due: Due, socket: &mut Socket, watch: &mut Watch) -> Result<(), End> {
         let times = &self.shared.options.times;
         match due {
             Due::Ping => {
@@ -707,12 +756,14 @@ impl Supervisor {
                 self.tell(State::Stale, &reason, None, None);
             }
             Due::Probe(0) => {
-                for frame in snapshot_of_some(sent) {
+                let frames = snapshot_of_some(&self.shared.asked().sent);
+                for frame in frames {
                     self.put(socket, frame).await?;
                 }
             }
             Due::Probe(1) => {
-                for frame in frames_for(Verb::Subscribe, sent.iter()) {
+                let frames = frames_for(Verb::Subscribe, self.shared.asked().sent.iter());
+                for frame in frames {
                     self.put(socket, frame).await?;
                 }
             }
@@ -727,22 +778,15 @@ impl Supervisor {
     }
 
     /// Brings the broker's subscriptions to what callers want.
-    async fn send_what_changed(
-        &self,
-        socket: &mut Socket,
-        sent: &mut BTreeSet<Subscription>,
-    ) -> Result<(), End> {
+    async fn send_what_changed(&self, socket: &mut Socket) -> Result<(), End> {
         let frames = {
             let mut asked = self.shared.asked();
-            let gone: Vec<_> = sent.difference(&asked.subscribed).cloned().collect();
-            let new: Vec<_> = asked.subscribed.difference(sent).cloned().collect();
+            let gone = std::mem::take(&mut asked.gone);
+            let new: Vec<_> = asked.subscribed.difference(&asked.sent).cloned().collect();
             let mut frames = frames_for(Verb::Unsubscribe, gone.iter());
             frames.extend(frames_for(Verb::Subscribe, new.iter()));
             frames.extend(asked.snapshots.drain(..));
-            for one in &gone {
-                sent.remove(one);
-            }
-            sent.extend(new);
+            asked.sent.extend(new);
             frames
         };
         for frame in frames {
@@ -752,24 +796,27 @@ impl Supervisor {
     }
 
     /// Tells the watch what to expect now.
-    fn expect(&self, watch: &mut Watch, sent: &BTreeSet<Subscription>) {
-        let store = &self.shared.store;
-        let mut some = false;
+    fn expect(&self, watch: &mut Watch) {
         let mut exchanges = BTreeSet::new();
-        for (intent, one) in sent {
+        for (intent, one) in &self.shared.asked().sent {
             if *intent != Intent::Exchange {
-                some = true;
                 exchanges.insert(one.exchange);
             }
         }
+        let store = &self.shared.store;
         let open = exchanges.iter().any(|one| !store.is_closed(*one));
-        if watch.expects(some, open, Instant::now()) {
+        if watch.expects(!exchanges.is_empty(), open, Instant::now()) {
             self.tell(State::Live, "nothing is subscribed", None, None);
         }
     }
 
     /// Reads a text frame; gives whether it is a welcome, and a sure one.
-    fn text(&self, text: &str, dividers: &mut Dividers) -> Result<Option<bool>, End> {
+    fn text(
+        &self,
+        text: &str,
+        login: &Login,
+        dividers: &mut Dividers,
+    ) -> Result<Option<bool>, End> {
         match control::answer(text) {
             Answer::Welcome {
                 sure,
@@ -792,6 +839,7 @@ impl Supervisor {
                 self.shared.store.name(&all);
             }
             Answer::NotSubscribed(words) => {
+                let words = login.masked(&words);
                 let reason = format!("the broker did not take a subscription: {words}");
                 let state = self.shared.store.state().state;
                 self.tell(state, &reason, None, None);
@@ -814,10 +862,8 @@ impl Supervisor {
                     }
                     writer.put(packet, dividers.of(packet.exchange()));
                 }
-                Step::Ignored => {
-                    came.values = true;
-                    writer.ignored();
-                }
+                // Nobody sees it, so it is no sign of values either.
+                Step::Ignored => writer.ignored(),
                 Step::Malformed => writer.malformed(),
             }
         }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::support::{client, json as parse, log_in, sandbox};
 
@@ -95,15 +96,19 @@ impl Server {
     }
 
     fn new_session(&self, client: &Client) {
+        self.session_of(client, "FAKE1", "fake-sid");
+    }
+
+    fn session_of(&self, client: &Client, ucc: &str, sid: &str) {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .expect("after 1970");
         let session = json!({
             "format": "kotak_neo.session", "version": 1, "environment": "prod",
-            "generation": 3, "logged_in_at": now.as_secs(), "ucc": "FAKE1",
+            "generation": 3, "logged_in_at": now.as_secs(), "ucc": ucc,
             "base_url": format!("http://{}", self.address),
             "feed_url": format!("ws://{}/apifeed", self.address),
-            "token": "fake-token", "sid": "fake-sid",
+            "token": "fake-token", "sid": sid,
         });
         client
             .session_import(&session.to_string())
@@ -340,6 +345,220 @@ fn a_refused_login_is_told_and_a_new_session_goes_on() {
     let error = feed.snapshot("scrips", Some("nse_cm|1"));
     assert_eq!(error.expect_err("no socket").status(), Status::Network);
     server.new_session(&client);
+    until(&feed, state("live"));
+}
+
+#[test]
+fn a_refusal_by_mistake_does_not_last() {
+    let server = Server::start(|mut socket, number, tell| async move {
+        next_text(&mut socket, &tell).await;
+        let refusal = r#"{"message_code":1120,"message":"no"}"#;
+        send(&mut socket, if number < 3 { refusal } else { WELCOME }).await;
+        while next_text(&mut socket, &tell).await {}
+    });
+    let client = server.client();
+    let feed = client.feed(quick()).expect("there is a session");
+    for _ in 0..2 {
+        let refused = until(&feed, state("refused"));
+        // The cap is 100: a refusal is never tried again before.
+        let wait = refused["retry_in_ms"].as_u64();
+        assert!(
+            wait.is_some_and(|ms| (100..=200).contains(&ms)),
+            "{refused}"
+        );
+    }
+    until(&feed, state("live"));
+}
+
+#[test]
+fn a_server_that_accepts_and_closes_is_tried_ever_more_rarely() {
+    let server = Server::start(|mut socket, number, tell| async move {
+        if number % 2 == 0 {
+            greet(&mut socket, &tell).await;
+        }
+        let _gone = socket.close(None).await;
+    });
+    let client = server.client();
+    let options = r#"{"reconnect_first_ms":50,"reconnect_cap_ms":400}"#;
+    let feed = client.feed(Some(options)).expect("there is a session");
+    for full in [50, 100, 200, 400, 400] {
+        let down = until(&feed, state("down"));
+        let wait = down["retry_in_ms"].as_u64();
+        assert!(
+            wait.is_some_and(|ms| (full / 2..=full).contains(&ms)),
+            "{full}: {down}"
+        );
+    }
+}
+
+/// Waits as long as the test may last unless there is a reason to go on.
+const PATIENT: &str = r#"{"reconnect_first_ms":3600000,"reconnect_cap_ms":3600000}"#;
+
+#[test]
+fn a_new_session_takes_over_when_the_old_one_ends() {
+    let server = Server::start(|mut socket, number, tell| async move {
+        greet(&mut socket, &tell).await;
+        if number == 1 {
+            next_text(&mut socket, &tell).await;
+            send(
+                &mut socket,
+                r#"{"message_code":1120,"message":"login elsewhere"}"#,
+            )
+            .await;
+        }
+        while next_text(&mut socket, &tell).await {}
+    });
+    let client = server.client();
+    let feed = client.feed(Some(PATIENT)).expect("there is a session");
+    until(&feed, state("live"));
+    assert_eq!(server.text()["auth"], "fake-sid");
+    server.session_of(&client, "FAKE1", "fake-sid-2");
+    // The connection of the same user serves on, until the broker ends it.
+    feed.subscribe("exchange", None).expect("it is open");
+    assert_eq!(server.text()["event"], "subscribeExchange");
+    let refused = until(&feed, |event| event["type"] == "state");
+    assert_eq!(refused["state"], "refused");
+    until(&feed, state("live"));
+    assert_eq!(server.text()["auth"], "fake-sid-2");
+    assert_eq!(server.text()["event"], "subscribeExchange");
+}
+
+#[test]
+fn the_session_of_another_user_and_a_logout_end_the_connection() {
+    let server = Server::start(|mut socket, _, tell| async move {
+        greet(&mut socket, &tell).await;
+        while next_text(&mut socket, &tell).await {}
+    });
+    let client = server.client();
+    let feed = client.feed(Some(PATIENT)).expect("there is a session");
+    until(&feed, state("live"));
+    assert_eq!(server.text()["user"], "FAKE1");
+    server.session_of(&client, "FAKE2", "fake-sid-2");
+    until(&feed, state("down"));
+    until(&feed, state("live"));
+    assert_eq!(server.text()["user"], "FAKE2");
+    client.logout().expect("there is a session");
+    let refused = until(&feed, state("refused"));
+    assert_eq!(refused["retry_in_ms"], json!(null));
+    server.session_of(&client, "FAKE1", "fake-sid-3");
+    until(&feed, state("live"));
+    assert_eq!(server.text()["auth"], "fake-sid-3");
+}
+
+#[test]
+fn what_is_left_and_taken_up_in_one_breath_is_asked_for_again() {
+    let server = Server::start(|mut socket, _, tell| async move {
+        greet(&mut socket, &tell).await;
+        while next_text(&mut socket, &tell).await {}
+    });
+    let client = server.client();
+    let feed = client.feed(None).expect("there is a session");
+    feed.subscribe("scrips", Some("nse_cm|7,nse_cm|8"))
+        .expect("they are good");
+    assert_eq!(server.text()["format"], "native_batch");
+    assert_eq!(server.text()["event"], "subscribeScrips");
+    feed.unsubscribe("scrips", Some("nse_cm|7,nse_cm|9"))
+        .expect("it is open");
+    feed.subscribe("scrips", Some("nse_cm|7"))
+        .expect("it is open");
+    for verb in ["unsubscribe", "subscribe"] {
+        let frame = server.text();
+        assert_eq!(frame["event"], format!("{verb}Scrips"));
+        assert_eq!(frame["inputtoken"], "nse_cm|7");
+    }
+}
+
+#[test]
+fn packets_with_nothing_in_them_do_not_hide_a_silence() {
+    let server = Server::start(|mut socket, _, tell| async move {
+        greet(&mut socket, &tell).await;
+        next_text(&mut socket, &tell).await;
+        // Sent all day for every instrument; outside the closing auction all is 0.
+        let mut nothing = vec![0_u8; 33];
+        nothing[0] = 33;
+        nothing[2] = 104;
+        nothing[4] = 1;
+        while socket
+            .send(Message::Binary(nothing.clone().into()))
+            .await
+            .is_ok()
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let client = server.client();
+    let feed = client.feed(quick()).expect("there is a session");
+    feed.subscribe("scrips", Some("nse_cm|7")).expect("good");
+    until(&feed, state("stale"));
+}
+
+#[test]
+fn the_words_of_the_broker_do_not_show_the_session() {
+    let server = Server::start(|mut socket, number, tell| async move {
+        next_text(&mut socket, &tell).await;
+        match number {
+            1 => {
+                let words = r#"{"message_code":1120,"message":"bad session fake-sid-9"}"#;
+                send(&mut socket, words).await;
+            }
+            2 => {
+                let frame = CloseFrame {
+                    code: 4001.into(),
+                    reason: "end of fake-sid-9".into(),
+                };
+                let _gone = socket.close(Some(frame)).await;
+            }
+            _ => {
+                send(&mut socket, WELCOME).await;
+                let words =
+                    r#"{"message_code":1109,"error_code":5,"message":"not for fake-sid-9"}"#;
+                send(&mut socket, words).await;
+            }
+        }
+        while next_text(&mut socket, &tell).await {}
+    });
+    let client = server.client();
+    server.session_of(&client, "FAKE1", "fake-sid-9");
+    let feed = client.feed(quick()).expect("there is a session");
+    for words in ["bad session", "end of", "not for"] {
+        let told = until(&feed, |event| {
+            event["reason"]
+                .as_str()
+                .is_some_and(|reason| reason.contains(words))
+        });
+        assert!(!told.to_string().contains("fake-sid-9"), "{told}");
+        assert!(told.to_string().contains("***"), "{told}");
+    }
+}
+
+#[test]
+fn a_server_that_takes_nothing_any_more_is_left() {
+    let server = Server::start(|mut socket, number, tell| async move {
+        greet(&mut socket, &tell).await;
+        if number == 1 {
+            // The connection stays, and nobody reads.
+            tokio::time::sleep(LATE * 2).await;
+        }
+        while next_text(&mut socket, &tell).await {}
+    });
+    let client = server.client();
+    let options = r#"{"pong_timeout_ms":400,"reconnect_first_ms":50,"reconnect_cap_ms":100}"#;
+    let feed = client.feed(Some(options)).expect("there is a session");
+    until(&feed, state("live"));
+    let all: Vec<String> = (0..3000).map(|token| format!("nse_fo|{token}")).collect();
+    let all = all.join(",");
+    let start = Instant::now();
+    let down = loop {
+        assert!(start.elapsed() < LATE, "it took everything");
+        feed.subscribe("scrips", Some(&all)).expect("it is open");
+        feed.unsubscribe("scrips", Some(&all)).expect("it is open");
+        let event = feed.next(Duration::ZERO).map(|reply| parse(reply.json()));
+        if let Some(event) = event.ok().filter(|event| event["state"] == "down") {
+            break event;
+        }
+    };
+    let reason = down["reason"].as_str().expect("a reason");
+    assert!(reason.contains("takes nothing"), "{reason}");
     until(&feed, state("live"));
 }
 
