@@ -5,9 +5,9 @@
 //! - statuses, versions and the soname are told the same everywhere
 //! - every export is guarded, and a panic reaches neither host nor stderr
 //! - `torture.c`: every function with NULL, broken UTF-8, freed, foreign and
-//!   made-up handles; 16 threads with frees in between; fork; shutdown with
-//!   calls under way and the start after it; resets with SIGPIPE deadly;
-//!   unload and reload
+//!   made-up handles; 16 threads with frees in between; feeds that end under
+//!   waiting threads and in every phase; fork; shutdown with calls under way
+//!   and the start after it; resets with SIGPIPE deadly; unload and reload
 //!
 //! The programs of every host are in `hosts.rs` and `excel.rs`.
 
@@ -31,7 +31,9 @@ use std::process::Command;
 use hosts::{STRICT, Workshop, build, command, environment, repository, run};
 use kotak_neo::Status;
 use kotak_neo::ffi::library::{KNEO_ABI_VERSION, kneo_abi_version, kneo_version};
-use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox, TlsMode};
+use kotak_neo_sandbox::{
+    Fault, FaultKind, Feed, LoginManner, Options, OrderFeed, Sandbox, TlsMode,
+};
 use needs::need;
 
 fn read(path: impl AsRef<Path>) -> String {
@@ -268,6 +270,20 @@ fn resetting() -> Sandbox {
     sandbox
 }
 
+/// One whose feeds never answer a login.
+fn mute() -> Sandbox {
+    let sandbox = Sandbox::start(Options::default()).expect("the sandbox starts");
+    sandbox.set_feed(Feed {
+        login: LoginManner::Ignore,
+        ..sandbox.feed()
+    });
+    sandbox.set_order_feed(OrderFeed {
+        login: LoginManner::Ignore,
+        ..sandbox.order_feed()
+    });
+    sandbox
+}
+
 fn torture(mode: &str, wrapper: &[&str]) {
     let Some(cc) = need(&format!("torture {mode}"), "cc") else {
         return;
@@ -307,6 +323,8 @@ fn torture(mode: &str, wrapper: &[&str]) {
     start.env("KNEO_HANG", hanging.config_json());
     let resetting = resetting();
     start.env("KNEO_RESET", resetting.config_json());
+    let mute = mute();
+    start.env("KNEO_MUTE", mute.url().trim_start_matches("http://"));
     let ran = run(&mut start).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(ran.code, Some(0), "{ran}");
     assert_eq!(
@@ -329,6 +347,11 @@ fn misuse_is_survived() {
 #[test]
 fn a_feed_survives_its_callers_and_its_client() {
     torture("feed", &[]);
+}
+
+#[test]
+fn feeds_end_under_waiters_in_every_phase_and_in_a_child() {
+    torture("ends", &[]);
 }
 
 #[test]

@@ -3,7 +3,9 @@
  * is one run; it ends with exit code 0 only if everything held.
  *
  *   misuse     every function with every kind of bad argument
- *   feed       a market feed with bad arguments and sizes, and its end
+ *   feed       feeds with bad arguments and sizes, and their end
+ *   ends       feeds that end while 16 threads wait, in every phase of a
+ *              connection, and in a child
  *   threads    16 threads on one set of handles, with frees in between
  *   fork       handles after fork, also with other threads at work
  *   shutdown   kneo_shutdown with calls under way, and the start after it
@@ -11,18 +13,24 @@
  *   unload     dlopen, use, dlclose, and all that again (built with -DUNLOAD)
  *
  * KNEO_CONFIG names a sandbox; KNEO_HANG, where it is used, a sandbox that
- * never answers; KNEO_RESET one that resets every connection, over TLS.
+ * never answers; KNEO_RESET one that resets every connection, over TLS;
+ * KNEO_MUTE the URL of one whose feeds never answer a login.
  */
 #define _GNU_SOURCE
 #include "kotak_neo.h"
 
+#include <arpa/inet.h>
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -149,22 +157,63 @@ static void on_dead_feed(kneo_feed *f, kneo_client *dead_client)
     kneo_feed_free(f);
 }
 
-/* A feed whose broker answers nothing: bad arguments, sizes, waits, the end. */
+/* The same of an order feed. */
+static void on_dead_order_feed(kneo_order_feed *f, kneo_client *dead_client)
+{
+    CHECK(done(kneo_order_feed_next(f, 60000)) == KNEO_INVALID_HANDLE);
+    CHECK(done(kneo_order_feed_next(f, -1)) == KNEO_INVALID_HANDLE);
+    CHECK(done(kneo_order_feed_status(f)) == KNEO_INVALID_HANDLE);
+    kneo_order_feed *out = f;
+    CHECK(done(kneo_order_feed_open(dead_client, NULL, &out)) == KNEO_INVALID_HANDLE && out == NULL);
+    CHECK(done(kneo_order_feed_open(dead_client, NULL, NULL)) == KNEO_INVALID_ARGUMENT);
+    kneo_order_feed_free(f);
+}
+
+/* A client whose feeds are at a host. Connections may take ten minutes. */
+static kneo_client *feed_client(const char *scheme, const char *host)
+{
+    char text[1024];
+    snprintf(text, sizeof text,
+             "{\"base_url\":\"http%s://%s\",\"timeouts\":{\"connect\":600000}}", scheme, host);
+    kneo_client *client = open_client(text);
+    snprintf(text, sizeof text,
+             "{\"format\":\"kotak_neo.session\",\"version\":1,\"environment\":\"prod\","
+             "\"generation\":3,\"logged_in_at\":%lld,\"base_url\":\"http%s://%s\","
+             "\"feed_url\":\"ws%s://%s/apifeed\",\"order_feed_url\":\"ws%s://%s/realtime\","
+             "\"token\":\"fake-token\",\"sid\":\"fake-sid\"}",
+             (long long)time(NULL), scheme, host, scheme, host, scheme, host);
+    CHECK(done(kneo_session_import(client, text)) == KNEO_OK);
+    return client;
+}
+
+static const char NOBODY[] = "127.0.0.1:1";
+
+/* Feeds whose broker answers nothing: bad arguments, sizes, waits, the end. */
 static int feed(void)
 {
     kneo_client *client = open_client("{\"base_url\":\"http://127.0.0.1:1\"}");
     kneo_feed *f = (kneo_feed *)client;
+    kneo_order_feed *o = (kneo_order_feed *)client;
     CHECK(done(kneo_feed_open(client, NULL, &f)) == KNEO_NOT_LOGGED_IN && f == NULL);
-    char session[1024];
-    snprintf(session, sizeof session,
-             "{\"format\":\"kotak_neo.session\",\"version\":1,\"environment\":\"prod\","
-             "\"generation\":3,\"logged_in_at\":%lld,\"base_url\":\"http://127.0.0.1:1\","
-             "\"token\":\"fake-token\",\"sid\":\"fake-sid\"}",
-             (long long)time(NULL));
-    CHECK(done(kneo_session_import(client, session)) == KNEO_OK);
-    CHECK(done(kneo_feed_open(client, "{\"x\":1}", &f)) == KNEO_INVALID_ARGUMENT && f == NULL);
-    CHECK(done(kneo_feed_open(client, NULL, &f)) == KNEO_OK && f != NULL);
+    CHECK(done(kneo_order_feed_open(client, NULL, &o)) == KNEO_NOT_LOGGED_IN && o == NULL);
+    kneo_client_free(client);
+    client = feed_client("", NOBODY);
+    const char *options[] = {"{\"x\":1}", "[]", "{", "\xff", "7", "{\"source\":\"\"}",
+                             "{\"ping_interval_ms\":-1,\"heartbeat_ms\":-1}"};
+    for (size_t i = 0; i < COUNT(options); i++) {
+        f = (kneo_feed *)client;
+        o = (kneo_order_feed *)client;
+        CHECK(done(kneo_feed_open(client, options[i], &f)) == KNEO_INVALID_ARGUMENT && f == NULL);
+        CHECK(done(kneo_order_feed_open(client, options[i], &o)) == KNEO_INVALID_ARGUMENT && o == NULL);
+    }
+    CHECK(done(kneo_order_feed_open(client, "", &o)) == KNEO_OK && o != NULL);
+    CHECK(done(kneo_order_feed_next(o, -1)) == KNEO_INVALID_ARGUMENT);
+    CHECK(done(kneo_order_feed_next(o, 60000)) == KNEO_OK);
+    CHECK(done(kneo_order_feed_status(o)) == KNEO_OK);
+    on_dead_feed((kneo_feed *)o, (kneo_client *)o);
     CHECK(kneo_live_handles() == 2);
+    CHECK(done(kneo_feed_open(client, NULL, &f)) == KNEO_OK && f != NULL);
+    CHECK(kneo_live_handles() == 3);
 
     const char *bad[] = {NULL, "", "\xff", "scrip", "nse_cm|"};
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -207,7 +256,8 @@ static int feed(void)
 
     /* Foreign kinds of handles. */
     on_dead_feed((kneo_feed *)client, (kneo_client *)f);
-    CHECK(kneo_live_handles() == 2);
+    on_dead_order_feed((kneo_order_feed *)f, (kneo_client *)f);
+    CHECK(kneo_live_handles() == 3);
     /* With its client the feed ends, but its handle is still to be freed. */
     kneo_client_free(client);
     int32_t status;
@@ -216,17 +266,222 @@ static int feed(void)
     while (status == KNEO_OK);
     CHECK(status == KNEO_CLOSED);
     CHECK(kneo_feed_read(f, &tick, 1, sizeof tick, 60000) == -KNEO_CLOSED);
+    CHECK(kneo_feed_last(f, "nse_cm|1", &tick, sizeof tick) == -KNEO_CLOSED);
+    CHECK(kneo_feed_depth(f, "nse_cm|1", &depth, sizeof depth) == -KNEO_CLOSED);
+    CHECK(done(kneo_feed_status(f)) == KNEO_CLOSED);
+    CHECK(done(kneo_feed_subscribe(f, "scrips", "nse_cm|1")) == KNEO_CLOSED);
+    CHECK(done(kneo_feed_unsubscribe(f, "scrips", "nse_cm|1")) == KNEO_CLOSED);
+    CHECK(done(kneo_feed_snapshot(f, "scrips", "nse_cm|1")) == KNEO_CLOSED);
+    /* What an order feed has told can be read to its end. */
+    do
+        status = done(kneo_order_feed_next(o, 60000));
+    while (status == KNEO_OK);
+    CHECK(status == KNEO_CLOSED);
+    CHECK(done(kneo_order_feed_status(o)) == KNEO_OK);
     kneo_feed_free(f);
     kneo_feed_free(f);
+    kneo_order_feed_free(o);
+    kneo_order_feed_free(o);
     CHECK(kneo_live_handles() == 0);
 
     /* The shutdown ends feeds and their threads. */
-    client = open_client("{\"base_url\":\"http://127.0.0.1:1\"}");
-    CHECK(done(kneo_session_import(client, session)) == KNEO_OK);
+    client = feed_client("", NOBODY);
     CHECK(done(kneo_feed_open(client, NULL, &f)) == KNEO_OK);
+    CHECK(done(kneo_order_feed_open(client, NULL, &o)) == KNEO_OK);
     CHECK(kneo_shutdown(30000) == KNEO_OK);
     on_dead_feed(f, client);
+    on_dead_order_feed(o, client);
     CHECK(kneo_live_handles() == 0);
+    return 0;
+}
+
+/* Feeds that threads wait on until they end. */
+struct waited {
+    kneo_feed *prices;
+    kneo_order_feed *orders;
+    atomic_int waiting;
+};
+
+static int32_t wait_once(struct waited *feeds, int way)
+{
+    kneo_tick ticks[4];
+    switch (way % 3) {
+    case 0: return done(kneo_feed_next(feeds->prices, INT32_MAX));
+    case 1: {
+        int32_t count = kneo_feed_read(feeds->prices, ticks, 4, sizeof *ticks, INT32_MAX);
+        CHECK(count <= 4);
+        return count < 0 ? -count : KNEO_OK;
+    }
+    default: return done(kneo_order_feed_next(feeds->orders, INT32_MAX));
+    }
+}
+
+static void *wait_for_the_end(void *argument)
+{
+    struct waited *feeds = argument;
+    int way = atomic_fetch_add(&feeds->waiting, 1);
+    int32_t status;
+    do
+        status = wait_once(feeds, way);
+    while (status == KNEO_OK);
+    CHECK(status == KNEO_CLOSED || status == KNEO_INVALID_HANDLE);
+    return NULL;
+}
+
+static void rest(long ms)
+{
+    struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
+/* 16 threads wait while what they wait on is freed: the feeds, or all. */
+static void end_under_waiters(int way)
+{
+    kneo_client *client = feed_client("", NOBODY);
+    struct waited feeds = {NULL, NULL, 0};
+    CHECK(done(kneo_feed_open(client, NULL, &feeds.prices)) == KNEO_OK);
+    CHECK(done(kneo_order_feed_open(client, NULL, &feeds.orders)) == KNEO_OK);
+    pthread_t all[16];
+    for (size_t i = 0; i < COUNT(all); i++)
+        CHECK(pthread_create(&all[i], NULL, wait_for_the_end, &feeds) == 0);
+    while (feeds.waiting < (int)COUNT(all))
+        rest(1);
+    rest(50);
+    if (way == 0) {
+        kneo_feed_free(feeds.prices);
+        kneo_order_feed_free(feeds.orders);
+    } else if (way == 1) {
+        kneo_client_free(client);
+    } else {
+        CHECK(kneo_shutdown(30000) == KNEO_OK);
+    }
+    for (size_t i = 0; i < COUNT(all); i++)
+        CHECK(pthread_join(all[i], NULL) == 0);
+    kneo_feed_free(feeds.prices);
+    kneo_order_feed_free(feeds.orders);
+    kneo_client_free(client);
+    CHECK(kneo_live_handles() == 0);
+    CHECK(kneo_shutdown(30000) == KNEO_OK);
+}
+
+/* Waits until both feeds were in a state. */
+static void until_state(kneo_feed *prices, kneo_order_feed *orders, int32_t state, const char *name)
+{
+    kneo_tick tick;
+    do
+        CHECK(kneo_feed_read(prices, &tick, 1, sizeof tick, 60000) == 1);
+    while (tick.feed_state != state);
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "\"state\":\"%s\"", name);
+    for (int found = 0; !found;) {
+        kneo_response *r = kneo_order_feed_next(orders, 60000);
+        CHECK(kneo_response_status(r) == KNEO_OK);
+        found = strstr(kneo_response_json(r), wanted) != NULL;
+        kneo_response_free(r);
+    }
+}
+
+/* Nothing that a feed waits for keeps its thread when it is to end. */
+static void end_in_phase(const char *scheme, const char *host, int32_t state, const char *name)
+{
+    kneo_client *client = feed_client(scheme, host);
+    kneo_feed *prices = NULL;
+    kneo_order_feed *orders = NULL;
+    CHECK(done(kneo_feed_open(client, "{\"login_timeout_ms\":3600000}", &prices)) == KNEO_OK);
+    CHECK(done(kneo_order_feed_open(client, "{\"ack_timeout_ms\":600000}", &orders)) == KNEO_OK);
+    CHECK(done(kneo_feed_subscribe(prices, "scrips", "nse_cm|1")) == KNEO_OK);
+    until_state(prices, orders, state, name);
+    rest(100);
+    /* Far less than any of the times above. */
+    CHECK(kneo_shutdown(30000) == KNEO_OK);
+    CHECK(kneo_live_handles() == 0);
+}
+
+/* A socket that listens on loopback and never accepts; its host. */
+static int silent(int backlog, char *host, size_t size)
+{
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    CHECK(listener >= 0);
+    CHECK(bind(listener, (struct sockaddr *)&address, sizeof address) == 0);
+    CHECK(listen(listener, backlog) == 0);
+    CHECK(getsockname(listener, (struct sockaddr *)&address, &length) == 0);
+    snprintf(host, size, "127.0.0.1:%d", ntohs(address.sin_port));
+    return listener;
+}
+
+/* Fills the backlog of a listener, so that nobody else can connect to it. */
+static void fill(const char *host, int *sockets, size_t count)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                  .sin_port = htons((uint16_t)atoi(strchr(host, ':') + 1))};
+    for (size_t i = 0; i < count; i++) {
+        sockets[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        CHECK(sockets[i] >= 0);
+        if (connect(sockets[i], (struct sockaddr *)&address, sizeof address) != 0)
+            CHECK(errno == EINPROGRESS);
+    }
+}
+
+/* A child has no feeds, whatever its parent has, and can have its own. */
+static void feeds_and_fork(void)
+{
+    kneo_client *client = feed_client("", NOBODY);
+    kneo_feed *prices = NULL;
+    kneo_order_feed *orders = NULL;
+    CHECK(done(kneo_feed_open(client, NULL, &prices)) == KNEO_OK);
+    CHECK(done(kneo_order_feed_open(client, NULL, &orders)) == KNEO_OK);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        alarm(60);
+        CHECK(kneo_live_handles() == 0);
+        on_dead_feed(prices, client);
+        on_dead_order_feed(orders, client);
+        kneo_client *own = feed_client("", NOBODY);
+        CHECK(done(kneo_feed_open(own, NULL, &prices)) == KNEO_OK);
+        CHECK(done(kneo_order_feed_open(own, NULL, &orders)) == KNEO_OK);
+        until_state(prices, orders, KNEO_STATE_DOWN, "down");
+        CHECK(kneo_shutdown(30000) == KNEO_OK);
+        _exit(0);
+    }
+    int status = 0;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    until_state(prices, orders, KNEO_STATE_DOWN, "down");
+    kneo_feed_free(prices);
+    kneo_order_feed_free(orders);
+    kneo_client_free(client);
+    CHECK(kneo_live_handles() == 0);
+    CHECK(kneo_shutdown(30000) == KNEO_OK);
+}
+
+static int feeds_end(void)
+{
+    for (int way = 0; way < 3; way++)
+        end_under_waiters(way);
+    feeds_and_fork();
+
+    char host[64];
+    int fillers[8];
+    end_in_phase("", NOBODY, KNEO_STATE_DOWN, "down");
+    /* The handshakes of TLS and of WebSocket are never answered. */
+    int listener = silent(16, host, sizeof host);
+    end_in_phase("", host, KNEO_STATE_CONNECTING, "connecting");
+    end_in_phase("s", host, KNEO_STATE_CONNECTING, "connecting");
+    CHECK(close(listener) == 0);
+    /* There is not even a connection. */
+    listener = silent(0, host, sizeof host);
+    fill(host, fillers, COUNT(fillers));
+    end_in_phase("", host, KNEO_STATE_CONNECTING, "connecting");
+    for (size_t i = 0; i < COUNT(fillers); i++)
+        CHECK(close(fillers[i]) == 0);
+    CHECK(close(listener) == 0);
+    /* The login is never answered. */
+    end_in_phase("", need("KNEO_MUTE"), KNEO_STATE_AUTHENTICATING, "authenticating");
     return 0;
 }
 
@@ -272,6 +527,7 @@ static int misuse(void)
         on_client(dead[i], NULL, KNEO_INVALID_HANDLE);
         on_dead_response(dead[i]);
         on_dead_feed(dead[i], dead[i]);
+        on_dead_order_feed(dead[i], dead[i]);
         kneo_client_interrupt(dead[i]);
         kneo_client_free(dead[i]);
     }
@@ -283,16 +539,7 @@ static int misuse(void)
     CHECK(kneo_live_handles() == 2);
     CHECK(kneo_response_status(response) == KNEO_OK);
 
-    /* Feeds: dead and foreign handles, and no session. */
-    for (size_t i = 0; i < COUNT(dead); i++) {
-        kneo_order_feed *feed = (kneo_order_feed *)client;
-        CHECK(done(kneo_order_feed_open(i == 7 ? NULL : dead[i], NULL, &feed)) == KNEO_INVALID_HANDLE);
-        CHECK(feed == NULL);
-        feed = i == 7 ? (kneo_order_feed *)client : dead[i];
-        CHECK(done(kneo_order_feed_next(feed, 0)) == KNEO_INVALID_HANDLE);
-        CHECK(done(kneo_order_feed_status(feed)) == KNEO_INVALID_HANDLE);
-        kneo_order_feed_free(feed);
-    }
+    on_dead_order_feed((kneo_order_feed *)client, (kneo_client *)response);
     kneo_order_feed *no_feed = (kneo_order_feed *)client;
     CHECK(done(kneo_order_feed_open(client, NULL, &no_feed)) == KNEO_NOT_LOGGED_IN && no_feed == NULL);
     CHECK(done(kneo_order_feed_open(client, "{\"x\":1}", &no_feed)) == KNEO_INVALID_ARGUMENT);
@@ -416,12 +663,6 @@ static void finish(pthread_t *threads, size_t count)
     CHECK(kneo_shutdown(30000) == KNEO_OK);
 }
 
-static void rest(long ms)
-{
-    struct timespec time = {ms / 1000, ms % 1000 * 1000000};
-    nanosleep(&time, NULL);
-}
-
 static int threads(void)
 {
     pthread_t all[16];
@@ -541,6 +782,8 @@ int main(int count, char **arguments)
         return misuse();
     if (strcmp(mode, "feed") == 0)
         return feed();
+    if (strcmp(mode, "ends") == 0)
+        return feeds_end();
     if (strcmp(mode, "threads") == 0)
         return threads();
     if (strcmp(mode, "fork") == 0)
@@ -549,7 +792,7 @@ int main(int count, char **arguments)
         return shutdown_and_restart();
     if (strcmp(mode, "pipe") == 0)
         return resets();
-    fprintf(stderr, "usage: torture misuse|feed|threads|fork|shutdown|pipe\n");
+    fprintf(stderr, "usage: torture misuse|feed|ends|threads|fork|shutdown|pipe\n");
     return 2;
 }
 
