@@ -1133,6 +1133,99 @@ mod tests {
         );
     }
 
+    /// A market picture with rows of depth: packets of many sizes.
+    fn picture(token: u32, price: u32, rows: usize) -> Vec<u8> {
+        let mut bytes = vec![0; 144 + 16 * rows];
+        let size = bytes.len() as u16;
+        bytes[..2].copy_from_slice(&size.to_le_bytes());
+        bytes[4] = 1;
+        bytes[5] = 16;
+        bytes[9..13].copy_from_slice(&token.to_le_bytes());
+        bytes[69..73].copy_from_slice(&price.to_le_bytes());
+        bytes[89] = rows as u8;
+        bytes
+    }
+
+    /// Whatever is put, read, changed and forgotten in whatever order: values
+    /// of an instrument come in their order and add up, none from before a
+    /// change comes after it, and in the end the newest of each is there.
+    #[test]
+    fn any_order_of_events_keeps_the_promises() {
+        for seed in 1..200_u64 {
+            let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let mut below = move |end: u64| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state % end
+            };
+            let store = Store::new([0, 300, 2000, 20_000][seed as usize % 4]);
+            let tokens = 1 + below(12);
+            // Of each instrument: what was put, read, replaced, and forgotten.
+            let mut newest = vec![0_i64; tokens as usize];
+            let mut seen = newest.clone();
+            let mut added = newest.clone();
+            let mut forgotten = vec![false; tokens as usize];
+            let mut price = 0;
+            // The price at each change that was not read yet.
+            let mut changes: VecDeque<i64> = VecDeque::new();
+            let mut passed = 0;
+            for step in 0..600 {
+                let last = step == 599;
+                match below(20) {
+                    0..=11 if !last => {
+                        let mut frame = Vec::new();
+                        for _ in 0..1 + below(4) {
+                            price += 1;
+                            let token = below(tokens);
+                            newest[token as usize] = price;
+                            frame.extend(picture(token as u32, price as u32, below(20) as usize));
+                        }
+                        put(&store, &frame);
+                    }
+                    12 if !last && changes.len() < MOST_STATES => {
+                        store.change(State::Live, "again", None, None);
+                        changes.push_back(price);
+                    }
+                    13 if !last && seed % 2 == 0 => {
+                        let token = below(tokens);
+                        store.forget(&[packet::key(1, 16, token as u32)], &[]);
+                        forgotten[token as usize] = true;
+                        newest[token as usize] = 0;
+                    }
+                    _ => {
+                        let most = if last { usize::MAX } else { below(9) as usize };
+                        for tick in read(&store, most) {
+                            if tick.kind == tick::KNEO_KIND_STATE {
+                                passed = changes.pop_front().expect("it was changed");
+                                continue;
+                            }
+                            let (at, now) = (tick.token as usize, tick.last_traded_price_raw);
+                            assert!(now > seen[at], "{seed}: out of order");
+                            assert!(now > passed, "{seed}: from before a change");
+                            seen[at] = now;
+                            added[at] += 1 + tick.replaced as i64;
+                        }
+                    }
+                }
+            }
+            assert!(changes.is_empty(), "{seed}");
+            for at in 0..tokens as usize {
+                let found = store.last(1, Ok(at as u32), |record, state, now| {
+                    let mut tick = Tick::default();
+                    record.to_tick(state, now, &mut tick);
+                    assert_eq!(tick.last_traded_price_raw, newest[at], "{seed}");
+                });
+                assert_eq!(found, newest[at] > 0, "{seed}");
+                assert!(newest[at] == 0 || seen[at] == newest[at], "{seed}: lost");
+            }
+            if !forgotten.contains(&true) {
+                assert_eq!(added.iter().sum::<i64>(), price, "{seed}");
+                assert_eq!(store.counts().0.packets, price as u64, "{seed}");
+            }
+        }
+    }
+
     #[test]
     fn a_flapping_feed_that_nobody_reads_stays_small() {
         let store = Store::new(0);
