@@ -167,7 +167,7 @@
 #define KNEO_STATE_DOWN 5
 
 /**
- * The broker does not accept the login: log in again.
+ * The broker does not accept the login, or there is no session: log in again.
  */
 #define KNEO_STATE_REFUSED 6
 
@@ -543,7 +543,8 @@ typedef struct {
    */
   int32_t divider;
   /**
-   * 1 mini touch line, 4 touch line, 8 depth, 16 full depth; else 0.
+   * The broker's level: 1 mini touch line, 2 or 4 touch line, 8 depth, 16
+   * full depth; else 0.
    */
   int32_t level;
   /**
@@ -1493,7 +1494,10 @@ kneo_response *kneo_scrip_status(kneo_client *client);
  * Returns KNEO_OK with what kneo_feed_status gives; KNEO_NOT_LOGGED_IN;
  * KNEO_INVALID_ARGUMENT, also for sessions of generations 1 and 2, whose
  * streams are not built. A login that the broker refuses comes as the state
- * "refused": log in again on the client, and the feed goes on by itself.
+ * "refused": log in again on the client, and the feed goes on by itself. The
+ * same session is tried again too, but rarely: after "reconnect_cap_ms" to
+ * twice that. A new session of the same user takes over when the connection
+ * ends; a logout, or a session of another user, ends it.
  *
  * # Safety
  *
@@ -1585,11 +1589,13 @@ kneo_response *kneo_feed_next(kneo_feed *feed, int32_t timeout_ms);
  *
  * out: an array of capacity structs.
  * capacity: 1 or more.
- * tick_size: sizeof(kneo_tick).
+ * tick_size: sizeof(kneo_tick). A library with a longer struct fills what
+ * has room; one with a shorter struct sets the rest to 0.
  * timeout_ms: as for kneo_feed_next.
  *
  * Returns how many were read, 0 when the wait ended; or a negative status:
- * -KNEO_INVALID_ARGUMENT, -KNEO_INVALID_HANDLE, -KNEO_CLOSED.
+ * -KNEO_INVALID_ARGUMENT, -KNEO_INVALID_HANDLE, -KNEO_CLOSED, or
+ * -KNEO_INTERNAL after a defect in this library has ended the feed.
  *
  * # Safety
  *
@@ -1606,10 +1612,10 @@ int32_t kneo_feed_read(kneo_feed *feed,
  *
  * instrument: "nse_cm|11536"; an index also by name, "nse_cm|Nifty 50".
  * out: receives it.
- * tick_size: sizeof(kneo_tick).
+ * tick_size: as for kneo_feed_read.
  *
- * Returns 1; 0 if none came yet; or a negative status as kneo_feed_read.
- * The value may be old: see age_us and feed_state.
+ * Returns 1; 0 if none came yet, and then out is not touched; or a negative
+ * status as kneo_feed_read. The value may be old: see age_us and feed_state.
  *
  * # Safety
  *
@@ -1627,9 +1633,10 @@ int32_t kneo_feed_last(kneo_feed *feed,
  *
  * instrument: "nse_cm|11536".
  * out: receives it.
- * depth_size: sizeof(kneo_depth).
+ * depth_size: sizeof(kneo_depth); see tick_size of kneo_feed_read.
  *
- * Returns 1; 0 if none came yet; or a negative status as kneo_feed_read.
+ * Returns 1; 0 if none came yet, and then out is not touched; or a negative
+ * status as kneo_feed_read.
  *
  * # Safety
  *
@@ -1649,7 +1656,8 @@ int32_t kneo_feed_depth(kneo_feed *feed,
  * "waiting" records, "instruments" with a value, "newest_age_ms" (null if
  * no price came yet).
  *
- * Returns KNEO_OK; KNEO_INVALID_HANDLE; KNEO_CLOSED after the feed has ended.
+ * Returns KNEO_OK; KNEO_INVALID_HANDLE; KNEO_CLOSED after the feed has ended;
+ * KNEO_INTERNAL after a defect in this library has ended it.
  */
 kneo_response *kneo_feed_status(kneo_feed *feed);
 
@@ -1667,7 +1675,9 @@ kneo_response *kneo_feed_status(kneo_feed *feed);
  *   confirm the login; then the other form of the login is tried
  * - "reconnect_ms" (500) and "reconnect_max_ms" (30000), at least 10: the
  *   first and the longest wait before the next try, of which a random part
- *   is waited. The number of tries has no limit
+ *   is waited. The number of tries has no limit. After a refusal it is
+ *   waited for "reconnect_max_ms" to twice that; a new session is tried at
+ *   once
  * - "source" ("WEB"): what the login names as its origin, 1 to 16 letters
  *   and digits
  *
@@ -1696,24 +1706,27 @@ kneo_response *kneo_order_feed_open(kneo_client *client,
  * - "state": "state" is "connecting", "authenticating", "live", "down" or
  *   "refused" (log in again: the feed then goes on by itself), with "reason",
  *   "close_code" (1006: no close frame; null: no connection), "http_status",
- *   "retry_in_ms" and "attempt". There is no "stale": silence is normal here
+ *   "retry_in_ms" (null: nothing is tried without a new login) and "attempt".
+ *   There is no "stale": silence is normal here
  * - "order": a step of an order. "origin" is "live", or "recovered" if it
  *   comes from the books. "order" is its number, "state" a stable name ("open",
  *   "put_order_req_received", "complete", ...; "unknown" for one that is new
  *   to this library), "state_text" the broker's words, "previous" the state
- *   told before or null, "filled" the quantity filled so far, "fill_quantity"
- *   the part of it that no event told before, "data" the broker's row as it
- *   came. "skipped":true: steps lie between "previous" and this one that the
- *   books no longer show. "late":true: the row is older than what was told,
- *   and only its fill is new
+ *   told before or null, "filled" the quantity filled so far as the row says,
+ *   "fill_quantity" the part of it that no event told before, "data" the
+ *   broker's row as it came. "skipped":true: steps lie between "previous" and
+ *   this one that the books no longer show. "late":true: the row is older than
+ *   what was told, and only its fill is new
  * - "trade": a row of the trade book, told once: "order", "trade" (its id),
  *   "quantity", "fill_quantity" as above, "data"
  * - "position": a row of a position in "data"
  * - "books": the order and trade books were read ("ok":true, with the number
- *   of rows), which happens after every login of the feed; or could not be
- *   ("ok":false with "status", "reason" and "retry_in_ms")
- * - "overflow": the reader was too slow; "kept" events were kept. When he has
- *   read half of them, the books are read anew, and nothing is lost
+ *   of rows), which happens after every login of the feed and when a day
+ *   begins in India; or could not be ("ok":false with "status", "reason" and
+ *   "retry_in_ms")
+ * - "overflow": the reader was too slow; "kept" events were kept: 65,536, or
+ *   fewer if they are large. When he has read half of them, the books are read
+ *   anew, and no order and no fill is lost; positions are to be asked for
  * - "message": anything else that the server sent, in "raw"
  *
  * The sum of "fill_quantity" over all events of an order is its filled

@@ -29,7 +29,7 @@ pub const KNEO_STATE_LIVE: i32 = 3;
 pub const KNEO_STATE_STALE: i32 = 4;
 /// No connection; it is tried again without limit.
 pub const KNEO_STATE_DOWN: i32 = 5;
-/// The broker does not accept the login: log in again.
+/// The broker does not accept the login, or there is no session: log in again.
 pub const KNEO_STATE_REFUSED: i32 = 6;
 
 /// last_traded_price is there.
@@ -193,7 +193,8 @@ pub struct Tick {
     pub token: u32,
     /// What raw prices are divided by.
     pub divider: i32,
-    /// 1 mini touch line, 4 touch line, 8 depth, 16 full depth; else 0.
+    /// The broker's level: 1 mini touch line, 2 or 4 touch line, 8 depth, 16
+    /// full depth; else 0.
     pub level: i32,
     /// Decimals of a price.
     pub precision: i32,

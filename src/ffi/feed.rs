@@ -119,7 +119,10 @@ unsafe fn put<T: Copy>(to: *mut u8, size: usize, value: &T) {
 /// Returns KNEO_OK with what kneo_feed_status gives; KNEO_NOT_LOGGED_IN;
 /// KNEO_INVALID_ARGUMENT, also for sessions of generations 1 and 2, whose
 /// streams are not built. A login that the broker refuses comes as the state
-/// "refused": log in again on the client, and the feed goes on by itself.
+/// "refused": log in again on the client, and the feed goes on by itself. The
+/// same session is tried again too, but rarely: after "reconnect_cap_ms" to
+/// twice that. A new session of the same user takes over when the connection
+/// ends; a logout, or a session of another user, ends it.
 ///
 /// # Safety
 ///
@@ -258,11 +261,13 @@ pub extern "C" fn kneo_feed_next(feed: *mut kneo_feed, timeout_ms: i32) -> *mut 
 ///
 /// out: an array of capacity structs.
 /// capacity: 1 or more.
-/// tick_size: sizeof(kneo_tick).
+/// tick_size: sizeof(kneo_tick). A library with a longer struct fills what
+/// has room; one with a shorter struct sets the rest to 0.
 /// timeout_ms: as for kneo_feed_next.
 ///
 /// Returns how many were read, 0 when the wait ended; or a negative status:
-/// -KNEO_INVALID_ARGUMENT, -KNEO_INVALID_HANDLE, -KNEO_CLOSED.
+/// -KNEO_INVALID_ARGUMENT, -KNEO_INVALID_HANDLE, -KNEO_CLOSED, or
+/// -KNEO_INTERNAL after a defect in this library has ended the feed.
 ///
 /// # Safety
 ///
@@ -297,10 +302,10 @@ pub unsafe extern "C" fn kneo_feed_read(
 ///
 /// instrument: "nse_cm|11536"; an index also by name, "nse_cm|Nifty 50".
 /// out: receives it.
-/// tick_size: sizeof(kneo_tick).
+/// tick_size: as for kneo_feed_read.
 ///
-/// Returns 1; 0 if none came yet; or a negative status as kneo_feed_read.
-/// The value may be old: see age_us and feed_state.
+/// Returns 1; 0 if none came yet, and then out is not touched; or a negative
+/// status as kneo_feed_read. The value may be old: see age_us and feed_state.
 ///
 /// # Safety
 ///
@@ -332,9 +337,10 @@ pub unsafe extern "C" fn kneo_feed_last(
 ///
 /// instrument: "nse_cm|11536".
 /// out: receives it.
-/// depth_size: sizeof(kneo_depth).
+/// depth_size: sizeof(kneo_depth); see tick_size of kneo_feed_read.
 ///
-/// Returns 1; 0 if none came yet; or a negative status as kneo_feed_read.
+/// Returns 1; 0 if none came yet, and then out is not touched; or a negative
+/// status as kneo_feed_read.
 ///
 /// # Safety
 ///
@@ -368,7 +374,8 @@ pub unsafe extern "C" fn kneo_feed_depth(
 /// "waiting" records, "instruments" with a value, "newest_age_ms" (null if
 /// no price came yet).
 ///
-/// Returns KNEO_OK; KNEO_INVALID_HANDLE; KNEO_CLOSED after the feed has ended.
+/// Returns KNEO_OK; KNEO_INVALID_HANDLE; KNEO_CLOSED after the feed has ended;
+/// KNEO_INTERNAL after a defect in this library has ended it.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_feed_status(feed: *mut kneo_feed) -> *mut kneo_response {
     respond_with_feed("feed_status", feed, Feed::status)

@@ -38,7 +38,9 @@ pub struct kneo_order_feed {
 ///   confirm the login; then the other form of the login is tried
 /// - "reconnect_ms" (500) and "reconnect_max_ms" (30000), at least 10: the
 ///   first and the longest wait before the next try, of which a random part
-///   is waited. The number of tries has no limit
+///   is waited. The number of tries has no limit. After a refusal it is
+///   waited for "reconnect_max_ms" to twice that; a new session is tried at
+///   once
 /// - "source" ("WEB"): what the login names as its origin, 1 to 16 letters
 ///   and digits
 ///
@@ -83,24 +85,27 @@ pub unsafe extern "C" fn kneo_order_feed_open(
 /// - "state": "state" is "connecting", "authenticating", "live", "down" or
 ///   "refused" (log in again: the feed then goes on by itself), with "reason",
 ///   "close_code" (1006: no close frame; null: no connection), "http_status",
-///   "retry_in_ms" and "attempt". There is no "stale": silence is normal here
+///   "retry_in_ms" (null: nothing is tried without a new login) and "attempt".
+///   There is no "stale": silence is normal here
 /// - "order": a step of an order. "origin" is "live", or "recovered" if it
 ///   comes from the books. "order" is its number, "state" a stable name ("open",
 ///   "put_order_req_received", "complete", ...; "unknown" for one that is new
 ///   to this library), "state_text" the broker's words, "previous" the state
-///   told before or null, "filled" the quantity filled so far, "fill_quantity"
-///   the part of it that no event told before, "data" the broker's row as it
-///   came. "skipped":true: steps lie between "previous" and this one that the
-///   books no longer show. "late":true: the row is older than what was told,
-///   and only its fill is new
+///   told before or null, "filled" the quantity filled so far as the row says,
+///   "fill_quantity" the part of it that no event told before, "data" the
+///   broker's row as it came. "skipped":true: steps lie between "previous" and
+///   this one that the books no longer show. "late":true: the row is older than
+///   what was told, and only its fill is new
 /// - "trade": a row of the trade book, told once: "order", "trade" (its id),
 ///   "quantity", "fill_quantity" as above, "data"
 /// - "position": a row of a position in "data"
 /// - "books": the order and trade books were read ("ok":true, with the number
-///   of rows), which happens after every login of the feed; or could not be
-///   ("ok":false with "status", "reason" and "retry_in_ms")
-/// - "overflow": the reader was too slow; "kept" events were kept. When he has
-///   read half of them, the books are read anew, and nothing is lost
+///   of rows), which happens after every login of the feed and when a day
+///   begins in India; or could not be ("ok":false with "status", "reason" and
+///   "retry_in_ms")
+/// - "overflow": the reader was too slow; "kept" events were kept: 65,536, or
+///   fewer if they are large. When he has read half of them, the books are read
+///   anew, and no order and no fill is lost; positions are to be asked for
 /// - "message": anything else that the server sent, in "raw"
 ///
 /// The sum of "fill_quantity" over all events of an order is its filled
