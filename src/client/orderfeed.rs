@@ -123,7 +123,8 @@ impl Account for Arc<Inner> {
     }
 
     fn session(&self) -> Option<Arc<Trade>> {
-        self.state().trade.clone()
+        let trade = self.state().trade.clone();
+        trade.filter(|trade| trade.generation == Generation::Three)
     }
 
     fn logins(&self) -> watch::Receiver<u64> {

@@ -29,7 +29,7 @@ use crate::transport::Settings;
 /// What the feed needs of its client.
 pub(crate) trait Account: Send + Sync + 'static {
     fn settings(&self) -> &Settings;
-    /// The session in force.
+    /// The session in force, if it is of a generation that has this feed.
     fn session(&self) -> Option<Arc<Trade>>;
     /// Changes with every new session, and when there is none any more.
     fn logins(&self) -> watch::Receiver<u64>;

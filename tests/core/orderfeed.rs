@@ -308,6 +308,25 @@ fn a_refusal_by_mistake_does_not_last() {
 }
 
 #[test]
+fn a_session_of_another_generation_is_not_shown_to_the_feed() {
+    let front = Front::new();
+    let client = front.client();
+    let feed = feed(&client, &json!({}));
+    let _wire = front.confirmed();
+    state(&feed, "live");
+    let mut session = json(client.session_export().expect("there is one").json());
+    session["generation"] = json!(2);
+    session["bearer"] = json!("fake-bearer");
+    client
+        .session_import(&session.to_string())
+        .expect("it is of today");
+    assert_eq!(state(&feed, "refused")["retry_in_ms"], json!(null));
+    front.log_in(&client);
+    let _wire = front.confirmed();
+    state(&feed, "live");
+}
+
+#[test]
 fn the_words_of_the_server_are_short_and_show_no_session() {
     let front = Front::new();
     let client = front.client();
