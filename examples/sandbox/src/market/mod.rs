@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::money::RUPEE;
+use crate::tokens::unix_now;
 
 pub(crate) use scrips::{Id, Kind, Scrip, Scrips, Segment};
 
@@ -38,8 +39,17 @@ pub(crate) struct Standing {
     pub(crate) last_quantity: i64,
     /// Which change of the market it had last.
     pub(crate) changed: u64,
+    /// When that was, in Unix seconds.
+    pub(crate) changed_at: u64,
     /// How far a contract is from what its underlying says.
     drift: i64,
+}
+
+impl Standing {
+    fn change(&mut self, number: u64) {
+        self.changed = number;
+        self.changed_at = unix_now();
+    }
 }
 
 /// All instruments, and how those stand that somebody asked for.
@@ -114,6 +124,7 @@ impl Market {
             turnover: i128::from(volume) * i128::from(ltp),
             last_quantity: if volume == 0 { 0 } else { scrip.lot },
             changed: 0,
+            changed_at: unix_now(),
             drift: 0,
         };
         self.standing.insert(id, standing);
@@ -127,7 +138,7 @@ impl Market {
         self.changes += 1;
         let standing = self.standing.get_mut(&id).expect("it was just asked for");
         standing.drift = fair.map_or(0, |fair| price - fair);
-        standing.changed = self.changes;
+        standing.change(self.changes);
         moved(standing, price);
     }
 
@@ -177,7 +188,7 @@ impl Market {
         self.changes += 1;
         let standing = self.standing.get_mut(&id).expect("it was asked for");
         moved(standing, price);
-        standing.changed = self.changes;
+        standing.change(self.changes);
         standing.volume += quantity;
         standing.turnover += i128::from(quantity) * i128::from(price);
         standing.last_quantity = quantity;
@@ -192,7 +203,7 @@ impl Market {
     pub(crate) fn traded(&mut self, id: Id, quantity: i64, price: i64) {
         if let Some(standing) = self.standing.get_mut(&id) {
             self.changes += 1;
-            standing.changed = self.changes;
+            standing.change(self.changes);
             standing.volume += quantity;
             standing.turnover += i128::from(quantity) * i128::from(price);
             standing.last_quantity = quantity;

@@ -142,7 +142,7 @@ fn quote(exchange: &mut Exchange, id: Id) -> Map<String, Value> {
                 }),
             ),
             ("exchange", json!(id.segment.code())),
-            ("lstup_time", json!(unix_now().to_string())),
+            ("lstup_time", json!(standing.changed_at.to_string())),
             ("ltp", price(standing.ltp)),
             (
                 "last_traded_quantity",

@@ -16,7 +16,6 @@ use crate::exchange::Exchange;
 use crate::market::{Id, Kind, Level, Segment, Standing, open_interest, percent};
 use crate::money::RUPEE;
 use crate::state::State;
-use crate::tokens::unix_now;
 
 /// Tokens of all kinds together. What the broker does beyond that is not documented.
 const MOST_TOKENS: usize = 3_000;
@@ -306,7 +305,6 @@ impl super::Plane for Plane {
         let state = Arc::clone(&self.state);
         let mut exchange = state.exchange();
         let mut frames = Frames::new(manners.batch);
-        let now = unix_now();
 
         let open = exchange.switches.market_open;
         if open != self.market_open {
@@ -328,7 +326,7 @@ impl super::Plane for Plane {
         }
         for (kind, id) in std::mem::take(&mut self.fresh) {
             let head = self.head(id.segment);
-            write(frames.packet(), &mut exchange, head, kind, id, now);
+            write(frames.packet(), &mut exchange, head, kind, id);
         }
         let seen = std::mem::replace(&mut self.seen, exchange.market.changes());
         if manners.rate == FeedRate::Steps {
@@ -337,7 +335,7 @@ impl super::Plane for Plane {
                 let (kind, id) = self.list[at];
                 if exchange.market.standing(id).changed > seen {
                     let head = self.head(id.segment);
-                    write(frames.packet(), &mut exchange, head, kind, id, now);
+                    write(frames.packet(), &mut exchange, head, kind, id);
                 }
             }
         } else if !self.list.is_empty() {
@@ -346,7 +344,7 @@ impl super::Plane for Plane {
                 let (kind, id) = self.list[self.turn];
                 exchange.nudge(id);
                 let head = self.head(id.segment);
-                write(frames.packet(), &mut exchange, head, kind, id, now);
+                write(frames.packet(), &mut exchange, head, kind, id);
             }
             // What was nudged here is sent.
             self.seen = exchange.market.changes();
@@ -379,14 +377,7 @@ impl Plane {
         match self.list.first().copied() {
             Some((kind, id)) => {
                 let head = self.head(id.segment);
-                write(
-                    &mut packet,
-                    &mut state.exchange(),
-                    head,
-                    kind,
-                    id,
-                    unix_now(),
-                );
+                write(&mut packet, &mut state.exchange(), head, kind, id);
             }
             None => {
                 let head = self.head(Segment::NseCm);
@@ -502,7 +493,7 @@ fn ack(exchange: &Exchange, acks: Acks, found: &[(&str, Id)]) -> String {
 }
 
 /// Writes the packet of an instrument as it stands.
-fn write(out: &mut Vec<u8>, exchange: &mut Exchange, head: Head, kind: Kinds, id: Id, now: u64) {
+fn write(out: &mut Vec<u8>, exchange: &mut Exchange, head: Head, kind: Kinds, id: Id) {
     let standing = exchange.market.standing(id);
     let liquidity = exchange.switches.liquidity;
     let scrip = exchange.market.scrip(id);
@@ -522,7 +513,7 @@ fn write(out: &mut Vec<u8>, exchange: &mut Exchange, head: Head, kind: Kinds, id
             high: signed(standing.high),
             low: signed(standing.low),
             value: signed(standing.ltp),
-            last_trade_time: now,
+            last_trade_time: standing.changed_at,
             year_high: signed(year_high),
             year_low: signed(year_low),
             percent: hundredths,
@@ -555,13 +546,14 @@ fn write(out: &mut Vec<u8>, exchange: &mut Exchange, head: Head, kind: Kinds, id
             .sum()
     };
     let count = u32::try_from(count).unwrap_or(0);
+    let changed_at = i64::try_from(standing.changed_at).unwrap_or(i64::MAX);
     let facts = Picture {
         token: scrip.token.parse().unwrap_or(0),
         total_buy: total(-1),
         total_sell: total(1),
         volume: standing.volume,
-        last_trade_time: if standing.volume == 0 { 0 } else { moment(now) },
-        last_update_time: moment(now),
+        last_trade_time: if standing.volume == 0 { 0 } else { changed_at },
+        last_update_time: changed_at,
         open: price(standing.open),
         close: price(scrip.close),
         high: price(standing.high),
@@ -589,10 +581,6 @@ fn write(out: &mut Vec<u8>, exchange: &mut Exchange, head: Head, kind: Kinds, id
     } else {
         packets::picture(out, head, level, &facts, side(-1).chain(side(1)));
     }
-}
-
-fn moment(now: u64) -> i64 {
-    i64::try_from(now).unwrap_or(i64::MAX)
 }
 
 /// The average price of what was traded today.
