@@ -1,7 +1,7 @@
 //! The price feed: subscriptions, acknowledgements, packets of what has moved.
 
 use std::collections::HashSet;
-use std::future::{Future, pending};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -282,21 +282,19 @@ impl super::Plane for Plane {
         })
     }
 
-    fn wait(&mut self, sending: bool) -> impl Future<Output = bool> + Send {
-        async move {
-            if sending && (!self.fresh.is_empty() || self.fresh_exchanges) {
-                return true;
-            }
-            let rate = self.manners.borrow().rate;
-            let due = self.next_due(rate);
-            tokio::select! {
-                changed = self.manners.changed() => match changed {
-                    Ok(()) => false,
-                    Err(_) => pending().await,
-                },
-                () = books_changed(&mut self.changes), if sending => true,
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if sending && due.is_some() => true,
-            }
+    async fn wait(&mut self, sending: bool) -> bool {
+        if sending && (!self.fresh.is_empty() || self.fresh_exchanges) {
+            return true;
+        }
+        let rate = self.manners.borrow().rate;
+        let due = self.next_due(rate);
+        tokio::select! {
+            changed = self.manners.changed() => match changed {
+                Ok(()) => false,
+                Err(_) => pending().await,
+            },
+            () = books_changed(&mut self.changes), if sending => true,
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if sending && due.is_some() => true,
         }
     }
 

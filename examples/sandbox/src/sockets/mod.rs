@@ -418,7 +418,8 @@ async fn run<P: Plane, S: AsyncRead + AsyncWrite + Unpin>(
         tokio::select! {
             struck = strikes.recv() => match struck {
                 Ok((socket, strike)) if socket == P::SOCKET => {
-                    if !carry_out(connection, &mut plane, &mut stream, strike).await? {
+                    let lives = carry_out(connection, &mut plane, &mut stream, strike).await?;
+                    if !lives {
                         return Ok(());
                     }
                 }

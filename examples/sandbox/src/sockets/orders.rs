@@ -1,6 +1,6 @@
 //! The order feed: every state that an order goes through, and the positions after fills.
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,19 +131,17 @@ impl super::Plane for Plane {
         self.login(text)
     }
 
-    fn wait(&mut self, sending: bool) -> impl Future<Output = bool> + Send {
-        async move {
-            // One that is held back for its follower goes out when that manner ends.
-            if sending && self.held.is_some() && self.manners.borrow().swap_every == 0 {
-                return true;
-            }
-            tokio::select! {
-                changed = self.manners.changed() => match changed {
-                    Ok(()) => false,
-                    Err(_) => pending().await,
-                },
-                () = books_changed(&mut self.changes), if sending => true,
-            }
+    async fn wait(&mut self, sending: bool) -> bool {
+        // One that is held back for its follower goes out when that manner ends.
+        if sending && self.held.is_some() && self.manners.borrow().swap_every == 0 {
+            return true;
+        }
+        tokio::select! {
+            changed = self.manners.changed() => match changed {
+                Ok(()) => false,
+                Err(_) => pending().await,
+            },
+            () = books_changed(&mut self.changes), if sending => true,
         }
     }
 
