@@ -195,7 +195,7 @@ pub struct OrderFeed {
     pub read_pause_ms: u64,
 }
 
-/// What is done once to every open socket.
+/// What is done once to every open socket. What happened before it is sent before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -221,6 +221,25 @@ pub enum Strike {
     WrongLength,
     /// This text, as it is.
     Text(String),
+    /// These bytes, as they are; over the control endpoint in base64.
+    Binary(#[serde(with = "base64_text")] Vec<u8>),
+}
+
+/// Bytes as a text in JSON.
+mod base64_text {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        STANDARD.decode(text).map_err(D::Error::custom)
+    }
 }
 
 /// A text that a client has sent over a socket.
@@ -418,8 +437,10 @@ async fn run<P: Plane, S: AsyncRead + AsyncWrite + Unpin>(
         tokio::select! {
             struck = strikes.recv() => match struck {
                 Ok((socket, strike)) if socket == P::SOCKET => {
-                    let lives = carry_out(connection, &mut plane, &mut stream, strike).await?;
-                    if !lives {
+                    if sending {
+                        send_due(&mut plane, &mut stream).await?;
+                    }
+                    if !carry_out(connection, &mut plane, &mut stream, strike).await? {
                         return Ok(());
                     }
                 }
@@ -447,13 +468,20 @@ async fn run<P: Plane, S: AsyncRead + AsyncWrite + Unpin>(
                 }
             }
             due = plane.wait(sending) => if due {
-                for message in plane.collect() {
-                    stream.feed(message).await?;
-                }
-                stream.flush().await?;
+                send_due(&mut plane, &mut stream).await?;
             }
         }
     }
+}
+
+async fn send_due<P: Plane, S: AsyncRead + AsyncWrite + Unpin>(
+    plane: &mut P,
+    stream: &mut WebSocketStream<S>,
+) -> Result<(), tungstenite::Error> {
+    for message in plane.collect() {
+        stream.feed(message).await?;
+    }
+    stream.flush().await
 }
 
 async fn say<S: AsyncRead + AsyncWrite + Unpin>(
@@ -521,6 +549,7 @@ async fn carry_out<P: Plane, S: AsyncRead + AsyncWrite + Unpin>(
         Strike::CutMessage => stream.send(plane.cut()).await?,
         Strike::WrongLength => stream.send(plane.wrong_length()).await?,
         Strike::Text(text) => stream.send(Message::text(text)).await?,
+        Strike::Binary(bytes) => stream.send(Message::binary(bytes)).await?,
     }
     Ok(true)
 }
