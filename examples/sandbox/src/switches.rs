@@ -70,6 +70,9 @@ impl ScripFiles {
 pub struct Switches {
     /// Closed: only after-market orders are taken. When it opens, those that wait go out.
     pub market_open: bool,
+    /// The closing auction of the cash segments: their market status says so, touch lines and
+    /// depths carry the auction flag and bring reference prices. Orders are matched as ever.
+    pub closing_auction: bool,
     /// How much of each instrument can be bought, and how much sold, between two ticks; `None`
     /// is any quantity. This makes partial fills.
     pub liquidity: Option<i64>,
@@ -93,6 +96,7 @@ impl Default for Switches {
     fn default() -> Self {
         Self {
             market_open: true,
+            closing_auction: false,
             liquidity: None,
             refuse_orders: None,
             allowed_addresses: None,
@@ -112,6 +116,7 @@ impl Switches {
             .find(|(_, files)| *files == self.scrip_files);
         json!({
             "market_open": self.market_open,
+            "closing_auction": self.closing_auction,
             "liquidity": self.liquidity,
             "refuse_orders": self.refuse_orders.map(OrderRefusal::code),
             "allowed_addresses": self.allowed_addresses,
@@ -130,6 +135,7 @@ impl Switches {
             let flag = || value.as_bool().ok_or_else(wrong);
             match key.as_str() {
                 "market_open" => self.market_open = flag()?,
+                "closing_auction" => self.closing_auction = flag()?,
                 "finished_1006" => self.finished_1006 = flag()?,
                 "duplicate_tag_5204" => self.duplicate_tag_5204 = flag()?,
                 "uncovered_1004" => self.uncovered_1004 = flag()?,
@@ -188,6 +194,7 @@ mod tests {
     fn go_through_json_unchanged() {
         let other = Switches {
             market_open: false,
+            closing_auction: true,
             liquidity: Some(5),
             refuse_orders: Some(OrderRefusal::AccessType),
             allowed_addresses: Some(vec![[127, 0, 0, 2].into()]),

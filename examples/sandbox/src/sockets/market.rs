@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::packets::{self, Head, Index, Picture, Row};
+use super::packets::{self, Cas, Head, Index, Picture, Row};
 use super::{Acks, Feed, FeedRate, LoginManner, Reply, Silence, Socket, books_changed};
 use crate::exchange::Exchange;
-use crate::market::{Id, Kind, Level, Segment, Standing, open_interest, percent};
+use crate::market::{Id, Kind, Level, Scrip, Segment, Standing, open_interest, percent};
 use crate::money::RUPEE;
 use crate::state::State;
 
@@ -71,6 +71,7 @@ pub(super) struct Plane {
     exchanges: bool,
     fresh_exchanges: bool,
     market_open: bool,
+    closing_auction: bool,
     /// The last change of a price that was sent.
     seen: u64,
     /// Whose turn it is, at a rate.
@@ -94,6 +95,7 @@ impl Plane {
             exchanges: false,
             fresh_exchanges: false,
             market_open: exchange.switches.market_open,
+            closing_auction: exchange.switches.closing_auction,
             seen: exchange.market.changes(),
             turn: 0,
             paced: None,
@@ -206,8 +208,31 @@ impl Plane {
         self.seq = self.seq.wrapping_add(1);
         Head {
             exchange: wire(segment).0,
-            auction: 0,
+            auction: u8::from(self.closing_auction && segment.is_cash()),
             seq: self.seq,
+        }
+    }
+
+    /// Writes the packet of an instrument, and in the closing auction its reference price.
+    fn put(&mut self, frames: &mut Frames, exchange: &mut Exchange, kind: Kinds, id: Id) {
+        let head = self.head(id.segment);
+        write(frames.packet(), exchange, head, kind, id);
+        if self.closing_auction {
+            self.put_reference(frames, exchange, kind, id);
+        }
+    }
+
+    /// Touch line and depth bring reference prices, which are zero outside of the auction. An
+    /// instrument that is subscribed in both ways has one.
+    fn put_reference(&mut self, frames: &mut Frames, exchange: &mut Exchange, kind: Kinds, id: Id) {
+        let brings = match kind {
+            Kinds::Touch => true,
+            Kinds::Depth => !self.subscribed.contains(&(Kinds::Touch, id)),
+            _ => false,
+        };
+        if brings && id.segment.is_cash() {
+            let head = self.head(id.segment);
+            packets::cas(frames.packet(), head, &reference(exchange, id));
         }
     }
 
@@ -315,16 +340,34 @@ impl super::Plane for Plane {
             }
             self.fresh_exchanges = self.exchanges;
         }
+        let auction = exchange.switches.closing_auction;
+        if auction != self.closing_auction {
+            self.closing_auction = auction;
+            if self.exchanges {
+                for segment in Segment::ALL.into_iter().filter(|one| one.is_cash()) {
+                    let head = self.head(segment);
+                    let code = if auction { 10 } else { 12 };
+                    packets::status(frames.packet(), head, code, "");
+                }
+            }
+            for at in 0..self.list.len() {
+                let (kind, id) = self.list[at];
+                self.put_reference(&mut frames, &mut exchange, kind, id);
+            }
+        }
         if std::mem::take(&mut self.fresh_exchanges) {
-            let (code, label) = if open { (1, "OPEN") } else { (2, "CLOSE") };
             for segment in Segment::ALL {
                 let head = self.head(segment);
+                let (code, label) = match open {
+                    true if auction && segment.is_cash() => (10, ""),
+                    true => (1, "OPEN"),
+                    false => (2, "CLOSE"),
+                };
                 packets::status(frames.packet(), head, code, label);
             }
         }
         for (kind, id) in std::mem::take(&mut self.fresh) {
-            let head = self.head(id.segment);
-            write(frames.packet(), &mut exchange, head, kind, id);
+            self.put(&mut frames, &mut exchange, kind, id);
         }
         let seen = std::mem::replace(&mut self.seen, exchange.market.changes());
         if manners.rate == FeedRate::Steps {
@@ -332,8 +375,7 @@ impl super::Plane for Plane {
             for at in 0..self.list.len() {
                 let (kind, id) = self.list[at];
                 if exchange.market.standing(id).changed > seen {
-                    let head = self.head(id.segment);
-                    write(frames.packet(), &mut exchange, head, kind, id);
+                    self.put(&mut frames, &mut exchange, kind, id);
                 }
             }
         } else if !self.list.is_empty() {
@@ -471,19 +513,21 @@ fn ack(exchange: &Exchange, acks: Acks, found: &[(&str, Id)]) -> String {
         } else {
             scrip.symbol.as_str()
         };
-        (*token, symbol)
+        // Whether it takes part in the closing auction.
+        let cash = scrip.kind != Kind::Index && id.segment.is_cash();
+        (*token, symbol, cash)
     });
     let body = if acks == Acks::BrokerDoc {
         let data: Map<String, Value> = symbols
-            .map(|(token, symbol)| {
-                let facts = json!({"cas_status": 0, "trading_symbols": symbol});
+            .map(|(token, symbol, cash)| {
+                let facts = json!({"cas_status": u8::from(cash), "trading_symbols": symbol});
                 (token.to_owned(), facts)
             })
             .collect();
         json!({"message_code": 1109, "error_code": 0, "description": "SUBSCRIBED", "data": data})
     } else {
         let names: Map<String, Value> = symbols
-            .map(|(token, symbol)| (token.to_owned(), json!(symbol)))
+            .map(|(token, symbol, _)| (token.to_owned(), json!(symbol)))
             .collect();
         json!({"message_code": 1109, "message": "Subscribed", "trading_symbols": names})
     };
@@ -497,7 +541,7 @@ fn write(out: &mut Vec<u8>, exchange: &mut Exchange, head: Head, kind: Kinds, id
     let scrip = exchange.market.scrip(id);
     let (_, divider) = wire(id.segment);
     let raw = |price: i64| i128::from(price) * i128::from(divider) / i128::from(RUPEE);
-    let price = |price: i64| u32::try_from(raw(price)).unwrap_or(u32::MAX);
+    let price = |price: i64| raw_price(id.segment, price);
     let signed = |price: i64| i32::try_from(raw(price)).unwrap_or(i32::MAX);
     let change = standing.ltp - scrip.close;
     let hundredths = i32::try_from(percent(change, scrip.close) * 100 / RUPEE).unwrap_or(i32::MAX);
@@ -537,18 +581,12 @@ fn write(out: &mut Vec<u8>, exchange: &mut Exchange, head: Head, kind: Kinds, id
             }
         })
     };
-    let total = |way: i64| -> i64 {
-        (0..5)
-            .filter_map(|at| Level::at(scrip, &standing, liquidity, way, at))
-            .map(|level| level.quantity)
-            .sum()
-    };
     let count = u32::try_from(count).unwrap_or(0);
     let changed_at = i64::try_from(standing.changed_at).unwrap_or(i64::MAX);
     let facts = Picture {
         token: scrip.token.parse().unwrap_or(0),
-        total_buy: total(-1),
-        total_sell: total(1),
+        total_buy: total(scrip, &standing, liquidity, -1),
+        total_sell: total(scrip, &standing, liquidity, 1),
         volume: standing.volume,
         last_trade_time: if standing.volume == 0 { 0 } else { changed_at },
         last_update_time: changed_at,
@@ -579,6 +617,43 @@ fn write(out: &mut Vec<u8>, exchange: &mut Exchange, head: Head, kind: Kinds, id
     } else {
         packets::picture(out, head, level, &facts, side(-1).chain(side(1)));
     }
+}
+
+/// How much is on offer on one side.
+fn total(scrip: &Scrip, standing: &Standing, liquidity: Option<i64>, way: i64) -> i64 {
+    (0..5)
+        .filter_map(|at| Level::at(scrip, standing, liquidity, way, at))
+        .map(|level| level.quantity)
+        .sum()
+}
+
+/// The reference price of an instrument: in the closing auction the last price, and the
+/// imbalance of what is on offer, a tenth of it at any price. These rules are invented.
+fn reference(exchange: &mut Exchange, id: Id) -> Cas {
+    let standing = exchange.market.standing(id);
+    let scrip = exchange.market.scrip(id);
+    let token = scrip.token.parse().unwrap_or(0);
+    if !exchange.switches.closing_auction {
+        return Cas {
+            token,
+            ..Cas::default()
+        };
+    }
+    let liquidity = exchange.switches.liquidity;
+    let imbalance = total(scrip, &standing, liquidity, -1) - total(scrip, &standing, liquidity, 1);
+    Cas {
+        token,
+        reference: raw_price(id.segment, standing.ltp),
+        imbalance,
+        imbalance_at_market: imbalance / 10,
+    }
+}
+
+/// A price as packets have it.
+fn raw_price(segment: Segment, price: i64) -> u32 {
+    let (_, divider) = wire(segment);
+    let raw = i128::from(price) * i128::from(divider) / i128::from(RUPEE);
+    u32::try_from(raw).unwrap_or(u32::MAX)
 }
 
 /// The average price of what was traded today.

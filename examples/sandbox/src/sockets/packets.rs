@@ -69,9 +69,19 @@ pub(crate) struct Index<'a> {
     pub(crate) name: &'a str,
 }
 
+/// The reference price of the closing auction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cas {
+    pub(crate) token: u32,
+    pub(crate) reference: u32,
+    pub(crate) imbalance: i64,
+    pub(crate) imbalance_at_market: i64,
+}
+
 const INDEX: u16 = 7207;
 const PICTURE: u16 = 7208;
 const STATUS: u16 = 105;
+const CAS: u16 = 104;
 const OPENED: u16 = 6511;
 const CLOSED: u16 = 6521;
 
@@ -194,7 +204,17 @@ pub(crate) fn index(out: &mut Vec<u8>, head: Head, index: &Index<'_>) {
     finish(out, start);
 }
 
-/// Writes a market status: 1 is open, 2 closed.
+/// Writes a reference price of the closing auction; all zeros outside of it.
+pub(crate) fn cas(out: &mut Vec<u8>, head: Head, cas: &Cas) {
+    let start = begin(out, head, CAS, 0);
+    out.extend(cas.token.to_le_bytes());
+    out.extend(cas.reference.to_le_bytes());
+    out.extend(cas.imbalance.to_le_bytes());
+    out.extend(cas.imbalance_at_market.to_le_bytes());
+    finish(out, start);
+}
+
+/// Writes a market status: 1 is open, 2 closed, 10 and 12 begin and end the closing auction.
 pub(crate) fn status(out: &mut Vec<u8>, head: Head, code: u16, label: &str) {
     let start = begin(out, head, STATUS, 0);
     out.extend(code.to_le_bytes());
@@ -363,6 +383,35 @@ mod tests {
         let mut out = Vec::new();
         index(&mut out, head(1, 0), &facts);
         assert_eq!(out, bytes);
+    }
+
+    #[test]
+    fn reference_prices_are_those_of_the_broker() {
+        for (name, reserved) in [
+            ("cas.104.sdk-33-bytes", 0),
+            ("cas.104.doc-48-bytes", 15),
+            ("cas.104.all-zero", 0),
+        ] {
+            let (mut bytes, expected) = vector(name);
+            let facts = match expected {
+                Value::Null => Cas {
+                    token: 1_333,
+                    ..Cas::default()
+                },
+                expected => Cas {
+                    token: 1_333,
+                    reference: unsigned(raw(&expected, "ref_price")),
+                    imbalance: whole(&expected, "imbalance_qty"),
+                    imbalance_at_market: whole(&expected, "imbalance_qty_at_market"),
+                },
+            };
+            let mut out = Vec::new();
+            cas(&mut out, head(1, 0), &facts);
+            // The sandbox sends the short form; the long one has room that nobody reads.
+            bytes.truncate(bytes.len() - reserved);
+            bytes[0] -= reserved as u8;
+            assert_eq!(out, bytes, "{name}");
+        }
     }
 
     #[test]
