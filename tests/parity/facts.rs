@@ -221,11 +221,18 @@ fn flatten(path: &str, value: &Value, facts: &mut Facts) {
     }
 }
 
-/// Which rows of the table were needed.
-#[derive(Default)]
-pub struct Used(BTreeSet<&'static str>);
+/// A table, and which of its rows were needed.
+pub struct Used {
+    table: &'static [Exception],
+    rows: BTreeSet<usize>,
+}
 
 impl Used {
+    pub fn of(table: &'static [Exception]) -> Self {
+        let rows = BTreeSet::new();
+        Self { table, rows }
+    }
+
     /// Compares two sets of facts; what differs must be in the table.
     pub fn compare(&mut self, what: &str, sdk: &Facts, ours: &Facts) -> Vec<String> {
         let keys: BTreeSet<&String> = sdk.keys().chain(ours.keys()).collect();
@@ -238,12 +245,13 @@ impl Used {
             if sdk == ours {
                 continue;
             }
-            match EXCEPTIONS
+            match self
+                .table
                 .iter()
-                .find(|row| row.fact == key && (row.holds)(sdk, ours))
+                .position(|row| row.fact == key && (row.holds)(sdk, ours))
             {
                 Some(row) => {
-                    self.0.insert(row.fact);
+                    self.rows.insert(row);
                 }
                 None => unexplained.push(format!(
                     "{what}: {key}: the SDK has {}, this library {}",
@@ -256,23 +264,22 @@ impl Used {
     }
 
     /// The rows that no comparison needed.
-    pub fn unused(&self) -> Vec<&'static str> {
-        EXCEPTIONS
-            .iter()
-            .map(|row| row.fact)
-            .filter(|fact| !self.0.contains(fact))
+    pub fn unused(&self) -> Vec<String> {
+        let rows = self.table.iter().enumerate();
+        rows.filter(|(at, _)| !self.rows.contains(at))
+            .map(|(_, row)| format!("{}: {}", row.fact, row.reason))
             .collect()
+    }
+
+    /// The table as the documentation would show it.
+    pub fn print(&self) {
+        println!("| what may differ | why |\n|---|---|");
+        for row in self.table {
+            println!("| {} | {} |", row.fact, row.reason);
+        }
     }
 }
 
 fn shown(value: Option<&str>) -> String {
     value.map_or("nothing".to_owned(), |text| format!("{text:?}"))
-}
-
-/// The table as the documentation would show it.
-pub fn print_exceptions() {
-    println!("| what may differ | why |\n|---|---|");
-    for row in EXCEPTIONS {
-        println!("| {} | {} |", row.fact, row.reason);
-    }
 }

@@ -513,7 +513,7 @@ fn the_same_logins_give_the_same_requests_answers_and_state() {
         .sandbox
         .place_from_app("nse_cm", "IDEA-EQ", "B", 10, "9.60");
     broker.sandbox.tick(1);
-    let mut used = Used::default();
+    let mut used = Used::of(facts::EXCEPTIONS);
     let mut unexplained = Vec::new();
     for (environment, login, validate) in [
         ("prod", PROD_LOGIN, "/login/1.0/tradeApiValidate"),
@@ -545,7 +545,7 @@ fn the_same_logins_give_the_same_requests_answers_and_state() {
         "no longer needed in the table: {:?}",
         used.unused()
     );
-    facts::print_exceptions();
+    used.print();
 }
 
 /// Makes the steps on both sides, and gives what differs without a reason.
