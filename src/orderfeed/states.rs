@@ -6,6 +6,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     Received,
+    /// Being checked, or waiting for the market to open; which is first is
+    /// not documented.
     Validated,
     Passed,
     /// At the exchange; may be modified, and go back and forth.
@@ -39,12 +41,12 @@ const KNOWN: [(&str, &str, Phase); 21] = [
     (
         "after market order req received",
         "after_market_order_req_received",
-        Phase::Received,
+        Phase::Validated,
     ),
     (
         "modify after market order req received",
         "modify_after_market_order_req_received",
-        Phase::Received,
+        Phase::Validated,
     ),
     ("validation pending", "validation_pending", Phase::Validated),
     ("open pending", "open_pending", Phase::Passed),
@@ -109,7 +111,9 @@ pub(crate) fn is_direct(before: Option<State>, next: State) -> bool {
     match (before.phase, next.phase) {
         // The risk checks or the exchange can refuse at any time.
         (_, Phase::Final) if next.name == "rejected" => true,
-        (Phase::Received, Phase::Final) => next.name == "cancelled_after_market_order",
+        (Phase::Received | Phase::Validated, Phase::Final) => {
+            next.name == "cancelled_after_market_order"
+        }
         (before, Phase::Traded | Phase::Final) => before >= Phase::Working,
         (Phase::Received, next) => next <= Phase::Validated,
         (Phase::Validated, next) => next <= Phase::Passed,
@@ -148,5 +152,10 @@ mod tests {
         assert!(!direct("validation pending", "open"));
         assert!(!direct("open pending", "complete"));
         assert!(!direct("put order req received", "cancelled"));
+        let waits = "after market order req received";
+        assert!(direct("put order req received", waits));
+        assert!(direct(waits, "cancelled after market order"));
+        assert!(direct(waits, "open pending"));
+        assert!(!direct(waits, "open"));
     }
 }

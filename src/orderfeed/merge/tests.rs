@@ -58,6 +58,27 @@ fn a_modified_order_may_go_back_to_open() {
 }
 
 #[test]
+fn an_after_market_order_may_wait_before_or_after_its_checks() {
+    let waits = "after market order req received";
+    for stamps in [true, false] {
+        for states in [["validation pending", waits], [waits, "validation pending"]] {
+            let mut merge = Merge::default();
+            let all = [
+                "put order req received",
+                states[0],
+                states[1],
+                "open pending",
+            ];
+            for (at, state) in (1..).zip(all) {
+                let told = offer(&mut merge, state, 0, stamps.then_some(at));
+                assert!(told.is_some(), "{state} of {states:?}");
+            }
+            assert_eq!(offer(&mut merge, waits, 0, stamps.then_some(3)), None);
+        }
+    }
+}
+
+#[test]
 fn the_books_row_of_a_told_step_is_no_news() {
     let mut merge = Merge::default();
     assert!(offer(&mut merge, "open", 0, Some(5)).is_some());
