@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kotak_neo_sandbox::Recorded;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Name of a fact to its value, for example `header accept` to
 /// `application/json`.
@@ -195,10 +195,39 @@ pub fn of_answer(answer: &Value) -> Facts {
     facts
 }
 
+/// The facts of something else, which has this name.
+pub fn of_value(name: &str, value: &Value) -> Facts {
+    let mut facts = Facts::new();
+    flatten(name, value, &mut facts);
+    facts
+}
+
+/// The same with numbers by their value: 5 and 5.0 are one.
+pub fn by_value(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            // Whole numbers may be too large for a float to tell them apart.
+            let whole = number.to_string().parse::<i128>().is_ok();
+            let float = number.as_f64().expect("every number has a float near it");
+            match float {
+                _ if whole => value.clone(),
+                float if float.fract() == 0.0 && float.abs() < 9e15 => json!(float as i64),
+                float => json!(float),
+            }
+        }
+        Value::Array(all) => all.iter().map(by_value).collect(),
+        Value::Object(all) => {
+            let all = all.iter().map(|(key, one)| (key.clone(), by_value(one)));
+            Value::Object(all.collect())
+        }
+        other => other.clone(),
+    }
+}
+
 fn flatten(path: &str, value: &Value, facts: &mut Facts) {
-    let name = |key: &str| match path {
-        "body" | "answer" => format!("{path} {key}"),
-        _ => format!("{path}.{key}"),
+    let name = |key: &str| match path.contains(' ') {
+        false => format!("{path} {key}"),
+        true => format!("{path}.{key}"),
     };
     match value {
         Value::Object(fields) if !fields.is_empty() => {

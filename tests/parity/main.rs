@@ -4,14 +4,20 @@
 //! - Generation 3: the official Python SDK 3.0.9 and this library do the same
 //!   logins against the sandbox. Requests, answers and state are equal but for
 //!   the rows of one table, each with its reason (`facts.rs`).
+//! - The feeds: both listen on the sandbox's sockets side by side, send the
+//!   same and understand the same (`feeds.rs`, `order_feed.rs`), but for a
+//!   table each.
 //! - Generations 1 and 2: their SDKs cannot be had any more, so the requests
 //!   are held to the wire documents (`older_generations.json`).
 
 mod broker;
 mod facts;
+mod feeds;
 mod library;
 mod older;
+mod order_feed;
 mod sdk;
+mod sides;
 mod trading;
 
 use kotak_neo_sandbox::FaultKind;

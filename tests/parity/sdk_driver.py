@@ -4,15 +4,19 @@ The parity test starts this program with the SDK's Python and talks to it in
 lines of JSON: one command in, one answer out. Only the SDK's own constructor
 argument `transport` is used: it sends every request to the sandbox instead of
 the broker's host and refuses any host that is not the broker's. The `Host`
-header keeps the name that the SDK asked for, so the sandbox records it.
+header keeps the name that the SDK asked for, so the sandbox records it. Feeds
+are given their address with the SDK's own argument `url`.
 
 usage: sdk_driver.py SANDBOX_URL [CA_FILE]
 """
 
+import asyncio
 import importlib.metadata
 import json
+import math
 import ssl
 import sys
+import threading
 
 import httpx
 
@@ -22,6 +26,11 @@ sys.stdout = sys.stderr
 
 import neo_api_client  # noqa: E402
 from neo_api_client.exceptions import ApiException  # noqa: E402
+from neo_api_client.websocket.feed import WsToken  # noqa: E402
+from neo_api_client.websocket.orderfeed.models import OrderUpdate, PositionUpdate  # noqa: E402
+
+# Far longer than anything takes.
+PATIENCE = 60
 
 
 class ToSandbox(httpx.BaseTransport):
@@ -83,7 +92,78 @@ def state(client):
     return {"state": "logged_out"}
 
 
-def run(transport_of):
+def plain(value):
+    """A message of a feed, as JSON has it."""
+    if isinstance(value, (OrderUpdate, PositionUpdate)):
+        return value.model_dump(by_alias=True, exclude_unset=True)
+    if hasattr(value, "model_dump"):
+        return plain(value.model_dump())
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if isinstance(value, bytes):
+        return f"bytes {value.hex()}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float {value}"
+    return value
+
+
+class Feeds:
+    """The SDK's feeds, which are asynchronous, on an event loop of their own."""
+
+    def __init__(self):
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        self.open = {}
+
+    def wait(self, work):
+        return asyncio.run_coroutine_threadsafe(
+            asyncio.wait_for(work, PATIENCE), self.loop
+        ).result()
+
+    def do(self, client, name, feed, arguments):
+        if name == "feed_open":
+            made = getattr(client, feed)(**arguments)
+            self.open[feed] = made
+            return self.call(made.connect())
+        made = self.open[feed]
+        if name == "feed_until":
+            return self.wait(self.until(made, arguments["fence"]))
+        if name == "feed_close":
+            return self.wait(made.close())
+        tokens = arguments.pop("tokens", None)
+        if tokens is not None:
+            arguments["tokens"] = [WsToken(*one.split("|")) for one in tokens]
+        return self.call(getattr(made, arguments.pop("call"))(**arguments))
+
+    def call(self, work):
+        try:
+            return {"answer": self.wait(work)}
+        except Exception as error:
+            return {"raised": type(error).__name__}
+
+    @staticmethod
+    async def until(made, fence):
+        """The messages before the one that is, or is about, `fence`."""
+        messages = []
+        while True:
+            message = plain(await anext(made))
+            if message == fence:
+                return messages
+            if isinstance(message, dict) and message.get("instrument_token") == fence:
+                return messages
+            messages.append(message)
+
+    def end(self):
+        for made in self.open.values():
+            self.wait(made.close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+
+
+def run(transport_of, feeds):
     client = None
     for line in sys.stdin:
         command = json.loads(line)
@@ -95,6 +175,8 @@ def run(transport_of):
             answer = None
         elif name == "state":
             answer = state(client)
+        elif name.startswith("feed_"):
+            answer = feeds.do(client, name, arguments.pop("feed"), arguments)
         else:
             try:
                 answer = {"answer": getattr(client, name)(**arguments)}
@@ -107,4 +189,8 @@ def run(transport_of):
 if __name__ == "__main__":
     ADDRESS = sys.argv[1]
     CA_FILE = sys.argv[2] if len(sys.argv) > 2 else None
-    run(lambda: ToSandbox(ADDRESS, CA_FILE))
+    FEEDS = Feeds()
+    try:
+        run(lambda: ToSandbox(ADDRESS, CA_FILE), FEEDS)
+    finally:
+        FEEDS.end()
