@@ -142,7 +142,7 @@ pub(crate) fn look(asked: &Asked, rows: &[Row], of_another: impl Fn(&Row) -> boo
     if asked.kind == InstructionKind::Place {
         let all = || rows.iter().enumerate();
         let tagged: Vec<_> = all()
-            .filter(|(_, row)| row.tag() == asked.tag)
+            .filter(|(_, row)| row.tag() == asked.tag && !of_another(row))
             .map(|(at, _)| at)
             .collect();
         if !tagged.is_empty() {

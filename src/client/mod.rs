@@ -230,8 +230,8 @@ impl Inner {
         };
         let mut register = Register::default();
         for (tag, answer) in ledger.iter().flat_map(Ledger::take_taken) {
-            let number = judge::order_number(&answer).unwrap_or_default();
-            register.settle(&tag, &number, register::Settled::Taken);
+            let number = judge::order_number(&answer);
+            register.settle(&tag, number.as_deref(), register::Settled::Taken);
         }
         let jar = Arc::new(Cookies::default());
         Ok(Self {

@@ -317,11 +317,12 @@ impl Inner {
             },
             Err(_) => End::Unknown,
         };
-        let number = &written.order_number;
+        let is_new = intent.order_id.is_none();
+        let placed = is_new.then_some(written.order_number.as_str());
         match &end {
             End::Unknown => self.register().leave_open(&intent.tag),
-            End::Accepted { .. } => self.register().settle(&intent.tag, number, Settled::Taken),
-            _ => self.register().settle(&intent.tag, "", Settled::NotTaken),
+            End::Accepted { .. } => self.register().settle(&intent.tag, placed, Settled::Taken),
+            _ => self.register().settle(&intent.tag, None, Settled::NotTaken),
         }
         if let (Some(ledger), Some(ticket)) = (&self.ledger, ticket) {
             if let Err(problem) = ledger.settle(&ticket, &end) {
@@ -548,11 +549,13 @@ impl Inner {
                         return Err(Error::new(Status::Protocol, message));
                     };
                     let finding = self.judge_book(&mut search, &rows, began, window);
-                    if finding.outcome != "unknown" {
-                        self.write_down(call, &finding);
+                    let Some((asked, _)) = &search.asked else {
+                        // Of an order that is not known to be ours nothing is
+                        // remembered: its row may be one of ours, rewritten.
                         return finding.reply();
-                    }
-                    if search.asked.is_none() {
+                    };
+                    if finding.outcome != "unknown" {
+                        self.write_down(call, asked, &finding);
                         return finding.reply();
                     }
                     seen = Some(finding);
@@ -658,17 +661,17 @@ impl Inner {
         finding
     }
 
-    /// Settles in register and ledger what was proved.
-    fn write_down(&self, call: &Call, finding: &Finding) {
-        let Some(tag) = &finding.tag else { return };
+    /// Settles in register and ledger what was proved of an instruction.
+    fn write_down(&self, call: &Call, asked: &Asked, finding: &Finding) {
+        let tag = &asked.tag;
         let taken = finding.outcome != "absent";
         let number = finding.order_id.clone().unwrap_or_default();
-        let how = if taken {
-            Settled::Taken
-        } else {
-            Settled::NotTaken
+        let (placed, how) = match (taken, asked.kind) {
+            (true, InstructionKind::Place) => (Some(number.as_str()), Settled::Taken),
+            (true, _) => (None, Settled::Taken),
+            (false, _) => (None, Settled::NotTaken),
         };
-        self.register().settle(tag, &number, how);
+        self.register().settle(tag, placed, how);
         let Some(ledger) = &self.ledger else { return };
         let end = if taken {
             End::Accepted {

@@ -33,7 +33,7 @@ pub(super) struct Open {
 #[derive(Default)]
 pub(super) struct Register {
     open: Vec<Open>,
-    /// Hashes of tag and order number.
+    /// Hashes of tag and number of the new order.
     settled: VecDeque<(u64, u64, Settled)>,
     hasher: RandomState,
 }
@@ -70,13 +70,14 @@ impl Register {
         }
     }
 
-    /// It is proved how it ended.
-    pub(super) fn settle(&mut self, tag: &str, order_number: &str, how: Settled) {
+    /// It is proved how it ended. `placed` is the number of the new order. That
+    /// of an order which was only changed says nothing about who placed it.
+    pub(super) fn settle(&mut self, tag: &str, placed: Option<&str>, how: Settled) {
         self.open.retain(|open| open.intent.tag != tag);
         if self.settled.len() >= MOST_SETTLED {
             self.settled.pop_front();
         }
-        let hashes = (self.hash(tag), self.hash(order_number));
+        let hashes = (self.hash(tag), self.hash(placed.unwrap_or("")));
         self.settled.push_back((hashes.0, hashes.1, how));
     }
 
@@ -110,7 +111,7 @@ impl Register {
     }
 
     /// Whether a row of the order book belongs to another instruction than
-    /// the one with `tag`.
+    /// the open one with `tag`: also to an earlier one with the same tag.
     pub(super) fn is_of_another(&self, tag: &str, row_tag: &str, order_number: &str) -> bool {
         if !row_tag.is_empty() && row_tag != tag && self.by_tag(row_tag).is_some() {
             return true;
@@ -118,9 +119,9 @@ impl Register {
         let (mine, row_tag, number) = (self.hash(tag), self.hash(row_tag), self.hash(order_number));
         let blank = self.hash("");
         self.settled.iter().any(|(of, order, how)| {
-            *of != mine
-                && *how == Settled::Taken
-                && (*order == number || (*of == row_tag && row_tag != blank))
+            *how == Settled::Taken
+                && ((*order == number && number != blank)
+                    || (*of != mine && *of == row_tag && row_tag != blank))
         })
     }
 
@@ -155,7 +156,7 @@ mod tests {
         assert_eq!(register.unsettled().count(), 0, "its call is running");
         register.leave_open("a");
         assert_eq!(register.unsettled().count(), 1);
-        register.settle("a", "1", Settled::Taken);
+        register.settle("a", Some("1"), Settled::Taken);
         assert_eq!(register.unsettled().count(), 0);
         assert_eq!(register.how("a"), Some(Settled::Taken));
         assert_eq!(register.how("b"), None);
@@ -164,15 +165,18 @@ mod tests {
     #[test]
     fn rows_of_others_are_known_by_number_and_tag() {
         let mut register = Register::default();
-        register.settle("a", "1", Settled::Taken);
-        register.settle("b", "", Settled::NotTaken);
+        register.settle("a", Some("1"), Settled::Taken);
+        register.settle("b", None, Settled::NotTaken);
         assert!(register.begin(intent("c", None)));
         assert!(register.is_of_another("mine", "rewritten", "1"));
         assert!(register.is_of_another("mine", "a", "7"));
         assert!(register.is_of_another("mine", "c", "7"));
         assert!(!register.is_of_another("mine", "", "7"));
         assert!(!register.is_of_another("mine", "b", "7"));
-        assert!(!register.is_of_another("a", "", "1"));
+        assert!(register.is_of_another("a", "a", "1"), "an earlier one");
+        assert!(!register.is_of_another("a", "a", "2"));
+        register.settle("change", None, Settled::Taken);
+        assert!(!register.is_of_another("mine", "", ""));
     }
 
     #[test]
@@ -180,7 +184,7 @@ mod tests {
         let mut register = Register::default();
         for at in 0..MOST_SETTLED + 5 {
             assert!(register.begin(intent(&at.to_string(), Some("9"))));
-            register.settle(&format!("s{at}"), "2", Settled::Taken);
+            register.settle(&format!("s{at}"), Some("2"), Settled::Taken);
         }
         assert_eq!(register.open.len(), MOST_OPEN);
         assert_eq!(register.settled.len(), MOST_SETTLED);

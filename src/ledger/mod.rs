@@ -128,8 +128,8 @@ struct State {
     day_of_file: u64,
     /// What is open, or has an intent id. The rest is only in the file.
     entries: Vec<Entry>,
-    /// Tag and answer of what was taken today, as the file told when it was
-    /// opened.
+    /// Tag and answer of the orders that were taken today, as the file told
+    /// when it was opened.
     taken: Vec<(String, String)>,
 }
 
@@ -301,7 +301,7 @@ impl Ledger {
         self.write_end(&mut state, number, end).map(|()| true)
     }
 
-    /// Tag and answer of each instruction that an earlier process of this day
+    /// Tag and answer of each new order that an earlier process of this day
     /// knew to be taken. Given out once.
     pub(crate) fn take_taken(&self) -> Vec<(String, String)> {
         std::mem::take(&mut self.state().taken)
@@ -433,7 +433,9 @@ impl State {
     fn note_taken(&mut self, number: u64, end: &End) {
         let entry = self.entries.iter().find(|entry| entry.number == number);
         if let (Some(entry), End::Accepted { json, .. }) = (entry, end) {
-            self.taken.push((entry.intent.tag.clone(), json.clone()));
+            if entry.intent.order_id.is_none() {
+                self.taken.push((entry.intent.tag.clone(), json.clone()));
+            }
         }
     }
 

@@ -148,6 +148,22 @@ fn an_intent_id_stands_for_one_instruction() {
 }
 
 #[test]
+fn only_new_orders_tell_whose_a_row_is() {
+    let folder = Folder::new();
+    let ledger = folder.open().expect("a new file");
+    let new = begin(&ledger, intent("new", None));
+    ledger.settle(&new, &accepted()).expect("written");
+    let mut change = intent("change", None);
+    change.order_id = Some("7".to_owned());
+    let change = begin(&ledger, change);
+    ledger.settle(&change, &accepted()).expect("written");
+    drop(ledger);
+    let taken = folder.open().expect("it is free").take_taken();
+    let tags: Vec<_> = taken.iter().map(|(tag, _)| tag.as_str()).collect();
+    assert_eq!(tags, ["new"]);
+}
+
+#[test]
 fn of_two_threads_one_begins() {
     let folder = Folder::new();
     let ledger = folder.open().expect("a new file");

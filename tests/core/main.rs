@@ -3,6 +3,7 @@
 //! - `logins`: every login of the broker, in every environment and generation
 //! - `reads`: every reading call, its parameters and answers
 //! - `orders`: instructions: what is sent, checked, answered, paced, settled
+//! - `outcomes`: what settles a lost answer, and what must not
 //! - `orderfeed`: live events and books as one history, whatever the line does
 //! - `money`: faults at every moment: at most one order, and a true status
 //! - `transport`: TLS, hosts, faults of the network, deadlines, interrupts
@@ -18,6 +19,7 @@ mod logins;
 mod money;
 mod orderfeed;
 mod orders;
+mod outcomes;
 mod reads;
 mod scrips;
 mod secrets;

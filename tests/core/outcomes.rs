@@ -1,0 +1,83 @@
+//! What settles an unknown outcome, and what must not: no order that the
+//! broker took is ever called absent, and none that it did not take is called
+//! placed.
+
+use kotak_neo::{Client, Status};
+use kotak_neo_sandbox::{FaultKind, Sandbox};
+use serde_json::{Value, json};
+
+use crate::orders::{number, order, outcome, place, trader, unlimited, with};
+use crate::support::{fault, told};
+
+const PLACE: &str = "/quick/order/rule/ms/place";
+
+/// Places an order whose answer is lost, and gives its tag.
+fn lost(sandbox: &Sandbox, client: &Client, order: &Value, kind: FaultKind) -> String {
+    sandbox.clear_faults();
+    fault(sandbox, PLACE, kind);
+    let error = place(client, order).expect_err("the answer is lost");
+    sandbox.clear_faults();
+    assert_eq!(error.status(), Status::UnknownOutcome, "{error}");
+    let tag = told(&error, "tag");
+    tag.as_str().expect("the order has a tag").to_owned()
+}
+
+/// Asks for so long that an absence would be proved.
+fn asked_long(client: &Client, tag: &str) -> Value {
+    outcome(client, json!({"tag": tag, "timeout_ms": 4000}))
+}
+
+fn rewriting() -> Sandbox {
+    let sandbox = unlimited();
+    let mut switches = sandbox.switches();
+    switches.rewrite_tags = true;
+    sandbox.set_switches(switches);
+    sandbox
+}
+
+#[test]
+fn a_change_of_the_order_does_not_hide_it() {
+    let sandbox = rewriting();
+    let client = trader(&sandbox, &json!({"outcome_window_ms": 1000}));
+    let tag = lost(&sandbox, &client, &order(), FaultKind::ResetAfter);
+    let id = sandbox.orders()[0].number.clone();
+    let change = json!({
+        "order_id": id, "price": "8.70", "order_type": "L", "quantity": 3, "validity": "DAY",
+    });
+    client.modify_order(&change.to_string()).expect("taken");
+    assert_ne!(sandbox.orders()[0].tag, tag, "the broker rewrote the tag");
+    let found = asked_long(&client, &tag);
+    assert_eq!(found["outcome"], "unknown", "{found}");
+    assert_eq!(found["candidates"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_question_about_a_candidate_does_not_hide_it() {
+    let sandbox = rewriting();
+    let client = trader(&sandbox, &json!({"outcome_window_ms": 1000}));
+    let tag = lost(&sandbox, &client, &order(), FaultKind::ResetAfter);
+    let id = sandbox.orders()[0].number.clone();
+    // Somebody else changes it, so that this client does not know of it.
+    let other = trader(&sandbox, &json!({}));
+    let change = json!({
+        "order_id": id, "price": "8.70", "order_type": "L", "quantity": 3, "validity": "DAY",
+    });
+    other.modify_order(&change.to_string()).expect("taken");
+    let rewritten = sandbox.orders()[0].tag.clone();
+    let found = outcome(&client, json!({"tag": rewritten}));
+    assert_eq!(found["outcome"], "placed", "{found}");
+    let found = asked_long(&client, &tag);
+    assert_eq!(found["outcome"], "unknown", "{found}");
+}
+
+#[test]
+fn an_older_order_with_the_same_tag_is_not_taken_for_it() {
+    let sandbox = unlimited();
+    let client = trader(&sandbox, &json!({"outcome_window_ms": 1000}));
+    let tagged = with(order(), json!({"tag": "twice"}));
+    let first = number(&place(&client, &tagged).expect("taken"));
+    let tag = lost(&sandbox, &client, &tagged, FaultKind::ResetBefore);
+    let found = asked_long(&client, &tag);
+    assert_ne!(found["order_id"], json!(first), "{found}");
+    assert_eq!(found["outcome"], "absent", "{found}");
+}
