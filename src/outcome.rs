@@ -90,9 +90,26 @@ impl Row {
             .find_map(|key| unix_seconds(&self.text(key)?))
     }
 
-    fn is(&self, key: &str, asked: &str) -> bool {
-        self.text(key)
-            .is_some_and(|text| same_number(&text, asked) || text.eq_ignore_ascii_case(asked))
+    /// Whether a member is what was asked for. `None` if the row does not
+    /// tell: short rows are documented, and placeholders for "none".
+    fn is(&self, key: &str, asked: &str) -> Option<bool> {
+        let text = self.text(key)?;
+        let asked = asked.trim();
+        if same_number(&text, asked) || text.eq_ignore_ascii_case(asked) {
+            return Some(true);
+        }
+        let placeholder = matches!(text.as_str(), "NA" | "--" | "-");
+        let no_number = normal(asked).is_some() && normal(&text).is_none();
+        (!placeholder && !no_number).then_some(false)
+    }
+
+    /// The same for the side, which may be spelled out.
+    fn is_side(&self, asked: &str) -> Option<bool> {
+        let first = |text: &str| text.chars().next().map(|c| c.to_ascii_uppercase());
+        match first(&self.text("trnsTp")?)? {
+            side @ ('B' | 'S') => Some(first(asked) == Some(side)),
+            _ => None,
+        }
     }
 }
 
@@ -150,10 +167,12 @@ pub(crate) fn look(asked: &Asked, rows: &[Row], of_another: impl Fn(&Row) -> boo
         }
         // The broker is reported to rewrite tags.
         let since = (asked.sent_at_ms / 1000).saturating_sub(CLOCK_SLACK_S);
+        // The unit of quantities in commodities is not documented.
+        let units = asked.fact("es") != "mcx_fo";
         let alike = |row: &Row| {
-            row.is("trdSym", asked.fact("ts"))
-                && row.is("trnsTp", asked.fact("tt"))
-                && row.is("qty", asked.fact("qt"))
+            row.is("trdSym", asked.fact("ts")) != Some(false)
+                && row.is_side(asked.fact("tt")) != Some(false)
+                && (!units || row.is("qty", asked.fact("qt")) != Some(false))
                 && row.entered_at().is_none_or(|at| at >= since)
                 && !orders::is_our_tag(&row.tag())
                 && !of_another(row)
@@ -177,25 +196,45 @@ pub(crate) fn look(asked: &Asked, rows: &[Row], of_another: impl Fn(&Row) -> boo
     let in_between = (state.contains("pending") && !state.starts_with("trigger"))
         || state == "put order req received";
     let done = match asked.kind {
-        InstructionKind::Cancel => state.starts_with("cancelled"),
-        _ => !in_between && shows(asked, row),
+        InstructionKind::Cancel => Some(state.starts_with("cancelled")),
+        _ if in_between => None,
+        _ => shows(asked, row),
     };
-    match (done, is_final(&state), in_between) {
-        (true, _, _) => Sight::Done(vec![at]),
-        (_, true, _) => Sight::Never(at),
-        (_, _, true) => Sight::Perhaps(vec![at]),
-        _ => Sight::Nothing(Some(at)),
+    match done {
+        Some(true) => Sight::Done(vec![at]),
+        Some(false) if is_final(&state) => Sight::Never(at),
+        Some(false) if !in_between => Sight::Nothing(Some(at)),
+        _ => Sight::Perhaps(vec![at]),
     }
 }
 
-/// Whether a row has the values that a modification asked for.
-fn shows(asked: &Asked, row: &Row) -> bool {
+/// Whether a row has the values that a modification asked for. `None` if it
+/// proves neither.
+fn shows(asked: &Asked, row: &Row) -> Option<bool> {
     let order_type = asked.fact("pt");
-    // The broker turns market orders into limit orders at a price of its own.
     let limit = matches!(order_type, "L" | "SL");
-    row.is("qty", asked.fact("qt"))
-        && (!limit || (row.is("prc", asked.fact("pr")) && row.is("prcTp", order_type)))
-        && (!order_type.starts_with("SL") || row.is("trgPrc", asked.fact("tp")))
+    let mut told = vec![row.is("qty", asked.fact("qt"))];
+    // The broker turns market orders into limit orders at a price of its own:
+    // such a row may be the order as it was, or as it was to become.
+    let kind = row.is("prcTp", order_type);
+    told.push(if limit {
+        kind
+    } else {
+        kind.filter(|same| *same)
+    });
+    if limit {
+        told.push(row.is("prc", asked.fact("pr")));
+    }
+    if order_type.starts_with("SL") {
+        told.push(row.is("trgPrc", asked.fact("tp")));
+    }
+    if told.contains(&Some(false)) {
+        return Some(false);
+    }
+    // Where these differ, the rest may have been the same before.
+    let other = [("vldt", "vd"), ("dscQty", "dq")];
+    let differs = |(key, fact)| row.is(key, asked.fact(fact)) == Some(false);
+    (!told.contains(&None) && !other.into_iter().any(differs)).then_some(true)
 }
 
 /// What has been seen of one instruction so far.
@@ -367,6 +406,105 @@ mod tests {
         assert_eq!(sight(&row(&ours, "10", later)), Sight::Nothing(None));
         let rows = book(&row("x", "10", later));
         assert_eq!(look(&asked, &rows, |_| true), Sight::Nothing(None));
+    }
+
+    /// The broker documents rows of after-market orders without side and tag.
+    #[test]
+    fn what_a_row_does_not_tell_excludes_nothing() {
+        let sight = |row: &str| look(&place(), &book(row), |_| false);
+        for row in [
+            r#"{"nOrdNo":"1","trdSym":"TCS-EQ","qty":10,"ordSt":"after market order req received"}"#,
+            r#"{"nOrdNo":"1","trdSym":"TCS-EQ","trnsTp":"BUY","qty":"10.00"}"#,
+            r#"{"nOrdNo":"1","trdSym":"tcs-eq ","trnsTp":"b","qty":"1e1"}"#,
+            r#"{"nOrdNo":"1","trdSym":"TCS-EQ","trnsTp":"--","qty":"NA"}"#,
+        ] {
+            assert_eq!(sight(row), Sight::Perhaps(vec![0]), "{row}");
+        }
+        for row in [
+            r#"{"nOrdNo":"1","trdSym":"TCS-BE","trnsTp":"B","qty":10}"#,
+            r#"{"nOrdNo":"1","trdSym":"TCS-EQ","trnsTp":"SELL","qty":10}"#,
+            r#"{"nOrdNo":"1","trdSym":"TCS-EQ","trnsTp":"B","qty":11}"#,
+        ] {
+            assert_eq!(sight(row), Sight::Nothing(None), "{row}");
+        }
+        // In which unit the commodity exchange counts is not documented.
+        let facts = PLACE.replace(r#""ts""#, r#""es":"mcx_fo","ts""#);
+        let lots = Asked::new(InstructionKind::Place, "mine", None, &facts, SENT_S * 1000);
+        let row = r#"{"nOrdNo":"1","trdSym":"TCS-EQ","trnsTp":"B","qty":1000}"#;
+        let sight = look(&lots, &book(row), |_| false);
+        assert_eq!(sight, Sight::Perhaps(vec![0]));
+    }
+
+    #[test]
+    fn a_change_is_not_called_applied_where_the_row_proves_nothing() {
+        let sight = |facts: &str, row: &str| {
+            let asked = Asked::new(InstructionKind::Modify, "t", Some("1"), facts, 0);
+            look(&asked, &book(&format!(r#"{{"nOrdNo":"1",{row}}}"#)), |_| {
+                false
+            })
+        };
+        let market = r#"{"no":"1","pr":"0","pt":"MKT","qt":"10","tp":"0","vd":"DAY","dq":"0"}"#;
+        let limit = r#"{"no":"1","pr":"9","pt":"L","qt":"10","tp":"0","vd":"IOC","dq":"2"}"#;
+        let stop = r#"{"no":"1","pr":"0","pt":"SL-M","qt":"10","tp":"8","vd":"DAY","dq":"0"}"#;
+        let perhaps = Sight::Perhaps(vec![0]);
+        for (facts, row, expected) in [
+            // It was a limit order: was it left alone, or turned into one again?
+            (
+                market,
+                r#""qty":10,"prc":"9","prcTp":"L","ordSt":"open""#,
+                &perhaps,
+            ),
+            (
+                market,
+                r#""qty":10,"prc":"9","prcTp":"L","ordSt":"complete""#,
+                &perhaps,
+            ),
+            (
+                market,
+                r#""qty":10,"prc":"0","prcTp":"MKT","ordSt":"open""#,
+                &Sight::Done(vec![0]),
+            ),
+            (
+                market,
+                r#""qty":9,"prc":"9","prcTp":"L","ordSt":"open""#,
+                &Sight::Nothing(Some(0)),
+            ),
+            (
+                stop,
+                r#""qty":10,"trgPrc":"8","prcTp":"SL","ordSt":"trigger pending""#,
+                &perhaps,
+            ),
+            (
+                stop,
+                r#""qty":10,"trgPrc":"8.0","prcTp":"SL-M","ordSt":"trigger pending""#,
+                &Sight::Done(vec![0]),
+            ),
+            (
+                stop,
+                r#""qty":10,"trgPrc":"7","prcTp":"SL-M","ordSt":"trigger pending""#,
+                &Sight::Nothing(Some(0)),
+            ),
+            // Only validity or disclosed quantity were to change.
+            (
+                limit,
+                r#""qty":10,"prc":"9.00","prcTp":"L","vldt":"DAY","dscQty":2,"ordSt":"open""#,
+                &perhaps,
+            ),
+            (
+                limit,
+                r#""qty":10,"prc":"9.00","prcTp":"L","vldt":"IOC","dscQty":0,"ordSt":"open""#,
+                &perhaps,
+            ),
+            (
+                limit,
+                r#""qty":10,"prc":"9.00","prcTp":"L","vldt":"ioc","dscQty":2,"ordSt":"open""#,
+                &Sight::Done(vec![0]),
+            ),
+            // Nothing is told of the price.
+            (limit, r#""qty":10,"prcTp":"L","ordSt":"open""#, &perhaps),
+        ] {
+            assert_eq!(&sight(facts, row), expected, "{facts} {row}");
+        }
     }
 
     #[test]
