@@ -250,6 +250,7 @@ mod tests {
         let answer = Answer {
             http_status,
             retry_after: None,
+            date: None,
             redirect: None,
             body: Zeroizing::new(body.as_bytes().to_vec()),
         };

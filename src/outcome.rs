@@ -2,6 +2,7 @@
 //! pure.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,11 +11,11 @@ use serde_json::value::RawValue;
 use crate::orders::{self, InstructionKind};
 use crate::session::IST_OFFSET;
 
-/// How far the broker's clock may be behind ours. A larger allowance only
-/// makes us say "unknown" more often.
+/// How far the clock of the order book may be behind what we take for the
+/// broker's clock. A larger allowance only makes us say "unknown" more often.
 const CLOCK_SLACK_S: u64 = 15 * 60;
 /// The two reads that prove an absence are at least this far apart.
-const BETWEEN_READS_MS: u64 = 1000;
+const BETWEEN_READS: Duration = Duration::from_secs(1);
 
 /// What was asked, as far as the order book can show it.
 #[derive(Clone, Debug)]
@@ -26,6 +27,35 @@ pub(crate) struct Asked {
     facts: HashMap<String, Option<String>>,
     /// Unix milliseconds of the sending.
     pub(crate) sent_at_ms: u64,
+    pub(crate) sent: Sent,
+}
+
+/// Since when an instruction is on its way, by a clock that nobody sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    At(Instant),
+    /// By an earlier process: before this one took over the ledger.
+    Before(Instant),
+}
+
+impl Sent {
+    /// A moment at which it had been sent for certain.
+    fn by(self) -> Instant {
+        match self {
+            Self::At(when) | Self::Before(when) => when,
+        }
+    }
+}
+
+/// What the clocks said when a reading of the order book was there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks {
+    pub(crate) at: Instant,
+    /// This machine's, in unix seconds. It may be wrong, and may have been set
+    /// since the sending.
+    pub(crate) ours: u64,
+    /// The broker's, where its answer told.
+    pub(crate) broker: Option<u64>,
 }
 
 impl Asked {
@@ -36,6 +66,7 @@ impl Asked {
         order_id: Option<&str>,
         facts: &str,
         sent_at_ms: u64,
+        sent: Sent,
     ) -> Self {
         Self {
             kind,
@@ -44,7 +75,31 @@ impl Asked {
             // Unreadable facts match nothing, so nothing is proved by them.
             facts: serde_json::from_str(facts).unwrap_or_default(),
             sent_at_ms,
+            sent,
         }
+    }
+
+    /// The first second, by the broker's clock, in which it can have come in:
+    /// the earliest that any of the clocks allows.
+    fn earliest(&self, clocks: &Clocks) -> u64 {
+        let noted = self.sent_at_ms / 1000;
+        let others = match self.sent {
+            Sent::At(when) => {
+                let ago = clocks.at.saturating_duration_since(when).as_secs() + 1;
+                [Some(clocks.ours), clocks.broker].map(|now| now.map(|now| now.saturating_sub(ago)))
+            }
+            Sent::Before(_) => {
+                let ahead = |broker| clocks.ours.saturating_sub(broker);
+                [
+                    clocks
+                        .broker
+                        .map(|broker| noted.saturating_sub(ahead(broker))),
+                    None,
+                ]
+            }
+        };
+        let first = others.into_iter().flatten().fold(noted, u64::min);
+        first.saturating_sub(CLOCK_SLACK_S)
     }
 
     fn fact(&self, key: &str) -> &str {
@@ -155,18 +210,28 @@ pub(crate) enum Sight {
 
 /// Looks for an instruction. `of_another` says of a row that it belongs to
 /// another instruction of this client.
-pub(crate) fn look(asked: &Asked, rows: &[Row], of_another: impl Fn(&Row) -> bool) -> Sight {
+pub(crate) fn look(
+    asked: &Asked,
+    rows: &[Row],
+    clocks: &Clocks,
+    of_another: impl Fn(&Row) -> bool,
+) -> Sight {
     if asked.kind == InstructionKind::Place {
         let all = || rows.iter().enumerate();
         let tagged: Vec<_> = all()
             .filter(|(_, row)| row.tag() == asked.tag && !of_another(row))
             .map(|(at, _)| at)
             .collect();
+        let since = asked.earliest(clocks);
+        let early = |at: &usize| rows[*at].entered_at().is_some_and(|at| at < since);
+        // A caller may use a tag twice: an older order proves nothing.
+        if !tagged.is_empty() && tagged.iter().all(early) {
+            return Sight::Perhaps(tagged);
+        }
         if !tagged.is_empty() {
-            return Sight::Done(tagged);
+            return Sight::Done(tagged.into_iter().filter(|at| !early(at)).collect());
         }
         // The broker is reported to rewrite tags.
-        let since = (asked.sent_at_ms / 1000).saturating_sub(CLOCK_SLACK_S);
         // The unit of quantities in commodities is not documented.
         let units = asked.fact("es") != "mcx_fo";
         let alike = |row: &Row| {
@@ -241,24 +306,22 @@ fn shows(asked: &Asked, row: &Row) -> Option<bool> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress {
     pub(crate) reads: u32,
-    /// When the first of the reads that showed nothing began (unix ms).
-    first_clear_ms: Option<u64>,
+    /// When the first of the reads that showed nothing began.
+    first_clear: Option<Instant>,
     absent: bool,
 }
 
 impl Progress {
-    /// Takes in one successful reading, which began at `began_ms`.
-    pub(crate) fn saw(&mut self, sight: &Sight, asked: &Asked, began_ms: u64, window_ms: u64) {
+    /// Takes in one successful reading.
+    pub(crate) fn saw(&mut self, sight: &Sight, asked: &Asked, began: Instant, window: Duration) {
         self.reads += 1;
         match sight {
             Sight::Never(_) => self.absent = true,
             Sight::Nothing(_) => {
-                let first = *self.first_clear_ms.get_or_insert(began_ms);
-                let apart = BETWEEN_READS_MS.min(window_ms / 2);
-                self.absent = began_ms >= asked.sent_at_ms.saturating_add(window_ms)
-                    && began_ms >= first.saturating_add(apart);
+                self.first_clear.get_or_insert(began);
+                self.absent = began >= self.next_proof(asked, window);
             }
-            Sight::Done(_) | Sight::Perhaps(_) => self.first_clear_ms = None,
+            Sight::Done(_) | Sight::Perhaps(_) => self.first_clear = None,
         }
     }
 
@@ -267,13 +330,12 @@ impl Progress {
         self.absent
     }
 
-    /// When the next reading can prove more (unix ms).
-    pub(crate) fn next_proof_ms(&self, asked: &Asked, window_ms: u64) -> u64 {
-        let apart = BETWEEN_READS_MS.min(window_ms / 2);
-        let second = self
-            .first_clear_ms
-            .map_or(0, |first| first.saturating_add(apart));
-        second.max(asked.sent_at_ms.saturating_add(window_ms))
+    /// When the next reading can prove more.
+    pub(crate) fn next_proof(&self, asked: &Asked, window: Duration) -> Instant {
+        let over = asked.sent.by() + window;
+        let apart = BETWEEN_READS.min(window / 2);
+        self.first_clear
+            .map_or(over, |first| over.max(first + apart))
     }
 }
 
@@ -335,8 +397,24 @@ mod tests {
     const SENT_S: u64 = 1_737_536_281;
     const PLACE: &str = r#"{"ts":"TCS-EQ","tt":"B","qt":"10","pr":"2450.50","pt":"L"}"#;
 
+    fn asked(kind: InstructionKind, facts: &str) -> Asked {
+        let id = (kind != InstructionKind::Place).then_some("1");
+        let sent = Sent::At(Instant::now());
+        Asked::new(kind, "mine", id, facts, SENT_S * 1000, sent)
+    }
+
     fn place() -> Asked {
-        Asked::new(InstructionKind::Place, "mine", None, PLACE, SENT_S * 1000)
+        asked(InstructionKind::Place, PLACE)
+    }
+
+    /// Looks at the moment of the sending; all clocks are right.
+    fn look(asked: &Asked, rows: &[Row], of_another: impl Fn(&Row) -> bool) -> Sight {
+        let clocks = Clocks {
+            at: asked.sent.by(),
+            ours: SENT_S,
+            broker: None,
+        };
+        super::look(asked, rows, &clocks, of_another)
     }
 
     fn book(rows_json: &str) -> Vec<Row> {
@@ -429,7 +507,7 @@ mod tests {
         }
         // In which unit the commodity exchange counts is not documented.
         let facts = PLACE.replace(r#""ts""#, r#""es":"mcx_fo","ts""#);
-        let lots = Asked::new(InstructionKind::Place, "mine", None, &facts, SENT_S * 1000);
+        let lots = asked(InstructionKind::Place, &facts);
         let row = r#"{"nOrdNo":"1","trdSym":"TCS-EQ","trnsTp":"B","qty":1000}"#;
         let sight = look(&lots, &book(row), |_| false);
         assert_eq!(sight, Sight::Perhaps(vec![0]));
@@ -438,7 +516,7 @@ mod tests {
     #[test]
     fn a_change_is_not_called_applied_where_the_row_proves_nothing() {
         let sight = |facts: &str, row: &str| {
-            let asked = Asked::new(InstructionKind::Modify, "t", Some("1"), facts, 0);
+            let asked = asked(InstructionKind::Modify, facts);
             look(&asked, &book(&format!(r#"{{"nOrdNo":"1",{row}}}"#)), |_| {
                 false
             })
@@ -509,40 +587,86 @@ mod tests {
 
     #[test]
     fn absence_needs_two_reads_and_the_whole_window() {
+        const WINDOW: Duration = Duration::from_secs(10);
         let asked = place();
-        let sent = asked.sent_at_ms;
+        let after = |ms: u64| asked.sent.by() + Duration::from_millis(ms);
         let nothing = Sight::Nothing(None);
         let mut progress = Progress::default();
         let mut absent_after = |ms: u64, sight: &Sight| {
-            progress.saw(sight, &asked, sent + ms, 10_000);
+            progress.saw(sight, &asked, after(ms), WINDOW);
             progress.is_absent()
         };
         assert!(!absent_after(100, &nothing));
         assert!(!absent_after(9_999, &nothing));
         assert!(absent_after(10_000, &nothing));
         let mut late = Progress::default();
-        late.saw(&nothing, &asked, sent + 50_000, 10_000);
+        late.saw(&nothing, &asked, after(50_000), WINDOW);
         assert!(!late.is_absent());
-        late.saw(&nothing, &asked, sent + 50_500, 10_000);
+        late.saw(&nothing, &asked, after(50_500), WINDOW);
         assert!(!late.is_absent());
-        assert_eq!(late.next_proof_ms(&asked, 10_000), sent + 51_000);
-        late.saw(&Sight::Perhaps(vec![0]), &asked, sent + 51_000, 10_000);
-        late.saw(&nothing, &asked, sent + 51_100, 10_000);
+        assert_eq!(late.next_proof(&asked, WINDOW), after(51_000));
+        late.saw(&Sight::Perhaps(vec![0]), &asked, after(51_000), WINDOW);
+        late.saw(&nothing, &asked, after(51_100), WINDOW);
         assert!(!late.is_absent());
-        late.saw(&nothing, &asked, sent + 52_100, 10_000);
+        late.saw(&nothing, &asked, after(52_100), WINDOW);
         assert!(late.is_absent());
+    }
+
+    /// Whatever the clock of this machine says, and whenever it was set.
+    #[test]
+    fn a_wrong_clock_excludes_no_row() {
+        const HOUR: u64 = 3600;
+        let when = Instant::now();
+        let row = row("rewritten", "10", "22-Jan-2025 14:28:02");
+        let rows = book(&row);
+        let sight = |noted: u64, sent: Sent, ours: u64, broker: Option<u64>| {
+            let mut asked = place();
+            (asked.sent_at_ms, asked.sent) = (noted * 1000, sent);
+            let at = when + Duration::from_secs(60);
+            let clocks = Clocks { at, ours, broker };
+            super::look(&asked, &rows, &clocks, |_| false)
+        };
+        let (mine, before) = (Sent::At(when), Sent::Before(when));
+        let now = SENT_S + 60;
+        for (noted, sent, ours, broker) in [
+            // Right all the time.
+            (SENT_S, mine, now, None),
+            // An hour ahead: the broker's clock tells.
+            (SENT_S + HOUR, mine, now + HOUR, Some(now)),
+            (SENT_S + HOUR, before, now + HOUR, Some(now)),
+            // It was ahead and has been set since: our own tells.
+            (SENT_S + HOUR, mine, now, None),
+            // Behind.
+            (SENT_S - HOUR, mine, now - HOUR, Some(now)),
+            (SENT_S - HOUR, before, now, Some(now)),
+        ] {
+            let sight = sight(noted, sent, ours, broker);
+            assert_eq!(sight, Sight::Perhaps(vec![0]), "{noted} {sent:?} {ours}");
+        }
+        // An older order is none, if anything tells that it is older.
+        let later = sight(SENT_S + HOUR, mine, now + HOUR, Some(now + HOUR));
+        assert_eq!(later, Sight::Nothing(None));
+    }
+
+    #[test]
+    fn an_older_order_with_the_tag_is_no_proof() {
+        let old = row("mine", "10", "22-Jan-2025 09:28:02");
+        let new = row("mine", "10", "22-Jan-2025 14:28:02");
+        let sight = |rows: &str| look(&place(), &book(rows), |_| false);
+        assert_eq!(sight(&old), Sight::Perhaps(vec![0]));
+        assert_eq!(sight(&new), Sight::Done(vec![0]));
+        assert_eq!(sight(&format!("{old},{new}")), Sight::Done(vec![1]));
+        let untold = row("mine", "10", "--");
+        assert_eq!(sight(&untold), Sight::Done(vec![0]));
     }
 
     #[test]
     fn changes_are_judged_by_the_state_of_their_order() {
-        let modify = Asked::new(
+        let modify = asked(
             InstructionKind::Modify,
-            "t",
-            Some("1"),
             r#"{"no":"1","pr":"101","pt":"L","qt":"10","tp":"0"}"#,
-            0,
         );
-        let cancel = Asked::new(InstructionKind::Cancel, "t", Some("1"), r#"{"on":"1"}"#, 0);
+        let cancel = asked(InstructionKind::Cancel, r#"{"on":"1"}"#);
         let row = |price: &str, state: &str| {
             book(&format!(
                 r#"{{"nOrdNo":"1","qty":10,"prc":"{price}","prcTp":"L","ordSt":"{state}"}}"#

@@ -11,6 +11,8 @@ use crate::redact;
 pub struct Reply {
     pub(crate) json: Zeroizing<String>,
     pub(crate) http_status: u16,
+    /// The broker's clock, where its answer told (unix seconds).
+    pub(crate) date: Option<u64>,
     pub(crate) meta: Meta,
 }
 
@@ -20,6 +22,7 @@ impl Reply {
         Self {
             json: Zeroizing::new(json),
             http_status: 0,
+            date: None,
             meta: Meta::default(),
         }
     }

@@ -214,6 +214,7 @@ impl Inner {
                 let reply = Reply {
                     json: Zeroizing::new(json),
                     http_status: answer.http_status,
+                    date: answer.date,
                     meta: Meta::default(),
                 };
                 Ok((reply, payload))

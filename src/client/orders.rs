@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::call::Call;
 use super::reads::deadline;
-use super::register::{Open, Register, Settled};
+use super::register::{Register, Settled};
 use super::{Client, Inner};
 use crate::error::Error;
 use crate::hosts::Generation;
@@ -19,11 +19,11 @@ use crate::judge::{self, Verdict};
 use crate::ledger::{Begun, Earlier, End, Intent, Ledger, Ticket};
 use crate::operation::{self, Kind, Operation};
 use crate::orders::{self, Instruction, InstructionKind, Lookup};
-use crate::outcome::{self, Asked, Progress, Row, Sight};
+use crate::outcome::{self, Asked, Clocks, Progress, Row, Sent, Sight};
 use crate::pacing::{Slot, Use};
 use crate::reads::{self, Expect, PARAMS};
 use crate::reply::{Meta, Reply};
-use crate::session::Trade;
+use crate::session::{self, Trade};
 use crate::status::Status;
 use crate::transport::Point;
 use crate::transport::door::Line;
@@ -271,6 +271,7 @@ impl Inner {
                 Ok(Reply {
                     json: Zeroizing::new(json),
                     http_status: answer.http_status,
+                    date: answer.date,
                     meta: Meta::default(),
                 })
             }
@@ -319,8 +320,10 @@ impl Inner {
         };
         let is_new = intent.order_id.is_none();
         let placed = is_new.then_some(written.order_number.as_str());
+        let sent = written.point.as_ref().and_then(Point::passed_at);
+        let sent = Sent::At(sent.unwrap_or_else(Instant::now));
         match &end {
-            End::Unknown => self.register().leave_open(&intent.tag),
+            End::Unknown => self.register().leave_open(&intent.tag, sent),
             End::Accepted { .. } => self.register().settle(&intent.tag, placed, Settled::Taken),
             _ => self.register().settle(&intent.tag, None, Settled::NotTaken),
         }
@@ -470,13 +473,11 @@ impl Inner {
         let open = open.or_else(|| {
             let ledger = self.ledger.as_ref()?;
             let intent = ledger.find(tag.as_deref(), order_id.as_deref())?;
+            let tag = intent.tag.clone();
             // What is seen of it counts for later calls.
-            self.register().adopt(intent.clone());
-            Some(Open {
-                intent,
-                progress: Progress::default(),
-                running: false,
-            })
+            let mut register = self.register();
+            register.adopt(intent, Sent::Before(ledger.opened()));
+            register.by_tag(&tag).cloned()
         });
         let Some(open) = open else {
             return Search {
@@ -500,6 +501,7 @@ impl Inner {
             intent.order_id.as_deref(),
             &intent.facts,
             intent.sent_at_ms,
+            open.sent,
         );
         Search {
             tag: Some(intent.tag),
@@ -519,13 +521,11 @@ impl Inner {
         op: &'static Operation,
         mut search: Search,
     ) -> Result<Reply, Error> {
-        let window = u64::try_from(self.config.orders.outcome_window.as_millis());
-        let window = window.unwrap_or(u64::MAX);
         let end = call.deadline.checked_sub(RESERVE).unwrap_or(call.deadline);
         let mut pause = FIRST_PAUSE;
         let mut seen: Option<Finding> = None;
         loop {
-            let began = now_ms();
+            let began = Instant::now();
             let reading = self.ask(call, op, Expect::Data, reads::Asked::default());
             let read = tokio::time::timeout_at(end.into(), reading).await;
             match read {
@@ -548,7 +548,12 @@ impl Inner {
                         let message = "the broker's order book is not what it documents";
                         return Err(Error::new(Status::Protocol, message));
                     };
-                    let finding = self.judge_book(&mut search, &rows, began, window);
+                    let clocks = Clocks {
+                        at: Instant::now(),
+                        ours: session::now(),
+                        broker: reply.date,
+                    };
+                    let finding = self.judge_book(&mut search, &rows, began, &clocks);
                     let Some((asked, _)) = &search.asked else {
                         // Of an order that is not known to be ours nothing is
                         // remembered: its row may be one of ours, rewritten.
@@ -563,10 +568,11 @@ impl Inner {
             }
             let mut wait = pause;
             if let Some((asked, _)) = &search.asked {
-                let proof = search.progress.next_proof_ms(asked, window);
-                let until = proof.saturating_sub(now_ms());
-                if until > 0 {
-                    wait = wait.min(Duration::from_millis(until));
+                let window = self.config.orders.outcome_window;
+                let proof = search.progress.next_proof(asked, window);
+                let until = proof.saturating_duration_since(Instant::now());
+                if !until.is_zero() {
+                    wait = wait.min(until);
                 }
             }
             if Instant::now() + wait >= end {
@@ -580,7 +586,14 @@ impl Inner {
     }
 
     /// What one reading of the book says about an instruction.
-    fn judge_book(&self, search: &mut Search, rows: &[Row], began: u64, window: u64) -> Finding {
+    fn judge_book(
+        &self,
+        search: &mut Search,
+        rows: &[Row],
+        began: Instant,
+        clocks: &Clocks,
+    ) -> Finding {
+        let window = self.config.orders.outcome_window;
         let mut finding = Finding {
             tag: search.tag.clone(),
             order_id: search.order_id.clone(),
@@ -609,7 +622,7 @@ impl Inner {
             return finding;
         };
         let register = self.register();
-        let sight = outcome::look(asked, rows, |row| {
+        let sight = outcome::look(asked, rows, clocks, |row| {
             let tag = row.tag();
             let in_ledger = |ledger: &Ledger| tag != asked.tag && ledger.is_open(&tag);
             register.is_of_another(&asked.tag, &tag, &row.number())
@@ -650,8 +663,9 @@ impl Inner {
                 );
             }
             Sight::Never(_) | Sight::Nothing(_) => {
-                let proof = search.progress.next_proof_ms(asked, window);
-                finding.ask_again_after_ms = Some(proof.saturating_sub(now_ms()));
+                let proof = search.progress.next_proof(asked, window);
+                let until = proof.saturating_duration_since(Instant::now());
+                finding.ask_again_after_ms = u64::try_from(until.as_millis()).ok();
                 finding.says(
                     "unknown",
                     "the order book does not show it yet; its absence is not proved either",

@@ -405,9 +405,9 @@ impl Inner {
         }
         let answer = self.exchange(call, &target, &credentials, body).await?;
         if judge::is_no_data(&answer) {
-            let http_status = answer.http_status;
             return Ok(Reply {
-                http_status,
+                http_status: answer.http_status,
+                date: answer.date,
                 ..Reply::local(NO_DATA.to_owned())
             });
         }

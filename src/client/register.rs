@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::time::Instant;
 
 use crate::ledger::Intent;
-use crate::outcome::Progress;
+use crate::outcome::{Progress, Sent};
 
 /// The most open instructions that are remembered. Far beyond what a day of
 /// failures makes; the ledger has no such limit.
@@ -25,6 +26,7 @@ pub(super) enum Settled {
 #[derive(Clone, Debug)]
 pub(super) struct Open {
     pub(super) intent: Intent,
+    pub(super) sent: Sent,
     pub(super) progress: Progress,
     /// Whether its call is still running.
     pub(super) running: bool,
@@ -49,6 +51,7 @@ impl Register {
         }
         self.open.push(Open {
             intent,
+            sent: Sent::At(Instant::now()),
             progress: Progress::default(),
             running: true,
         });
@@ -56,17 +59,18 @@ impl Register {
     }
 
     /// An open instruction of an earlier process.
-    pub(super) fn adopt(&mut self, intent: Intent) {
+    pub(super) fn adopt(&mut self, intent: Intent, sent: Sent) {
         let tag = intent.tag.clone();
         if self.begin(intent) {
-            self.leave_open(&tag);
+            self.leave_open(&tag, sent);
         }
     }
 
     /// Its call has ended without a proof.
-    pub(super) fn leave_open(&mut self, tag: &str) {
+    pub(super) fn leave_open(&mut self, tag: &str, sent: Sent) {
         if let Some(open) = self.open.iter_mut().find(|open| open.intent.tag == tag) {
             open.running = false;
+            open.sent = sent;
         }
     }
 
@@ -154,7 +158,7 @@ mod tests {
         assert!(register.begin(intent("a", None)));
         assert!(!register.begin(intent("a", None)));
         assert_eq!(register.unsettled().count(), 0, "its call is running");
-        register.leave_open("a");
+        register.leave_open("a", Sent::At(Instant::now()));
         assert_eq!(register.unsettled().count(), 1);
         register.settle("a", Some("1"), Settled::Taken);
         assert_eq!(register.unsettled().count(), 0);

@@ -42,6 +42,7 @@ impl Response {
                     json,
                     http_status,
                     meta,
+                    ..
                 } = reply;
                 (Status::Ok, http_status, json, String::new(), meta)
             }

@@ -15,6 +15,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use fs4::fs_std::FileExt;
 use serde::{Deserialize, Serialize};
@@ -112,6 +113,8 @@ pub(crate) struct Ledger {
     /// After a fork the child has the file too, and must not write.
     pid: u32,
     state: Mutex<State>,
+    /// What an earlier process sent, it sent before this.
+    opened: Instant,
     /// Holds the lock for as long as it is open.
     _lock: File,
 }
@@ -204,6 +207,7 @@ impl Ledger {
             sync,
             pid: std::process::id(),
             state: Mutex::new(state),
+            opened: Instant::now(),
             _lock: lock,
         };
         {
@@ -305,6 +309,11 @@ impl Ledger {
     /// knew to be taken. Given out once.
     pub(crate) fn take_taken(&self) -> Vec<(String, String)> {
         std::mem::take(&mut self.state().taken)
+    }
+
+    /// When this process took over the ledger.
+    pub(crate) fn opened(&self) -> Instant {
+        self.opened
     }
 
     /// Whether a tag is that of an open instruction.

@@ -1,8 +1,8 @@
 //! Request bodies that can be sent once.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -19,10 +19,16 @@ use crate::secret::Wiped;
 /// it flushes, so until the body is asked for, nothing has left.
 #[derive(Clone, Debug, Default)]
 pub struct Point {
-    passed: Arc<AtomicBool>,
+    passed: Arc<Passed>,
     not_after: Option<Instant>,
     /// Counted when the point is passed.
     slot: Option<Arc<Slot>>,
+}
+
+#[derive(Debug, Default)]
+struct Passed {
+    yes: AtomicBool,
+    when: OnceLock<Instant>,
 }
 
 impl Point {
@@ -42,12 +48,20 @@ impl Point {
 
     /// Whether a byte may have left.
     pub fn passed(&self) -> bool {
-        self.passed.load(Ordering::Acquire)
+        self.passed.yes.load(Ordering::Acquire)
+    }
+
+    /// When it was passed.
+    pub(crate) fn passed_at(&self) -> Option<Instant> {
+        self.passed()
+            .then(|| self.passed.when.get().copied())
+            .flatten()
     }
 
     /// For requests whose body says nothing: called before they start.
     pub(crate) fn pass(&self) {
-        self.passed.store(true, Ordering::Release);
+        self.passed.when.get_or_init(Instant::now);
+        self.passed.yes.store(true, Ordering::Release);
         if let Some(slot) = &self.slot {
             slot.stamp();
         }
@@ -57,7 +71,7 @@ impl Point {
 impl Point {
     /// For a request that turned out not to have left.
     pub(crate) fn take_back(&self) {
-        self.passed.store(false, Ordering::Release);
+        self.passed.yes.store(false, Ordering::Release);
     }
 }
 
@@ -153,7 +167,7 @@ mod tests {
             .expect("one frame")
             .expect("the first time works");
         assert_eq!(frame.into_data().expect("it is data").as_ref(), b"abc");
-        assert!(point.passed() && body.is_end_stream());
+        assert!(point.passed() && point.passed_at().is_some() && body.is_end_stream());
         let second = block(body.frame()).expect("an answer");
         assert!(matches!(second, Err(Refused::UsedBefore)));
     }

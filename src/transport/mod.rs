@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::header::{LOCATION, RETRY_AFTER};
+use http::header::{DATE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method};
 use once_cell::sync::OnceCell;
 use url::Url;
@@ -60,6 +60,8 @@ pub struct Answer {
     pub http_status: u16,
     /// How long the broker asks to wait.
     pub retry_after: Option<Duration>,
+    /// The broker's clock, in unix seconds.
+    pub date: Option<u64>,
     /// The host that a redirect names.
     pub redirect: Option<String>,
     /// The body after content decoding.
@@ -277,6 +279,7 @@ impl Answer {
         Self {
             http_status,
             retry_after: headers.get(RETRY_AFTER).and_then(retry_after),
+            date: headers.get(DATE).and_then(date),
             redirect,
             body: Zeroizing::new(Vec::new()),
         }
@@ -310,6 +313,12 @@ fn retry_after(value: &HeaderValue) -> Option<Duration> {
     }
     let when = httpdate::parse_http_date(text).ok()?;
     Some(when.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+fn date(value: &HeaderValue) -> Option<u64> {
+    let when = httpdate::parse_http_date(value.to_str().ok()?).ok()?;
+    let since = when.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(since.as_secs())
 }
 
 /// Host and port of `url`, for messages.
