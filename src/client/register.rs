@@ -20,6 +20,8 @@ const MOST_SETTLED: usize = 8192;
 pub(super) enum Settled {
     Taken,
     NotTaken,
+    /// Not at all: there was no room to remember it.
+    Forgotten,
 }
 
 /// An instruction that is not settled.
@@ -47,7 +49,9 @@ impl Register {
             return false;
         }
         if self.open.len() >= MOST_OPEN {
-            self.open.remove(0);
+            let ended = self.open.iter().position(|open| !open.running);
+            let forgotten = self.open.remove(ended.unwrap_or(0));
+            self.settle(&forgotten.intent.tag, None, Settled::Forgotten);
         }
         self.open.push(Open {
             intent,
@@ -99,13 +103,17 @@ impl Register {
         self.open.iter().rev().find(of_order)
     }
 
-    /// How the instruction with this tag was settled.
+    /// How the newest instruction with this tag was settled.
     pub(super) fn how(&self, tag: &str) -> Option<Settled> {
+        if self.by_tag(tag).is_some() {
+            return None;
+        }
         let tag = self.hash(tag);
         let mut settled = self.settled.iter().rev();
         settled
             .find(|(of, _, _)| *of == tag)
             .map(|(_, _, how)| *how)
+            .filter(|how| *how != Settled::Forgotten)
     }
 
     pub(super) fn remember(&mut self, tag: &str, progress: &Progress) {
@@ -183,11 +191,33 @@ mod tests {
         assert!(!register.is_of_another("mine", "", ""));
     }
 
+    /// What is pushed out while it is open is not known to be anything: an
+    /// earlier order with the same tag, which was refused, says nothing of it.
+    #[test]
+    fn what_is_forgotten_is_not_proved() {
+        let mut register = Register::default();
+        assert!(register.begin(intent("t", None)));
+        register.settle("t", None, Settled::NotTaken);
+        assert_eq!(register.how("t"), Some(Settled::NotTaken));
+        assert!(register.begin(intent("running", None)));
+        assert!(register.begin(intent("t", None)));
+        assert_eq!(register.how("t"), None, "it is open again");
+        register.leave_open("t", Sent::At(Instant::now()));
+        for at in 0..MOST_OPEN {
+            assert!(register.begin(intent(&at.to_string(), None)));
+            register.leave_open(&at.to_string(), Sent::At(Instant::now()));
+        }
+        assert!(register.by_tag("t").is_none());
+        assert_eq!(register.how("t"), None);
+        assert!(register.by_tag("running").is_some(), "it is under way");
+    }
+
     #[test]
     fn memory_is_bounded() {
         let mut register = Register::default();
         for at in 0..MOST_SETTLED + 5 {
             assert!(register.begin(intent(&at.to_string(), Some("9"))));
+            register.leave_open(&at.to_string(), Sent::At(Instant::now()));
             register.settle(&format!("s{at}"), Some("2"), Settled::Taken);
         }
         assert_eq!(register.open.len(), MOST_OPEN);
