@@ -52,10 +52,10 @@ mod totp;
 mod transport;
 
 pub use client::Client;
+pub use client::orderfeed::OrderFeed;
 #[cfg(debug_assertions)]
 #[doc(hidden)]
-pub use client::fault as order_fault;
-pub use client::orderfeed::OrderFeed;
+pub use client::steps as order_steps;
 pub use error::Error;
 pub use feed::market::Feed;
 pub use feed::tick::{Depth, DepthRow, Tick};

@@ -15,6 +15,8 @@ use crate::config::Timeouts;
 use crate::error::Error;
 use crate::log::Level;
 use crate::operation::{Kind, Operation, TimeClass};
+use crate::orders;
+use crate::outcome::Sent;
 use crate::process;
 use crate::reply::{Meta, Reply};
 use crate::secret::Secret;
@@ -163,7 +165,8 @@ impl Inner {
     }
 
     /// Makes one call that sends an instruction, on a lane of its own: no
-    /// other call can hold it up. `close` writes down how it ended.
+    /// other call can hold it up. `close` writes down how it ended, also after
+    /// a defect. What a defect does after the sending is an unknown outcome.
     pub(super) fn call_at_door(
         &self,
         op: &'static Operation,
@@ -174,7 +177,7 @@ impl Inner {
         outside_runtimes(|| {
             let _counted = process::shared().calls.count();
             let call = Call::new(limit);
-            let result = match self.door.lane() {
+            let ran = catch_unwind(AssertUnwindSafe(|| match self.door.lane() {
                 Ok(mut lane) => {
                     let Lane { line, event_loop } = &mut lane;
                     let result = self.run(event_loop, op, &call, work(&call, line));
@@ -182,9 +185,36 @@ impl Inner {
                     result
                 }
                 Err(error) => Err(no_event_loop(&error)),
+            }));
+            let (result, panic) = match ran {
+                Ok(result) => (result, None),
+                Err(panic) => (Err(defect()), Some(panic)),
             };
-            let result = close(&call, result);
-            self.finish(op.name, &call, result)
+            let tag = call.tag.borrow().clone();
+            let ended = catch_unwind(AssertUnwindSafe(|| {
+                self.finish(op.name, &call, close(&call, result))
+            }));
+            if let (Err(_), Some(tag)) = (&ended, &tag) {
+                // Whatever was not written down: it is not under way any more.
+                let sent = Sent::At(Instant::now());
+                self.register().leave_open(tag, sent);
+            }
+            match (ended, panic) {
+                (Ok(ended), None) => ended,
+                (Ok(ended), Some(_)) if call.may_have_instructed() => ended,
+                (Err(_), _) if call.may_have_instructed() => {
+                    let advice = orders::advice(tag.as_deref().unwrap_or(""), None);
+                    let error = defect().unknown_outcome(op.name, advice);
+                    let meta = Meta {
+                        operation: op.name,
+                        tag,
+                        elapsed: call.started.elapsed(),
+                        ..Meta::default()
+                    };
+                    Err(error.finished(true, false, meta))
+                }
+                (_, Some(panic)) | (Err(panic), None) => resume_unwind(panic),
+            }
         })
     }
 
@@ -195,17 +225,8 @@ impl Inner {
         call: &Call,
         work: impl Future<Output = Result<Reply, Error>>,
     ) -> Result<Reply, Error> {
-        let driven = AssertUnwindSafe(|| event_loop.drive(self.until_stopped(op, call, work)));
-        match catch_unwind(driven) {
-            Ok(result) => result.unwrap_or_else(|| Err(closed())),
-            // An instruction's outcome is told even then; its future is gone,
-            // and its connection with it.
-            Err(_) if call.may_have_instructed() => {
-                let message = "a defect in this library, after the instruction was sent";
-                Err(Error::new(Status::Internal, message))
-            }
-            Err(panic) => resume_unwind(panic),
-        }
+        let driven = event_loop.drive(self.until_stopped(op, call, work));
+        driven.unwrap_or_else(|| Err(closed()))
     }
 
     async fn until_stopped(
@@ -312,6 +333,14 @@ pub(super) fn no_event_loop(error: &io::Error) -> Error {
     Error::new(
         Status::Internal,
         format!("no event loop could be made: {error}"),
+    )
+}
+
+/// A panic of this library, in a call that may have sent an instruction.
+fn defect() -> Error {
+    Error::new(
+        Status::Internal,
+        "a defect in this library, while the call was under way",
     )
 }
 

@@ -9,6 +9,7 @@ mod orders;
 mod reads;
 mod register;
 mod scrips;
+pub mod steps;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,9 +39,6 @@ use crate::transport::door::Door;
 use crate::transport::{Cookies, EventLoop, Net, Settings};
 use register::Register;
 use scrips::Scrips;
-
-#[cfg(debug_assertions)]
-pub use orders::fault;
 
 /// A connection to the broker for one user.
 ///
@@ -211,6 +209,13 @@ impl std::fmt::Debug for Client {
     }
 }
 
+fn not_logged_in() -> Error {
+    Error::new(
+        Status::NotLoggedIn,
+        "complete both steps of a login before this call",
+    )
+}
+
 fn meta(operation: &'static str) -> Meta {
     Meta {
         operation,
@@ -281,12 +286,7 @@ impl Inner {
 
     fn trade(&self) -> Result<Arc<Trade>, Error> {
         let trade = self.state().trade.clone();
-        trade.ok_or_else(|| {
-            Error::new(
-                Status::NotLoggedIn,
-                "complete both steps of a login before this call",
-            )
-        })
+        trade.ok_or_else(not_logged_in)
     }
 
     /// Stores a view session. A trade session of the same user stays in force

@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 
 use super::call::Call;
 use super::reads::deadline;
-use super::register::{Register, Settled};
-use super::{Client, Inner};
+use super::register::{Open, Register, Settled};
+use super::steps::{Step, reached};
+use super::{Client, Inner, not_logged_in};
 use crate::error::Error;
 use crate::hosts::Generation;
 use crate::json::Fields;
@@ -170,7 +171,8 @@ impl Inner {
             limit,
             async |call, line| {
                 let (_, instruction) = checked?;
-                let trade = trade.map_or_else(|| self.trade(), Ok)?;
+                // The session whose generation the parameters were checked for.
+                let trade = trade.ok_or_else(not_logged_in)?;
                 self.send_once(call, line, op, &trade, instruction, &sheet)
                     .await
             },
@@ -212,6 +214,7 @@ impl Inner {
                 return again(call, op, earlier);
             }
         }
+        reached(Step::Checked);
         if instruction.lookup != Lookup::Nothing {
             self.complete(call, line, trade, &mut instruction).await?;
         }
@@ -221,11 +224,13 @@ impl Inner {
         let (request, id) = self.request(call, &target, &credentials, Some(body))?;
         let url = request.url.clone();
         self.ready(line, &url).await?;
+        reached(Step::Connected);
         let kind = match instruction.kind {
             InstructionKind::Cancel => Use::Cancel,
             InstructionKind::Place | InstructionKind::Modify => Use::Order,
         };
         let slot = self.slot(call, kind, line, &url).await?;
+        reached(Step::Paced);
         let prepared = Instant::now();
         if prepared >= call.deadline {
             let message = "the deadline passed before anything was sent";
@@ -234,17 +239,23 @@ impl Inner {
         intent.sent_at_ms = now_ms();
         let is_open = |ledger: &Ledger| ledger.is_open(&tag);
         if self.ledger.as_ref().is_some_and(is_open) || !self.register().begin(intent.clone()) {
-            let problem = "the outcome of an order with this tag is not settled; nothing was sent";
-            return Err(Error::argument("params.tag", problem));
+            return self.tag_in_use(call, op, &intent);
         }
         sheet.lock().begun = Some((intent.clone(), None));
+        reached(Step::Remembered);
         if let Some(ledger) = &self.ledger {
             let sent_at_ms = intent.sent_at_ms;
             match ledger.begin(intent.clone(), sent_at_ms)? {
                 Begun::New(ticket) => sheet.lock().begun = Some((intent, Some(ticket))),
-                Begun::Earlier(earlier) => return again(call, op, earlier),
+                Begun::Earlier(earlier) => {
+                    // The earlier one is what counts, not this attempt.
+                    sheet.lock().begun = None;
+                    self.register().drop_attempt(&tag);
+                    return again(call, op, earlier);
+                }
             }
         }
+        reached(Step::Noted);
         // A slow disk may have taken long enough for the connection to end.
         if prepared.elapsed() > NO_TIME {
             self.ready(line, &url).await?;
@@ -253,27 +264,29 @@ impl Inner {
         sheet.lock().point = Some(point.clone());
         call.points.borrow_mut().push((op.kind, point.clone()));
         call.is_asking(&id);
+        reached(Step::Leaving);
         let sent = self.door.send(line, request, &point).await;
-        #[cfg(debug_assertions)]
-        fault::strike();
+        reached(Step::Answered);
         let mut answer = sent.map_err(|failure| Error::new(failure.status, failure.message))?;
         let auth = op.headers(trade.generation).auth;
         let verdict = self.with_secrets(call, |known| {
             judge::instruction(op, auth, &answer, made_tag, known)
         });
+        reached(Step::Judged);
         match verdict {
             Verdict::Taken(number) => {
-                let mut written = sheet.lock();
-                written.proved = true;
-                written.order_number = number;
                 // An order number was read out of it, so it is JSON.
                 let json = String::from_utf8_lossy(&std::mem::take(&mut *answer.body)).into_owned();
-                Ok(Reply {
+                let reply = Reply {
                     json: Zeroizing::new(json),
                     http_status: answer.http_status,
                     date: answer.date,
                     meta: Meta::default(),
-                })
+                };
+                let mut written = sheet.lock();
+                written.proved = true;
+                written.order_number = number;
+                Ok(reply)
             }
             Verdict::Refused(error) => {
                 sheet.lock().proved = true;
@@ -281,6 +294,24 @@ impl Inner {
             }
             Verdict::Open(error) => Err(error),
         }
+    }
+
+    /// The tag is that of an open instruction: of the same intent, which
+    /// another thread is sending now, or of something else.
+    fn tag_in_use(&self, call: &Call, op: &Operation, intent: &Intent) -> Result<Reply, Error> {
+        if let (Some(id), Some(ledger)) = (&intent.intent_id, &self.ledger) {
+            let under_way = self.register().by_tag(&intent.tag).cloned();
+            let same = |open: &Open| open.intent.intent_id == intent.intent_id;
+            if let Some(open) = under_way.filter(|open| same(open) && open.intent.is_same(intent)) {
+                return again(call, op, Earlier::Unsettled(open.intent));
+            }
+            // It may have ended since it was looked for.
+            if let Some(earlier) = ledger.earlier(id, intent, now_ms())? {
+                return again(call, op, earlier);
+            }
+        }
+        let problem = "the outcome of an order with this tag is not settled; nothing was sent";
+        Err(Error::argument("params.tag", problem))
     }
 
     /// Settles what the call's end proves, and names it.
@@ -291,6 +322,7 @@ impl Inner {
         sheet: &Sheet,
         ended: Result<Reply, Error>,
     ) -> Result<Reply, Error> {
+        reached(Step::Ended);
         let mut written = sheet.lock();
         let Some((intent, ticket)) = written.begun.take() else {
             return ended;
@@ -335,6 +367,7 @@ impl Inner {
                 ));
             }
         }
+        reached(Step::Settled);
         ended
     }
 
@@ -707,6 +740,19 @@ fn again(call: &Call, op: &Operation, earlier: Earlier) -> Result<Reply, Error> 
     call.extra
         .borrow_mut()
         .insert("earlier_answer".to_owned(), true.into());
+    let absent = matches!(
+        &earlier,
+        Earlier::Answered {
+            end: End::Absent,
+            ..
+        }
+    );
+    if !absent {
+        // What the caller is told is of an instruction that was sent.
+        let point = Point::default();
+        point.pass();
+        call.points.borrow_mut().push((op.kind, point));
+    }
     match earlier {
         Earlier::Answered { tag, end } => {
             call.is_about(&tag);
@@ -835,27 +881,5 @@ impl Finding {
             Error::new(Status::Internal, "the outcome could not be written as JSON")
         })?;
         Ok(Reply::local(json))
-    }
-}
-
-/// Lets tests see what a defect does after an order was sent. Not in release
-/// builds.
-#[cfg(debug_assertions)]
-pub mod fault {
-    use std::cell::Cell;
-
-    thread_local! {
-        static NEXT: Cell<bool> = const { Cell::new(false) };
-    }
-
-    /// Makes the next instruction of this thread panic when it was sent.
-    pub fn panic_after_sending() {
-        NEXT.set(true);
-    }
-
-    pub(super) fn strike() {
-        if NEXT.take() {
-            std::panic::panic_any("a defect that a test asked for");
-        }
     }
 }

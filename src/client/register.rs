@@ -62,6 +62,11 @@ impl Register {
         true
     }
 
+    /// It was not begun after all. Says nothing about others with its tag.
+    pub(super) fn drop_attempt(&mut self, tag: &str) {
+        self.open.retain(|open| open.intent.tag != tag);
+    }
+
     /// An open instruction of an earlier process.
     pub(super) fn adopt(&mut self, intent: Intent, sent: Sent) {
         let tag = intent.tag.clone();

@@ -50,7 +50,7 @@ pub(crate) struct Intent {
 
 impl Intent {
     /// Whether two intents ask for the same.
-    fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         (&self.operation, &self.account, &self.facts)
             == (&other.operation, &other.account, &other.facts)
     }

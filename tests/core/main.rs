@@ -6,6 +6,7 @@
 //! - `outcomes`: what settles a lost answer, and what must not
 //! - `orderfeed`: live events and books as one history, whatever the line does
 //! - `money`: faults at every moment: at most one order, and a true status
+//! - `steps`: an instruction cut short at every step, in every way
 //! - `transport`: TLS, hosts, faults of the network, deadlines, interrupts
 //! - `scrips`: instruments: downloads, cache, bad files
 //! - `secrets`: after a full day no credential shows anywhere
@@ -24,5 +25,6 @@ mod reads;
 mod scrips;
 mod secrets;
 mod sockets;
+mod steps;
 mod support;
 mod transport;

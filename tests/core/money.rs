@@ -5,6 +5,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kotak_neo::order_steps::{Step, at};
 use kotak_neo::{Client, Status};
 use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox, TlsMode};
 use serde_json::json;
@@ -302,7 +303,9 @@ fn a_defect_after_the_sending_is_an_unknown_outcome() {
         ..Options::default()
     });
     let client = trader(&sandbox);
-    kotak_neo::order_fault::panic_after_sending();
+    at(Step::Answered, || {
+        std::panic::panic_any("a defect that a test asked for")
+    });
     let error = place(&client, &order()).expect_err("it panicked");
     assert_eq!(error.status(), Status::UnknownOutcome, "{error}");
     assert_eq!(sandbox.orders_taken(), 1);
