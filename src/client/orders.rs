@@ -478,16 +478,9 @@ impl Inner {
         let limit = limit.unwrap_or_else(|| op.time.of(&self.config.timeouts));
         self.call_within(op, limit, async |call| {
             let (_, tag, order_id) = checked?;
-            let trade = self.trade()?;
             let search = self.search(tag, order_id);
             if let Some(tag) = &search.tag {
                 call.is_about(tag);
-            }
-            if let (Some(of), Some(now)) = (&search.account, &trade.ucc) {
-                if of != now {
-                    let problem = "this instruction was sent for another account (UCC)";
-                    return Err(Error::argument(PARAMS, problem));
-                }
             }
             self.settle(call, op, search).await
         })
@@ -559,7 +552,11 @@ impl Inner {
         let mut seen: Option<Finding> = None;
         loop {
             let began = Instant::now();
-            let reading = self.ask(call, op, Expect::Data, reads::Asked::default());
+            // Another login may come in between: the book of another account
+            // proves nothing.
+            let trade = self.trade()?;
+            search.is_of(&trade)?;
+            let reading = self.ask_of(call, op, Expect::Data, reads::Asked::default(), Some(trade));
             let read = tokio::time::timeout_at(end.into(), reading).await;
             match read {
                 Err(_) => match seen {
@@ -805,6 +802,18 @@ struct Search {
     asked: Option<(Asked, bool)>,
     progress: Progress,
     how: Option<Settled>,
+}
+
+impl Search {
+    fn is_of(&self, trade: &Trade) -> Result<(), Error> {
+        match (&self.account, &trade.ucc) {
+            (Some(of), Some(now)) if of != now => {
+                let problem = "this instruction was sent for another account (UCC)";
+                Err(Error::argument(PARAMS, problem))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What `order_outcome` answers.

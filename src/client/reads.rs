@@ -1,5 +1,6 @@
 //! Books, portfolio, market data: operations that change nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
@@ -9,6 +10,7 @@ use crate::judge;
 use crate::operation::{self, Auth, Operation};
 use crate::reads::{self, Asked, Expect, PARAMS};
 use crate::reply::Reply;
+use crate::session::Trade;
 use crate::status::Status;
 
 use super::call::Call;
@@ -369,14 +371,25 @@ impl Inner {
         asked: Asked,
     ) -> Result<Reply, Error> {
         let trade = self.state().trade.clone();
+        self.ask_of(call, op, expect, asked, trade).await
+    }
+
+    /// Asks in the name of a session, or of none.
+    pub(super) async fn ask_of(
+        &self,
+        call: &Call,
+        op: &'static Operation,
+        expect: Expect,
+        asked: Asked,
+        trade: Option<Arc<Trade>>,
+    ) -> Result<Reply, Error> {
         let generation = match &trade {
             Some(trade) => trade.generation,
             None => self.config.generation.unwrap_or(Generation::Three),
         };
         let auth = op.headers(generation).auth;
         if trade.is_none() && matches!(auth, Auth::Trade | Auth::KeyTrade | Auth::BearerTrade) {
-            // Says what is missing.
-            self.trade()?;
+            return Err(super::not_logged_in());
         }
         let current = generation == Generation::Three;
         let home = if current {

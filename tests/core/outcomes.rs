@@ -2,6 +2,8 @@
 //! broker took is ever called absent, and none that it did not take is called
 //! placed.
 
+use std::time::Duration;
+
 use kotak_neo::{Client, Status};
 use kotak_neo_sandbox::{FaultKind, Sandbox};
 use serde_json::{Value, json};
@@ -79,5 +81,32 @@ fn an_older_order_with_the_same_tag_is_not_taken_for_it() {
     let tag = lost(&sandbox, &client, &tagged, FaultKind::ResetBefore);
     let found = asked_long(&client, &tag);
     assert_ne!(found["order_id"], json!(first), "{found}");
+    assert_eq!(found["outcome"], "absent", "{found}");
+}
+
+#[test]
+fn the_book_of_another_account_proves_nothing() {
+    let sandbox = unlimited();
+    let client = trader(&sandbox, &json!({"outcome_window_ms": 3000}));
+    let tag = lost(&sandbox, &client, &order(), FaultKind::ResetBefore);
+    let session = client.session_export().expect("there is a session");
+    let other = session.json().replace("\"TEST1\"", "\"OTHER\"");
+    assert_ne!(other, session.json());
+    sandbox.clear_requests();
+    let question = json!({"tag": tag, "timeout_ms": 60_000}).to_string();
+    let answer = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| client.order_outcome(&question));
+        let seen = sandbox.wait_for_requests(1, Duration::from_secs(60));
+        assert_eq!(seen.len(), 1, "the book is read");
+        client.session_import(&other).expect("a session of today");
+        asking.join().expect("no panic")
+    });
+    let error = answer.expect_err("the session is of another account now");
+    assert_eq!(error.status(), Status::InvalidArgument, "{error}");
+    assert!(error.message().contains("another account"), "{error}");
+    client
+        .session_import(session.json())
+        .expect("a session of today");
+    let found = outcome(&client, json!({"tag": tag, "timeout_ms": 60_000}));
     assert_eq!(found["outcome"], "absent", "{found}");
 }
