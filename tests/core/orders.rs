@@ -209,6 +209,19 @@ fn generation_1_trades_too() {
     assert_eq!(sandbox.cancellations_taken(), 1);
 }
 
+/// The book may be late. That must not keep a cancel back.
+#[test]
+fn a_cancel_is_sent_though_the_book_does_not_show_its_order() {
+    let sandbox = unlimited();
+    let client = older(&sandbox);
+    let cancel = json!({"order_id": "1", "isVerify": true});
+    let refused = client.cancel_order(&cancel.to_string());
+    assert_eq!(status(&refused), Status::Rejected, "{refused:?}");
+    let requests = sandbox.requests();
+    assert_eq!(requests.len(), 2, "the book and the cancel");
+    assert_eq!(requests[1].path, "/Orders/2.0/quick/order/cancel");
+}
+
 #[test]
 fn what_is_wrong_is_named_and_not_sent() {
     let sandbox = unlimited();
