@@ -117,6 +117,9 @@ pub(crate) fn instruction(
     }
 }
 
+/// Longer than any order number.
+const LONGEST_NUMBER: usize = 64;
+
 /// The order number of an accepted instruction.
 pub(crate) fn order_number(body: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
@@ -130,7 +133,13 @@ pub(crate) fn order_number(body: &str) -> Option<String> {
         Value::Number(number) => number.to_string(),
         _ => return None,
     };
-    (!number.trim().is_empty()).then_some(number)
+    // The broker writes "NA", "--" and 0 where there is none.
+    let number = number.trim();
+    let plain = number
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let some = number.bytes().any(|b| (b'1'..=b'9').contains(&b));
+    (plain && some && number.len() <= LONGEST_NUMBER).then(|| number.to_owned())
 }
 
 /// Whether the answer says that there is nothing to show.

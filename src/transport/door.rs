@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE, USER_AGENT};
+use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -38,6 +39,9 @@ use crate::status::Status;
 
 /// A connection that was idle for longer is replaced, not used.
 const LONGEST_IDLE: Duration = Duration::from_secs(20);
+/// The largest request, head and body. So much fits into the system's buffers
+/// at once: no part of an instruction waits here while another has left.
+const LARGEST_REQUEST: usize = 16 * 1024;
 /// Lanes kept for later; more threads than this may send at once.
 const MOST_IDLE: usize = 16;
 
@@ -195,6 +199,21 @@ impl Door {
             message: format!("the request could not be written: {problem}"),
             sent: false,
         })?;
+        let size = size(&head);
+        if size > LARGEST_REQUEST {
+            return Err(Failure {
+                status: Status::Internal,
+                message: format!(
+                    "the request has {size} bytes, its tokens and cookies included, and \
+                     {LARGEST_REQUEST} are the most; nothing was sent"
+                ),
+                sent: false,
+            });
+        }
+        if head.body().size_hint().exact() == Some(0) {
+            // An empty body is never asked for, so it cannot tell.
+            point.pass();
+        }
         let failed = |error: hyper::Error| failure(&host, &error, point);
 
         let sending = connection.sender.send_request(head);
@@ -228,10 +247,6 @@ impl Door {
 
     fn head(&self, request: Request, point: &Point) -> http::Result<http::Request<SingleUse>> {
         let body = request.body.unwrap_or_default();
-        if body.is_empty() {
-            // An empty body is never asked for, so it cannot tell.
-            point.pass();
-        }
         let length = body.len();
         let target = match request.url.query() {
             Some(query) => format!("{}?{query}", request.url.path()),
@@ -277,6 +292,18 @@ impl Line {
         connection.idle_since = Instant::now();
         self.0 = Some(connection);
     }
+}
+
+/// About how many bytes a request has.
+fn size(request: &http::Request<SingleUse>) -> usize {
+    let headers = request.headers().iter();
+    let lines = headers.map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    let body = request.body().size_hint().exact().unwrap_or(u64::MAX);
+    lines.sum::<usize>() + target + usize::try_from(body).unwrap_or(LARGEST_REQUEST)
 }
 
 async fn next_frame(

@@ -8,6 +8,7 @@
 //! - `money`: faults at every moment: at most one order, and a true status
 //! - `steps`: an instruction cut short at every step, in every way
 //! - `transport`: TLS, hosts, faults of the network, deadlines, interrupts
+//! - `wire`: answers to orders byte by byte, and proxies
 //! - `scrips`: instruments: downloads, cache, bad files
 //! - `secrets`: after a full day no credential shows anywhere
 //! - `feed`: the market feed: prices, states, faults of the connection
@@ -28,3 +29,4 @@ mod sockets;
 mod steps;
 mod support;
 mod transport;
+mod wire;
