@@ -3,8 +3,8 @@
 //! One process holds the file. A record is one line in one write, before the
 //! point of no return; how the instruction ended follows in a line of its own.
 //! What has no end is open: it may have been taken. Records live for one
-//! trading day (IST); older ones are dropped when the file is opened, and at
-//! the first record of a new day.
+//! trading day (IST), and for an hour at least; older ones are dropped when the
+//! file is opened, and at the first record of a new day.
 
 mod record;
 #[cfg(test)]
@@ -28,6 +28,10 @@ use record::{HEADER, Record};
 
 /// Far more than a day of orders makes; a larger file is none of ours.
 const LARGEST: u64 = 1 << 30;
+
+/// So long an instruction is remembered, also over midnight: no call and no
+/// settling takes longer.
+const LEAST_MS: u64 = 3_600_000;
 
 /// An instruction that is about to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +57,16 @@ impl Intent {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         (&self.operation, &self.account, &self.facts)
             == (&other.operation, &other.account, &other.facts)
+    }
+
+    /// Whether it counts yet. The clock may have been set back since.
+    fn lives(&self, now_ms: u64) -> bool {
+        self.day() >= session::day(now_ms / 1000)
+            || now_ms.saturating_sub(self.sent_at_ms) < LEAST_MS
+    }
+
+    fn day(&self) -> u64 {
+        session::day(self.sent_at_ms / 1000)
     }
 }
 
@@ -115,20 +129,29 @@ pub(crate) struct Ledger {
     state: Mutex<State>,
     /// What an earlier process sent, it sent before this.
     opened: Instant,
-    /// Holds the lock for as long as it is open.
-    _lock: File,
+    lock: Lock,
+}
+
+/// The lock file. It is held for as long as it is open.
+struct Lock {
+    path: PathBuf,
+    id: Id,
+    _file: File,
 }
 
 struct State {
     file: File,
+    id: Id,
     /// How many bytes are whole records.
     length: u64,
     /// Why nothing can be written any more.
     broken: Option<String>,
     next: u64,
     day: u64,
-    /// The day whose records the file holds.
+    /// The day of which the file was written.
     day_of_file: u64,
+    /// No entry is of a day before this.
+    oldest: u64,
     /// What is open, or has an intent id. The rest is only in the file.
     entries: Vec<Entry>,
     /// Tag and answer of the orders that were taken today, as the file told
@@ -151,6 +174,7 @@ impl Ledger {
     /// cannot be read or written, or if a record in it is damaged: an intent
     /// must not be forgotten in silence.
     pub(crate) fn open(path: &Path, sync: LedgerSync, now_ms: u64) -> Result<Self, Error> {
+        let path = &real(path)?;
         let lock = hold(path)?;
         // Opening a pipe would wait for its other end.
         match fs::metadata(path) {
@@ -170,30 +194,29 @@ impl Ledger {
             ))
         })?;
         let today = session::day(now_ms / 1000);
+        let id = Id::of(&file).map_err(|error| unusable(&error))?;
         let mut state = State {
             file,
+            id,
             length: contents.whole as u64,
             broken: None,
             next: 1,
             day: today,
             day_of_file: today,
+            oldest: u64::MAX,
             entries: Vec::new(),
             taken: Vec::new(),
         };
-        let mut of_other_days = false;
+        let mut dropped = false;
         for record in contents.records {
             match record {
                 Record::Header { .. } => {}
                 Record::Begin { number, intent } => {
                     state.next = state.next.max(number.saturating_add(1));
-                    if session::day(intent.sent_at_ms / 1000) == today {
-                        state.entries.push(Entry {
-                            number,
-                            intent,
-                            end: None,
-                        });
+                    if intent.lives(now_ms) {
+                        state.add(number, intent);
                     } else {
-                        of_other_days = true;
+                        dropped = true;
                     }
                 }
                 Record::End { number, end } => {
@@ -208,11 +231,11 @@ impl Ledger {
             pid: std::process::id(),
             state: Mutex::new(state),
             opened: Instant::now(),
-            _lock: lock,
+            lock,
         };
         {
             let mut state = ledger.state();
-            let written = if of_other_days || bytes.is_empty() || state.length == 0 {
+            let written = if dropped || bytes.is_empty() || state.length == 0 {
                 ledger.write_anew(&mut state)
             } else {
                 // What a killed process left half written.
@@ -257,6 +280,7 @@ impl Ledger {
             }
         }
         if state.day != state.day_of_file {
+            self.must_be_ours(&mut state)?;
             self.write_anew(&mut state)
                 .map_err(|error| self.unwritten(error))?;
         }
@@ -265,11 +289,7 @@ impl Ledger {
         self.append(&mut state, &record)?;
         state.next += 1;
         if let Record::Begin { number, intent } = record {
-            state.entries.push(Entry {
-                number,
-                intent,
-                end: None,
-            });
+            state.add(number, intent);
         }
         Ok(Begun::New(Ticket(number)))
     }
@@ -358,6 +378,13 @@ impl Ledger {
     }
 
     fn append(&self, state: &mut State, record: &Record) -> Result<(), Error> {
+        self.must_be_ours(state)?;
+        let line = record::line(record).map_err(|error| self.unwritten(error))?;
+        let written = state.write(&line, self.sync);
+        written.map_err(|error| self.unwritten(error))
+    }
+
+    fn must_be_ours(&self, state: &mut State) -> Result<(), Error> {
         if self.pid != std::process::id() {
             let problem = "belongs to the process that was forked";
             return Err(Error::new(
@@ -365,12 +392,28 @@ impl Ledger {
                 format!("ledger_file: {problem}"),
             ));
         }
-        if let Some(reason) = &state.broken {
-            return Err(self.unwritten(reason));
+        if state.broken.is_none() && !self.is_ours(state) {
+            let reason = "somebody has changed, moved or removed it or its lock file; nobody but \
+                          this process may touch them while they are in use";
+            state.broken = Some(reason.to_owned());
         }
-        let line = record::line(record).map_err(|error| self.unwritten(error))?;
-        let written = state.write(&line, self.sync);
-        written.map_err(|error| self.unwritten(error))
+        match &state.broken {
+            Some(reason) => Err(self.unwritten(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether file and lock are those that were opened, and nobody else has
+    /// written. Otherwise another process may hold a ledger of the same name,
+    /// or the next one not find what is written here.
+    fn is_ours(&self, state: &State) -> bool {
+        let is = |path: &Path, id: &Id, length: Option<u64>| {
+            let found = fs::metadata(path);
+            found.is_ok_and(|found| {
+                Id::from(&found) == *id && length.is_none_or(|length| found.len() == length)
+            })
+        };
+        is(&self.path, &state.id, Some(state.length)) && is(&self.lock.path, &self.lock.id, None)
     }
 
     fn unwritten(&self, reason: impl Display) -> Error {
@@ -401,25 +444,34 @@ impl Ledger {
         let mut file = options().truncate(true).open(&new)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
+        let id = Id::of(&file)?;
         fs::rename(&new, &self.path)?;
-        sync_folder(&self.path)?;
-        state.file = file;
+        (state.file, state.id) = (file, id);
         state.length = bytes.len() as u64;
+        sync_folder(&self.path)?;
         state.day_of_file = state.day;
         Ok(())
     }
 }
 
 impl State {
-    /// Drops what is of another day.
+    fn add(&mut self, number: u64, intent: Intent) {
+        self.oldest = self.oldest.min(intent.day());
+        self.entries.push(Entry {
+            number,
+            intent,
+            end: None,
+        });
+    }
+
+    /// Drops what does not count any more.
     fn forget_old(&mut self, now_ms: u64) {
-        let today = session::day(now_ms / 1000);
-        if today == self.day {
-            return;
+        self.day = session::day(now_ms / 1000);
+        if self.oldest < self.day {
+            self.entries.retain(|entry| entry.intent.lives(now_ms));
+            let days = self.entries.iter().map(|entry| entry.intent.day());
+            self.oldest = days.min().unwrap_or(u64::MAX);
         }
-        self.day = today;
-        self.entries
-            .retain(|entry| session::day(entry.intent.sent_at_ms / 1000) == today);
     }
 
     fn earlier(&self, intent_id: &str, intent: &Intent) -> Result<Option<Earlier>, Error> {
@@ -495,6 +547,56 @@ impl State {
     }
 }
 
+/// Which file it is, whatever its name. Only its name counts where the system
+/// does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Id(u64, u64);
+
+impl Id {
+    fn of(file: &File) -> io::Result<Self> {
+        file.metadata().map(|found| Self::from(&found))
+    }
+}
+
+#[cfg(unix)]
+impl From<&fs::Metadata> for Id {
+    fn from(found: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self(found.dev(), found.ino())
+    }
+}
+
+#[cfg(not(unix))]
+impl From<&fs::Metadata> for Id {
+    fn from(_: &fs::Metadata) -> Self {
+        Self::default()
+    }
+}
+
+/// The path without links: two names of one file must have one lock.
+fn real(path: &Path) -> Result<PathBuf, Error> {
+    match fs::canonicalize(path) {
+        Ok(real) => return Ok(real),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(&error)),
+        Err(_) => {}
+    }
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(wrong("is a link that leads to nothing"));
+    }
+    let Some(name) = path.file_name() else {
+        return Err(wrong("names no file"));
+    };
+    let folder = fs::canonicalize(folder_of(path)).map_err(|error| unusable(&error))?;
+    Ok(folder.join(name))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true);
@@ -512,16 +614,12 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(not(unix)) {
         return Ok(());
     }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()
+    File::open(folder_of(path))?.sync_all()
 }
 
 /// Takes the lock beside the file. The system frees it when the process ends,
 /// however it ends.
-fn hold(path: &Path) -> Result<File, Error> {
+fn hold(path: &Path) -> Result<Lock, Error> {
     let mut name = path.to_owned().into_os_string();
     name.push(".lock");
     let name = PathBuf::from(name);
@@ -553,7 +651,11 @@ fn hold(path: &Path) -> Result<File, Error> {
         lock.write_all(text.as_bytes())
     };
     write().map_err(|error| unusable(&error))?;
-    Ok(lock)
+    Ok(Lock {
+        id: Id::of(&lock).map_err(|error| unusable(&error))?,
+        path: name,
+        _file: lock,
+    })
 }
 
 fn wrong(problem: impl Display) -> Error {

@@ -340,3 +340,181 @@ fn odd_paths_are_told() {
     fs::write(folder.file(), "something else\n").expect("a file");
     assert!(told(&folder.file()).contains("damaged record at byte 0"));
 }
+
+/// Midnight in India, half a day after `NOON` of that day.
+fn midnight() -> u64 {
+    let day = session::day(NOON / 1000) + 1;
+    (day * 24 * 3600 - session::IST_OFFSET) * 1000
+}
+
+/// An order of one second before midnight is asked about after it.
+#[test]
+fn midnight_forgets_nothing_that_is_under_way() {
+    let folder = Folder::new();
+    let at = |tag: &str, ms: u64| {
+        let mut intent = intent(tag, Some("id"));
+        intent.sent_at_ms = ms;
+        intent
+    };
+    let midnight = midnight();
+    let open = |now| Ledger::open(&folder.file(), LedgerSync::Process, now).expect("it is free");
+    let ledger = open(midnight - 2000);
+    let begun = ledger.begin(at("a", midnight - 1000), midnight - 1000);
+    let Ok(Begun::New(ticket)) = begun else {
+        panic!("{begun:?}")
+    };
+    let again = |ledger: &Ledger, now: u64| match ledger.begin(at("b", now), now) {
+        Ok(Begun::Earlier(Earlier::Unsettled(intent))) => intent.tag,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(again(&ledger, midnight + 1000), "a");
+    assert_eq!(ledger.open_intents(midnight + 1000).len(), 1);
+    drop(ledger);
+    // In the next process too, also if something else was written in between.
+    let ledger = open(midnight + 2000);
+    let mut other = intent("other", None);
+    other.sent_at_ms = midnight + 2000;
+    assert!(matches!(
+        ledger.begin(other, midnight + 2000),
+        Ok(Begun::New(_))
+    ));
+    drop(ledger);
+    let ledger = open(midnight + 3000);
+    assert_eq!(again(&ledger, midnight + 3000), "a");
+    ledger.settle(&ticket, &accepted()).expect("written");
+    let answered = ledger.earlier("id", &at("b", midnight + 4000), midnight + 4000);
+    assert!(matches!(answered, Ok(Some(Earlier::Answered { .. }))));
+    // After an hour the id is free for the new day.
+    let late = midnight + 2 * 3600 * 1000;
+    assert!(matches!(
+        ledger.begin(at("c", late), late),
+        Ok(Begun::New(_))
+    ));
+}
+
+/// A clock that is set back over midnight makes today tomorrow.
+#[test]
+fn a_clock_set_back_forgets_nothing() {
+    let folder = Folder::new();
+    let midnight = midnight();
+    let open = |now| Ledger::open(&folder.file(), LedgerSync::Process, now).expect("it is free");
+    let ledger = open(midnight + 1000);
+    let mut first = intent("a", Some("id"));
+    first.sent_at_ms = midnight + 1000;
+    assert!(matches!(
+        ledger.begin(first, midnight + 1000),
+        Ok(Begun::New(_))
+    ));
+    let earlier = midnight - 3 * 3600 * 1000;
+    let again = |ledger: &Ledger, now: u64| {
+        let mut second = intent("b", Some("id"));
+        second.sent_at_ms = now;
+        matches!(
+            ledger.begin(second, now),
+            Ok(Begun::Earlier(Earlier::Unsettled(_)))
+        )
+    };
+    assert!(again(&ledger, earlier));
+    let mut other = intent("other", None);
+    other.sent_at_ms = earlier;
+    assert!(matches!(ledger.begin(other, earlier), Ok(Begun::New(_))));
+    drop(ledger);
+    let ledger = open(earlier + 1000);
+    assert!(again(&ledger, earlier + 1000));
+    assert!(again(&ledger, midnight + 2000));
+}
+
+/// What happens to the file must not make an intent forgotten: nothing is
+/// sent until somebody has looked at it.
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_not_ours_any_more_is_not_written() {
+    let strikes: [(&str, fn(&Path)); 6] = [
+        ("removed", |file| {
+            fs::remove_file(file).expect("it is there")
+        }),
+        ("moved", |file| {
+            fs::rename(file, file.with_extension("old")).expect("it is there");
+        }),
+        ("replaced", |file| {
+            let copy = file.with_extension("copy");
+            fs::copy(file, &copy).expect("it can be read");
+            fs::rename(&copy, file).expect("it is there");
+        }),
+        ("cut", |file| {
+            let opened = OpenOptions::new().write(true).open(file);
+            opened
+                .and_then(|file| file.set_len(10))
+                .expect("it can be cut");
+        }),
+        ("written by another", |file| {
+            let mut opened = OpenOptions::new()
+                .append(true)
+                .open(file)
+                .expect("it is there");
+            opened.write_all(b"x\n").expect("it can be written");
+        }),
+        ("without its lock", |file| {
+            let mut lock = file.as_os_str().to_owned();
+            lock.push(".lock");
+            fs::remove_file(lock).expect("it is there");
+        }),
+    ];
+    for (what, strike) in strikes {
+        let folder = Folder::new();
+        let ledger = folder.open().expect("a new file");
+        let ticket = begin(&ledger, intent("a", Some("id")));
+        strike(&folder.file());
+        let left = fs::read(folder.file()).ok();
+        // On a new day it would be written anew.
+        let mut tomorrow = intent("b", None);
+        tomorrow.sent_at_ms = NOON + DAY;
+        let error = ledger.begin(tomorrow, NOON + DAY).expect_err(what);
+        assert!(
+            error.message().contains("nobody but this process"),
+            "{what}: {error}"
+        );
+        assert!(ledger.settle(&ticket, &accepted()).is_err(), "{what}");
+        // It does not heal by itself.
+        assert!(ledger.begin(intent("c", None), NOON).is_err(), "{what}");
+        assert_eq!(fs::read(folder.file()).ok(), left, "{what}");
+    }
+}
+
+/// Two names of one ledger are one ledger.
+#[cfg(unix)]
+#[test]
+fn a_link_is_what_it_leads_to() {
+    use std::os::unix::fs::symlink;
+    let folder = Folder::new();
+    let ledger = folder.open().expect("a new file");
+    let link = folder.0.join("link");
+    symlink("ledger", &link).expect("a link");
+    let by_link = |now| Ledger::open(&link, LedgerSync::Process, now);
+    let error = by_link(NOON).map(drop).expect_err("it is held");
+    assert!(error.message().contains("is held by process"), "{error}");
+    begin(&ledger, intent("a", Some("id")));
+    drop(ledger);
+    // A new day replaces the file, not the link.
+    let ledger = by_link(NOON + DAY).expect("it is free");
+    let mut tomorrow = intent("b", Some("id"));
+    tomorrow.sent_at_ms = NOON + DAY;
+    assert!(matches!(
+        ledger.begin(tomorrow, NOON + DAY),
+        Ok(Begun::New(_))
+    ));
+    drop(ledger);
+    assert!(
+        fs::symlink_metadata(&link)
+            .expect("it is there")
+            .is_symlink()
+    );
+    let ledger = Ledger::open(&folder.file(), LedgerSync::Process, NOON + DAY).expect("free");
+    assert_eq!(ledger.open_intents(NOON + DAY).len(), 1);
+    drop(ledger);
+    let nowhere = folder.0.join("nowhere");
+    symlink("missing", &nowhere).expect("a link");
+    let error = Ledger::open(&nowhere, LedgerSync::Process, NOON).map(drop);
+    let error = error.expect_err("it leads to nothing");
+    assert!(error.message().contains("leads to nothing"), "{error}");
+}
