@@ -15,13 +15,15 @@ mod secrets;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hosts::{Ran, STRICT, Workshop, build, command, environment, repository, run};
-use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox, TlsMode};
+use kotak_neo_sandbox::{
+    Fault, FaultKind, Feed, Options, Sandbox, Silence, Socket, Strike, TlsMode,
+};
 use needs::need;
 
 const TOTP: [&str; 4] = ["totp_login", "totp_validate", "session_info", "logout"];
@@ -577,13 +579,24 @@ impl Screen {
     }
 
     fn wait_for(&self, text: &str) {
+        self.wait_after(0, text);
+    }
+
+    /// Waits for a text behind a place, and gives the place behind it.
+    fn wait_after(&self, from: usize, text: &str) -> usize {
+        self.wait_until(text, |screen| {
+            Some(from + screen.get(from..)?.find(text)? + text.len())
+        })
+    }
+
+    fn wait_until<T>(&self, what: &str, look: impl Fn(&str) -> Option<T>) -> T {
         let end = Instant::now() + Duration::from_secs(120);
-        while !self.text().contains(text) {
-            assert!(
-                Instant::now() < end,
-                "no {text:?} on the screen: {}",
-                self.text()
-            );
+        loop {
+            let text = self.text();
+            if let Some(found) = look(&text) {
+                return found;
+            }
+            assert!(Instant::now() < end, "no {what:?} on the screen: {text}");
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -635,4 +648,272 @@ fn c_asks_without_echo() {
         !text.contains(&who.password) && !text.contains(&otp),
         "a secret is echoed: {text}"
     );
+}
+
+// ---- feeds -------------------------------------------------------------------
+
+/// A program that runs until it is stopped. It does not outlive its test.
+struct Running {
+    child: Child,
+    keyboard: ChildStdin,
+    screen: Screen,
+    errors: Screen,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        Self {
+            keyboard: child.stdin.take().expect("stdin is a pipe"),
+            screen: Screen::of(child.stdout.take().expect("stdout is a pipe")),
+            errors: Screen::of(child.stderr.take().expect("stderr is a pipe")),
+            child,
+        }
+    }
+
+    /// What Ctrl-C does to a program that has no terminal.
+    fn interrupt(&self) {
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(format!("kill -INT {}", self.child.id()));
+        build(&mut command).expect("the signal is sent");
+    }
+
+    /// Waits for its end, and gives all that it printed.
+    fn end(mut self) -> Ran {
+        self.screen.wait_for("live handles: ");
+        let code = self.child.wait().expect("it ends").code();
+        // The last line is there; its end may still be on the way.
+        self.screen.wait_until("the end of the last line", |text| {
+            text.ends_with('\n').then_some(())
+        });
+        Ran {
+            command: "a program that was interrupted".to_owned(),
+            code,
+            stdout: self.screen.text(),
+            stderr: self.errors.text(),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended if the test was good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A sandbox whose prices move.
+fn moving() -> Sandbox {
+    Sandbox::start(Options {
+        tick_every: Some(Duration::from_millis(20)),
+        ..Options::default()
+    })
+    .expect("the sandbox starts")
+}
+
+fn ended_well(ran: &Ran, sandbox: &Sandbox) {
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(ran.stdout.ends_with("live handles: 0\n"), "{ran}");
+    secrets::check(ran, sandbox);
+}
+
+/// The rows of the table of `ticks` that a symbol has, from a place on.
+fn rows_of<'a>(screen: &'a str, from: usize, symbol: &str) -> Vec<&'a str> {
+    let rest = screen.get(from..).unwrap_or("");
+    // The last line may be half.
+    let whole = rest.rfind('\n').map_or("", |end| &rest[..end]);
+    whole
+        .lines()
+        .filter(|line| line.starts_with(symbol))
+        .collect()
+}
+
+#[test]
+fn c_shows_live_prices_and_every_state() {
+    let Some(compiler) = need("C, prices", "cc") else {
+        return;
+    };
+    let workshop = workshop("c-ticks");
+    let program = compile(&compiler, &workshop, "examples/c/ticks.c", Link::Shared);
+    let sandbox = moving();
+    let options = r#"{"stale_after_ms":300,"probe_cap_ms":3600000,"login_timeout_ms":500,
+        "reconnect_first_ms":50,"reconnect_cap_ms":200}"#;
+    let mut command = command(program, &environment(&sandbox));
+    let running = Running::start(command.env("KNEO_FEED_OPTIONS", options).arg("0"));
+    let screen = &running.screen;
+
+    let live = screen.wait_after(0, "\nfeed: live (");
+    let price = screen.wait_until("a price of TCS-EQ", |text| {
+        Some(rows_of(text, live, "TCS-EQ ").first()?.to_string())
+    });
+    // Symbol, last price, change, bid, ask, volume, age and its unit.
+    let cells: Vec<&str> = price.split_whitespace().collect();
+    let [_, ltp, change, bid, ask, volume, _, "ms" | "s"] = cells[..] else {
+        panic!("{price}");
+    };
+    let number = |text: &str| text.parse::<f64>().expect("a number");
+    assert_eq!(number(ltp), number(bid), "{price}");
+    assert!(number(bid) < number(ask), "{price}");
+    assert!(change.ends_with('%') && number(volume) > 0.0, "{price}");
+    screen.wait_until("a price of the index", |text| {
+        let rows = rows_of(text, live, "Nifty 50 ");
+        rows.iter()
+            .any(|row| row.contains("% ") && row.contains(" - "))
+            .then_some(())
+    });
+
+    // Silence: the prices stay, and their age grows.
+    sandbox.set_feed(Feed {
+        silence: Silence::Mute,
+        ..sandbox.feed()
+    });
+    let stale = screen.wait_after(live, "-- stale: nothing came");
+    screen.wait_until("an old price", |text| {
+        let rows = rows_of(text, stale, "TCS-EQ ");
+        rows.iter().any(|row| row.ends_with(" s")).then_some(())
+    });
+    sandbox.set_feed(Feed {
+        silence: Silence::None,
+        ..sandbox.feed()
+    });
+    let again = screen.wait_after(stale, "\nfeed: live (");
+
+    // No connection, as long as the fault is there.
+    sandbox.set_fault(Fault {
+        path: "/apifeed".to_owned(),
+        times: None,
+        kind: FaultKind::ResetBefore,
+    });
+    sandbox.strike(
+        Socket::Feed,
+        Strike::Close {
+            code: 4001,
+            reason: "login elsewhere".to_owned(),
+        },
+    );
+    let down = screen.wait_after(again, "-- down, close code 4001");
+    let down = screen.wait_after(down, "\nfeed: down (");
+    sandbox.clear_faults();
+    let back = screen.wait_after(down, "\nfeed: live (");
+
+    sandbox.expire_sessions();
+    screen.wait_after(back, "\nfeed: refused (");
+    running.interrupt();
+    ended_well(&running.end(), &sandbox);
+}
+
+#[test]
+fn c_redraws_prices_on_a_terminal() {
+    let name = "C, prices at a terminal";
+    let (Some(compiler), Some(script)) = (need(name, "cc"), need(name, "script")) else {
+        return;
+    };
+    let workshop = workshop("c-ticks-terminal");
+    let program = compile(&compiler, &workshop, "examples/c/ticks.c", Link::Static);
+    let sandbox = moving();
+    let mut command = command(script, &environment(&sandbox));
+    command
+        .args(["--quiet", "--return", "--command"])
+        .arg(format!("exec {} 0 nse_cm\\|11536", program.display()))
+        .arg("/dev/null")
+        .env("SHELL", "/bin/sh");
+    let mut running = Running::start(&mut command);
+    // Three lines: the header, one row, the state.
+    let redrawn = "\r\u{1b}[3A\u{1b}[J";
+    running.screen.wait_for("TCS-EQ ");
+    let at = running.screen.wait_after(0, redrawn);
+    running.screen.wait_after(at, redrawn);
+    // Ctrl-C, as the terminal has it.
+    running.keyboard.write_all(b"\x03").expect("script reads");
+    let ran = running.end();
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(ran.stdout.ends_with("live handles: 0\r\n"), "{ran}");
+    secrets::check(&ran, &sandbox);
+}
+
+#[test]
+fn c_follows_an_order_to_its_end() {
+    let Some(compiler) = need("C, order feed", "cc") else {
+        return;
+    };
+    let workshop = workshop("c-watch");
+    let program = compile(&compiler, &workshop, "examples/c/watch.c", Link::Shared);
+    let sandbox = sandbox();
+    let bought = sandbox.place_from_app("nse_cm", "IDEA-EQ", "B", 10, "9.90");
+    for (wish, state, filled) in [("fill", "complete", 1), ("cancel", "cancelled", 0)] {
+        let mut command = command(&program, &environment(&sandbox));
+        let ran = run(command.args(["120", wish])).expect("it runs");
+        ended_well(&ran, &sandbox);
+        let order = sandbox.orders().pop().expect("an order was placed");
+        assert_eq!(
+            (order.status.as_str(), order.filled),
+            (state, filled),
+            "{ran}"
+        );
+        for expected in [
+            format!("  order     {bought}  complete, 10 filled"),
+            "  books     read: orders ".to_owned(),
+            format!("  order     {}  put_order_req_received\n", order.number),
+            format!("  order     {}  open_pending -> open\n", order.number),
+            format!(
+                "the feed:       order {} is {state}, {filled} filled\n",
+                order.number
+            ),
+            format!(
+                "the order book: order {} is {state}, {filled} filled\n",
+                order.number
+            ),
+        ] {
+            assert!(ran.stdout.contains(&expected), "{expected}: {ran}");
+        }
+        assert_eq!(
+            ran.stdout.contains("  position  IDEA-EQ CNC: 1 bought"),
+            filled == 1,
+            "{ran}"
+        );
+    }
+
+    // Only watching: a fill that comes from elsewhere, until Ctrl-C.
+    let mut command = command(&program, &environment(&sandbox));
+    let running = Running::start(command.arg("0"));
+    let books = running.screen.wait_after(0, "  books     read: orders 3");
+    let sold = sandbox.place_from_app("nse_cm", "IDEA-EQ", "S", 4, "9.00");
+    let complete = format!("{sold}  open -> complete, 4 filled (4 of it new)\n");
+    running.screen.wait_after(books, &complete);
+    running.interrupt();
+    ended_well(&running.end(), &sandbox);
+}
+
+#[test]
+fn c_feeds_under_valgrind() {
+    let name = "C, feeds, valgrind";
+    let Some(compiler) = need(name, "cc") else {
+        return;
+    };
+    let (prices, orders) = (workshop("c-ticks-valgrind"), workshop("c-watch-valgrind"));
+    let ticks = compile(&compiler, &prices, "examples/c/ticks.c", Link::Shared);
+    let watch = compile(&compiler, &orders, "examples/c/watch.c", Link::Shared);
+    let (Some(ticks), Some(watch)) = (
+        under_valgrind(name, &[], ticks),
+        under_valgrind(name, &[], watch),
+    ) else {
+        return;
+    };
+    let sandbox = moving();
+    let running = Running::start(&mut ticks.command("0", &sandbox, &[]));
+    running.screen.wait_for("\nTCS-EQ ");
+    running.interrupt();
+    ended_well(&running.end(), &sandbox);
+
+    let mut command = watch.command("300", &sandbox, &[]);
+    let ran = run(command.arg("fill")).expect("it runs");
+    ended_well(&ran, &sandbox);
 }

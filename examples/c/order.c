@@ -28,59 +28,27 @@ static int show(const char *number, char *state)
     return ok;
 }
 
-/* An instruction that may have been taken must never be sent again as it is. */
-static int sent(const char *what, kneo_response *response, char *number)
-{
-    int32_t status = kneo_response_status(response);
-    int ok = told(what, response);
-    if (status == KNEO_UNKNOWN_OUTCOME)
-        fprintf(stderr, "ask kneo_order_outcome; outcome.c shows how\n");
-    if (number != NULL)
-        json_value(kneo_response_json(response), "nOrdNo", number);
-    kneo_response_free(response);
-    return ok;
-}
-
 int main(int count, char **arguments)
 {
     const char *symbol = count > 1 ? arguments[1] : "IDEA-EQ";
     char params[1024], token[TEXT_SIZE], ltp[TEXT_SIZE], number[TEXT_SIZE], state[TEXT_SIZE];
-    kneo_response *response;
     int ok;
 
     client = log_in();
     if (client == NULL)
         return EXIT_FAILURE;
 
-    snprintf(params, sizeof params, "{\"exchange_segment\":\"nse_cm\",\"trading_symbol\":\"%s\"}",
-             symbol);
-    response = kneo_search_scrip(client, params);
-    ok = told("search_scrip", response);
-    json_value(kneo_response_json(response), "pSymbol", token);
-    kneo_response_free(response);
-    if (!ok || token[0] == '\0') {
-        fprintf(stderr, "there is no scrip %s\n", symbol);
+    if (!find_share(client, symbol, token) || !last_price(client, token, ltp))
         return finish(client, 0);
-    }
-
-    snprintf(params, sizeof params,
-             "{\"instrument_tokens\":[{\"exchange_segment\":\"nse_cm\",\"instrument_token\":\"%s\"}]}",
-             token);
-    response = kneo_quotes(client, params);
-    ok = told("quotes", response);
-    json_value(kneo_response_json(response), "ltp", ltp);
-    kneo_response_free(response);
     printf("%s (token %s) trades at %s rupees\n", symbol, token, ltp);
 
-    /* 5 % below, to a tick of 5 paise. Only this program computes; the library
-     * sends the text that it is given. */
-    double price = (double)(long)(strtod(ltp, NULL) * 0.95 * 20) / 20;
+    double price = part_of(ltp, 0.95);
     snprintf(params, sizeof params,
              "{\"exchange_segment\":\"nse_cm\",\"product\":\"CNC\",\"price\":\"%.2f\","
              "\"order_type\":\"L\",\"quantity\":\"2\",\"validity\":\"DAY\","
              "\"trading_symbol\":\"%s\",\"transaction_type\":\"B\"}",
              price, symbol);
-    ok = ok && sent("place_order", kneo_place_order(client, params), number);
+    ok = sent("place_order", kneo_place_order(client, params), number);
     if (!ok)
         return finish(client, 0);
     printf("placed: order %s\n", number);

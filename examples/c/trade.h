@@ -1,5 +1,6 @@
 /*
- * What the trading examples have in common: a session, and values out of JSON.
+ * What the trading examples have in common: a session, values out of JSON, a
+ * share and its price.
  *
  * The environment gives KNEO_CONFIG, KNEO_MOBILE_NUMBER, KNEO_UCC, KNEO_MPIN
  * and KNEO_TOTP, or KNEO_TOTP_SECRET instead of the last.
@@ -66,6 +67,8 @@ static inline kneo_client *log_in(void)
 {
     kneo_client *client = NULL;
     char totp[TEXT_SIZE];
+    /* Line by line, so that it keeps its order with stderr, also in a pipe. */
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     if (!done("open", kneo_client_open(getenv("KNEO_CONFIG"), &client)))
         return NULL;
     snprintf(totp, sizeof totp, "%s", variable("KNEO_TOTP"));
@@ -82,6 +85,56 @@ static inline kneo_client *log_in(void)
 failed:
     kneo_client_free(client);
     return NULL;
+}
+
+/* The token of a share of nse_cm. */
+static inline int find_share(kneo_client *client, const char *symbol, char *token)
+{
+    char params[512];
+    snprintf(params, sizeof params, "{\"exchange_segment\":\"nse_cm\",\"trading_symbol\":\"%s\"}",
+             symbol);
+    kneo_response *response = kneo_search_scrip(client, params);
+    int ok = told("search_scrip", response);
+    json_value(kneo_response_json(response), "pSymbol", token);
+    kneo_response_free(response);
+    if (ok && token[0] == '\0')
+        fprintf(stderr, "there is no share %s\n", symbol);
+    return ok && token[0] != '\0';
+}
+
+/* The last price of a share, as the broker writes it. */
+static inline int last_price(kneo_client *client, const char *token, char *ltp)
+{
+    char params[512];
+    snprintf(params, sizeof params,
+             "{\"instrument_tokens\":[{\"exchange_segment\":\"nse_cm\",\"instrument_token\":\"%s\"}]}",
+             token);
+    kneo_response *response = kneo_quotes(client, params);
+    int ok = told("quotes", response);
+    json_value(kneo_response_json(response), "ltp", ltp);
+    kneo_response_free(response);
+    return ok;
+}
+
+/* A part of a price, down to a tick of 5 paise. Only the program computes; the
+ * library sends the text that it is given. */
+static inline double part_of(const char *price, double part)
+{
+    return (double)(long)(strtod(price, NULL) * part * 20) / 20;
+}
+
+/* How an instruction ended, and the number of its order. One that may have been
+ * taken must never be sent again as it is. */
+static inline int sent(const char *what, kneo_response *response, char *number)
+{
+    int32_t status = kneo_response_status(response);
+    int ok = told(what, response);
+    if (status == KNEO_UNKNOWN_OUTCOME)
+        fprintf(stderr, "ask kneo_order_outcome; outcome.c shows how\n");
+    if (number != NULL)
+        json_value(kneo_response_json(response), "nOrdNo", number);
+    kneo_response_free(response);
+    return ok;
 }
 
 /* The end of a program: everything must be freed. */
