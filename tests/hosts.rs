@@ -123,6 +123,46 @@ impl Host {
         }
     }
 
+    /// The orders of the day, and prices, exactly as the sandbox has them.
+    fn shows_feeds(&self) {
+        // What stands still comes once.
+        let still = sandbox();
+        let order = still.place_from_app("nse_cm", "IDEA-EQ", "B", 10, "9.90");
+        let ran = self.run("2", &still, &[]);
+        let (events, prices) = feeds_of(&ran, &still);
+        let told = |what: &str, is: &dyn Fn(&serde_json::Value) -> bool| {
+            assert!(events.iter().any(is), "{what} is not told: {ran}");
+        };
+        told("the login", &|e| {
+            e["type"] == "state" && e["state"] == "live"
+        });
+        told("the order", &|e| {
+            e["order"] == order && e["state"] == "complete" && e["filled"] == 10
+        });
+        told("the end of the books", &|e| {
+            e["type"] == "books" && e["ok"] == true
+        });
+        let price = |symbol: &str| still.price("nse_cm", symbol).expect("it has a price");
+        let paise = |text: &str| text.replace('.', "").parse::<i64>().expect("a price");
+        let ltp = price("TCS-EQ");
+        let ask = paise(&ltp) + 5;
+        let bid_and_ask = format!(", bid {ltp}, ask {}.{:02}, volume ", ask / 100, ask % 100);
+        for (begin, part) in [
+            (format!("TCS-EQ {ltp} ("), bid_and_ask.as_str()),
+            (format!("Nifty 50 {} (", price("Nifty 50")), " %), "),
+        ] {
+            let is = |line: &&String| line.starts_with(&begin) && line.contains(part);
+            assert_eq!(prices.iter().filter(is).count(), 1, "{begin}: {ran}");
+        }
+
+        let moving = moving();
+        let ran = self.run("12", &moving, &[]);
+        let (_, prices) = feeds_of(&ran, &moving);
+        assert_eq!(prices.len(), 12, "{ran}");
+        let newest = prices.last().expect("prices");
+        assert_ne!(prices.first(), Some(newest), "they move: {ran}");
+    }
+
     /// One line for each operation: its name, its status, its JSON.
     fn check_lines(&self, ran: &Ran, done: &[&str], refused: Option<&str>) {
         let mut lines = ran.stdout.lines();
@@ -148,6 +188,24 @@ impl Host {
         }
         assert_eq!(lines.next(), None, "{ran}");
     }
+}
+
+/// What the feed programs print: events of the order feed, and lines of prices.
+/// States come in between, in their order.
+fn feeds_of(ran: &Ran, sandbox: &Sandbox) -> (Vec<serde_json::Value>, Vec<String>) {
+    ended_well(ran, sandbox);
+    let (mut events, mut states, mut prices) = (Vec::new(), Vec::new(), Vec::new());
+    for line in ran.stdout.lines() {
+        if let Some(event) = line.strip_prefix("order feed: ") {
+            events.push(serde_json::from_str(event).unwrap_or_else(|_| panic!("{line}: {ran}")));
+        } else if let Some(state) = line.strip_prefix("feed: ") {
+            states.push(state);
+        } else if line.ends_with(" us old") {
+            prices.push(line.to_owned());
+        }
+    }
+    assert_eq!(states, ["connecting", "authenticating", "live"], "{ran}");
+    (events, prices)
 }
 
 fn sandbox() -> Sandbox {
@@ -444,14 +502,28 @@ fn cpp_static() {
 }
 
 #[test]
+fn cpp_feeds() {
+    let Some(compiler) = need("C++, feeds", "c++") else {
+        return;
+    };
+    let workshop = workshop("cpp-feeds");
+    let program = compile(&compiler, &workshop, "examples/cpp/ticks.cpp", Link::Shared);
+    Host::new(program).shows_feeds();
+}
+
+#[test]
 fn cpp_layer_keeps_its_promises() {
     let Some(compiler) = need("C++, layer", "c++") else {
         return;
     };
     let workshop = workshop("cpp-layer");
     let program = compile(&compiler, &workshop, "examples/cpp/api.cpp", Link::Shared);
-    let ran = run(&mut command(program, &[])).expect("it runs");
+    let ran = run(&mut command(&program, &[])).expect("it runs");
     assert_eq!(ran.code, Some(0), "{ran}");
+    if let Some(host) = under_valgrind("C++, layer, valgrind", &[], program) {
+        let ran = run(command(&host.program, &[]).args(&host.arguments)).expect("it runs");
+        assert_eq!(ran.code, Some(0), "{ran}");
+    }
 }
 
 #[test]

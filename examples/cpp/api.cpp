@@ -1,14 +1,18 @@
 /*
  * Checks the promises of kotak_neo.hpp that need no broker: what can be moved
- * and copied, what an error carries, and that text with a NUL byte is refused
- * by name. Ends with 0 when all hold.
+ * and copied, what an error carries, that text with a NUL byte is refused by
+ * name, and where loops over feeds end. Ends with 0 when all hold.
  */
 #include "kotak_neo.hpp"
 
+#include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -19,6 +23,12 @@ static_assert(std::is_nothrow_move_assignable_v<kneo::client>);
 static_assert(!std::is_copy_constructible_v<kneo::response>);
 static_assert(std::is_nothrow_move_constructible_v<kneo::response>);
 static_assert(std::is_nothrow_copy_constructible_v<kneo::error>);
+static_assert(!std::is_copy_constructible_v<kneo::feed>);
+static_assert(std::is_nothrow_move_constructible_v<kneo::feed>);
+static_assert(std::is_nothrow_move_assignable_v<kneo::feed>);
+static_assert(!std::is_copy_constructible_v<kneo::order_feed>);
+static_assert(std::is_nothrow_move_constructible_v<kneo::order_feed>);
+static_assert(std::is_nothrow_move_assignable_v<kneo::order_feed>);
 
 namespace {
 
@@ -93,12 +103,121 @@ void run()
     check(kneo::live_handles() == 2, "assigning frees the old client"); // client, response
 }
 
+// A client that is logged in, at a broker who never answers.
+kneo::client logged_in()
+{
+    kneo::client client(R"({"base_url":"http://127.0.0.1:1"})");
+    const std::string session =
+        R"({"format":"kotak_neo.session","version":1,"environment":"prod","generation":3,)"
+        R"("base_url":"http://127.0.0.1:1","token":"fake-token","sid":"fake-sid","logged_in_at":)" +
+        std::to_string(std::time(nullptr)) + "}";
+    client.session_import(session);
+    return client;
+}
+
+void market_feed()
+{
+    using namespace std::chrono_literals;
+    using namespace std::string_view_literals;
+    kneo::client stranger;
+    must_fail("a feed without a login", [&] { kneo::feed feed(stranger); },
+              [](const kneo::error &error) {
+                  check(error.status() == KNEO_NOT_LOGGED_IN, "status of a feed without a login");
+              });
+    kneo::client client = logged_in();
+    must_fail("an unknown option", [&] { kneo::feed feed(client, R"({"no_such_option":1})"); },
+              [](const kneo::error &error) {
+                  check(contains(error.what(), "no_such_option"), "names the option");
+              });
+    check(kneo::live_handles() == 2, "a feed that was not opened is no handle"); // the clients
+
+    kneo::feed first(client);
+    first.subscribe("scrips", "nse_cm|11536");
+    first.subscribe("exchange");
+    first.unsubscribe("scrips", "nse_cm|11536");
+    must_fail("a NUL byte in tokens", [&] { first.subscribe("scrips", "nse\0cm"sv); },
+              [](const kneo::error &error) { check(contains(error.what(), "tokens"), "names tokens"); });
+    must_fail("a snapshot while it is down", [&] { first.snapshot("scrips", "nse_cm|11536"); },
+              [](const kneo::error &error) {
+                  check(error.status() == KNEO_NETWORK, "status of a snapshot");
+              });
+    check(!first.last("nse_cm|11536") && !first.depth("nse_cm|11536"), "no price came");
+    must_fail("a malformed instrument", [&] { first.last("nse_cm"); },
+              [](const kneo::error &error) {
+                  check(error.status() == KNEO_INVALID_ARGUMENT, "status of an instrument");
+                  check(contains(error.json(), R"("status":"INVALID_ARGUMENT")"), "and its JSON");
+                  check(contains(error.what(), "feed_last"), "and its message");
+              });
+    kneo_tick one{};
+    check(first.read(&one, 1, 60s) == 1 && one.kind == KNEO_KIND_STATE, "a state can be read");
+    const std::optional<kneo::response> event = first.next(60s);
+    check(event && contains(event->json(), R"("type":"state")"), "and the next as JSON");
+
+    kneo::feed second = std::move(first);
+    must_fail("a loop over a moved-from feed", [&] { for (const auto &tick : first.ticks(0s)) (void)tick; },
+              [](const kneo::error &error) {
+                  check(error.status() == KNEO_INVALID_HANDLE, "status of a moved-from feed");
+              });
+    for (const kneo_tick &tick : second.ticks(-1s)) // does not wait
+        check(tick.kind == KNEO_KIND_STATE, "nothing but states comes, and then the end");
+    for (const kneo_tick &tick : second.ticks(60s)) {
+        check(!kneo::state_name(tick.feed_state).empty(), "a state has a name");
+        second.stop();
+    }
+    must_fail("a feed that was stopped", [&] { second.status(); },
+              [](const kneo::error &error) {
+                  check(error.status() == KNEO_INVALID_HANDLE, "status of a stopped feed");
+              });
+
+    kneo::feed third(client);
+    std::thread stopper([&] { third.stop(); });
+    for (const kneo_tick &tick : third.ticks(1h))
+        check(tick.kind == KNEO_KIND_STATE, "another thread ends the loop");
+    stopper.join();
+
+    kneo::feed fourth(client);
+    client = kneo::client();
+    for (const kneo_tick &tick : fourth.ticks(1h))
+        check(tick.kind == KNEO_KIND_STATE, "the end of the client ends the loop");
+    check(kneo::live_handles() == 4, "assigning freed the client"); // clients, feed, event
+}
+
+void order_feed()
+{
+    using namespace std::chrono_literals;
+    kneo::client client = logged_in();
+    kneo::order_feed first(client, R"({"reconnect_ms":10,"reconnect_max_ms":20})");
+    check(contains(first.status().json(), R"("state")"), "its status can be read");
+    const std::optional<kneo::response> event = first.next(60s);
+    check(event && contains(event->json(), R"("seq":1)"), "the first event");
+    kneo::order_feed second = std::move(first);
+    must_fail("a loop over a moved-from order feed",
+              [&] { for (const auto &none : first.events(0s)) (void)none; },
+              [](const kneo::error &error) {
+                  check(error.status() == KNEO_INVALID_HANDLE, "status of a moved-from order feed");
+              });
+    int events = 0;
+    for (const kneo::response &one : second.events(60s)) {
+        check(contains(one.json(), R"("type":"state")"), "a state of the order feed");
+        if (++events == 5)
+            second.stop();
+    }
+    check(events == 5, "stop ends the loop");
+
+    kneo::order_feed third(client);
+    client = kneo::client();
+    for (const kneo::response &one : third.events(1h))
+        check(one.status() == KNEO_OK, "the end of the client ends the loop");
+}
+
 } // namespace
 
 int main()
 {
     try {
         run();
+        market_feed();
+        order_feed();
     } catch (const std::exception &error) {
         check(false, error.what());
     }

@@ -10,24 +10,16 @@
  * For each call one line is printed: its name, its status, and its JSON with
  * tokens and personal data masked.
  */
+#include "input.hpp"
 #include "kotak_neo.hpp"
 
 #include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <stdexcept>
-#include <string>
 #include <string_view>
 
 namespace {
-
-std::string_view need(const char *variable)
-{
-    const char *text = std::getenv(variable);
-    if (text == nullptr || *text == '\0')
-        throw std::runtime_error(std::string("set ") + variable);
-    return text;
-}
 
 // Runs one call and prints its line, whether it is done or throws.
 template <typename Call>
@@ -40,19 +32,6 @@ void show(std::string_view operation, Call call)
         std::cout << operation << ": " << error.status() << ' ' << error.redacted() << '\n';
         throw;
     }
-}
-
-// The six digits of now: given, or made from the secret.
-std::string totp_of_now()
-{
-    if (const char *given = std::getenv("KNEO_TOTP"))
-        return given;
-    const kneo::response made = kneo::totp_generate(need("KNEO_TOTP_SECRET"));
-    const std::string_view json = made.json(), key = R"("totp":")"; // {"totp":"123456",...}
-    const std::size_t at = json.find(key);
-    if (at == std::string_view::npos)
-        throw std::runtime_error("totp_generate gave no totp");
-    return std::string(json.substr(at + key.size(), 6));
 }
 
 void log_in(std::string_view way)
