@@ -533,7 +533,7 @@ fn go() {
     };
     let workshop = workshop("go");
     let source = repository().join("examples/go");
-    let program = workshop.path("program");
+    let (login, ticks) = (workshop.path("login"), workshop.path("ticks"));
     let offline = [
         ("GOPROXY", "off"),
         ("GOFLAGS", "-mod=readonly"),
@@ -542,7 +542,8 @@ fn go() {
     let link = library::shared_flags(&workshop.path("lib")).join(" ");
     for arguments in [
         &["vet", "./..."][..],
-        &["build", "-o", &program.display().to_string(), "./cmd/login"],
+        &["build", "-o", &login.display().to_string(), "./cmd/login"],
+        &["build", "-o", &ticks.display().to_string(), "./cmd/ticks"],
     ] {
         let mut command = Command::new(&go);
         command
@@ -553,11 +554,14 @@ fn go() {
         build(command.args(arguments)).expect("the program builds");
     }
     // The collector runs all the time, and every pointer that crosses is checked.
-    let host = Host::new(program)
-        .with_variable("GOGC", "1")
-        .with_variable("GODEBUG", "cgocheck=2");
-    host.logs_in(&sandbox());
-    host.is_refused(&sandbox());
+    let [login, ticks] = [login, ticks].map(|program| {
+        Host::new(program)
+            .with_variable("GOGC", "1")
+            .with_variable("GODEBUG", "cgocheck=2")
+    });
+    login.logs_in(&sandbox());
+    login.is_refused(&sandbox());
+    ticks.shows_feeds();
 }
 
 #[test]
@@ -566,23 +570,24 @@ fn csharp() {
         return;
     };
     let workshop = workshop("csharp");
-    let program = workshop.path("Login.exe");
     let source = repository().join("examples/csharp");
-    let mut command = Command::new(mcs);
-    command
-        .args(["-warnaserror", "-langversion:7"])
-        .arg(format!("-out:{}", program.display()));
-    build(
+    let host = |name: &str| {
+        let program = workshop.path(&format!("{name}.exe"));
+        let mut command = Command::new(&mcs);
         command
+            .args(["-warnaserror", "-langversion:7"])
+            .arg(format!("-out:{}", program.display()))
             .arg(source.join("KotakNeo.cs"))
-            .arg(source.join("Login.cs")),
-    )
-    .expect("it builds");
-    let host = Host::new(mono)
-        .with_argument(program)
-        .with_variable("LD_LIBRARY_PATH", workshop.path("lib"));
-    host.logs_in(&sandbox());
-    host.is_refused(&sandbox());
+            .arg(source.join(format!("{name}.cs")));
+        build(&mut command).expect("it builds");
+        Host::new(&mono)
+            .with_argument(program)
+            .with_variable("LD_LIBRARY_PATH", workshop.path("lib"))
+    };
+    let login = host("Login");
+    login.logs_in(&sandbox());
+    login.is_refused(&sandbox());
+    host("Ticks").shows_feeds();
 }
 
 #[test]
@@ -591,14 +596,21 @@ fn python() {
         return;
     };
     let workshop = workshop("python");
-    // Without the site packages: nothing but Python itself may be needed.
-    let host = Host::new(python)
-        .with_argument("-I")
-        .with_argument("-S")
-        .with_argument(repository().join("examples/python/login.py"))
-        .with_variable("KNEO_LIBRARY", workshop.path("lib").join("libkotak_neo.so"));
-    host.logs_in(&sandbox());
-    host.is_refused(&sandbox());
+    // Without the user's settings and site packages: nothing but Python itself
+    // may be needed. Nothing is written beside the sources.
+    let host = |name: &str| {
+        Host::new(&python)
+            .with_argument("-E")
+            .with_argument("-s")
+            .with_argument("-S")
+            .with_argument("-B")
+            .with_argument(repository().join("examples/python").join(name))
+            .with_variable("KNEO_LIBRARY", workshop.path("lib").join("libkotak_neo.so"))
+    };
+    let login = host("login.py");
+    login.logs_in(&sandbox());
+    login.is_refused(&sandbox());
+    host("ticks.py").shows_feeds();
 }
 
 #[test]
@@ -988,4 +1000,53 @@ fn c_feeds_under_valgrind() {
     let mut command = watch.command("300", &sandbox, &[]);
     let ran = run(command.arg("fill")).expect("it runs");
     ended_well(&ran, &sandbox);
+}
+
+/// The fields of `kneo_tick`, in their order.
+fn fields_of_the_header() -> Vec<String> {
+    let header = read("include/kotak_neo.h");
+    let (before, _) = header.split_once("} kneo_tick;").expect("the struct");
+    let (_, body) = before
+        .rsplit_once("typedef struct {")
+        .expect("its beginning");
+    let mut fields = Vec::new();
+    let mut comment = false;
+    for line in body.lines().map(str::trim) {
+        comment |= line.starts_with("/*");
+        if !comment && !line.is_empty() {
+            let name = line.split([' ', '[', ';']).nth(1).expect("a field");
+            fields.push(name.to_owned());
+        }
+        comment &= !line.ends_with("*/");
+    }
+    fields
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(repository().join(name)).expect("the file can be read")
+}
+
+/// The wrappers check the size of their struct; this, the order of its fields.
+#[test]
+fn structs_of_the_wrappers_follow_the_header() {
+    let fields = fields_of_the_header();
+    assert!(fields.len() > 60, "the fields are found: {fields:?}");
+    let python = read("examples/python/kotak_neo.py");
+    let (_, python) = python.split_once("    _fields_ = (").expect("the struct");
+    let csharp = read("examples/csharp/KotakNeo.cs");
+    let (_, csharp) = csharp.split_once("struct Tick").expect("the struct");
+    for (wrapper, end) in [(python, "    )\n"), (csharp, "#pragma warning restore")] {
+        let (body, _) = wrapper.split_once(end).expect("its end");
+        // The words that are fields, whatever their case and underscores.
+        let plain = |word: &str| word.replace('_', "").to_lowercase();
+        let wanted: Vec<String> = fields.iter().map(|field| plain(field)).collect();
+        let mut words: Vec<String> = body
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .map(plain)
+            .filter(|word| wanted.contains(word))
+            .collect();
+        // In "FeedState FeedState" the first is the type.
+        words.dedup();
+        assert_eq!(words, wanted);
+    }
 }

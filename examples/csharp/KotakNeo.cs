@@ -5,6 +5,14 @@
 //         client.TotpLogin("+919999999999", "ABC12", "123456");
 //         KotakNeo.Response trade = client.TotpValidate("123456");
 //         Console.WriteLine(trade.Redacted);
+//         using (KotakNeo.Feed feed = client.OpenFeed())
+//         {
+//             feed.Subscribe("scrips", "nse_cm|11536");
+//             foreach (KotakNeo.Tick tick in feed.Ticks(10000))
+//             {
+//                 Console.WriteLine("{0} {1}", tick.Symbol, tick.LastTradedPrice);
+//             }
+//         }
 //     }
 //
 // Handles are SafeHandles. Text goes in and out as UTF-8, converted here, since
@@ -15,6 +23,7 @@
 // C# 7, so that Mono's compiler takes it; newer compilers do as well.
 
 using System;
+using System.Collections.Generic;
 using System.Runtime.InteropServices;
 using System.Text;
 
@@ -62,6 +71,13 @@ namespace KotakNeo
             Meta = Utf8.Read(Native.kneo_response_meta(raw));
             Redacted = Utf8.Read(Native.kneo_response_redacted(raw));
             GC.KeepAlive(raw);
+        }
+
+        /// <summary>Of a call that gives a status only.</summary>
+        internal Response(Status status)
+        {
+            Status = status;
+            Json = Message = Meta = Redacted = "status " + (int)status;
         }
 
         /// <summary>Masked, so that printing a response shows no token.</summary>
@@ -166,6 +182,18 @@ namespace KotakNeo
             return Take(Native.kneo_logout(handle));
         }
 
+        /// <summary>Opens the market feed. It ends with the client, and is disposed all the same.</summary>
+        public Feed OpenFeed(string optionsJson = null)
+        {
+            return new Feed(handle, optionsJson);
+        }
+
+        /// <summary>Opens the order feed. It ends with the client, and is disposed all the same.</summary>
+        public OrderFeed OpenOrderFeed(string optionsJson = null)
+        {
+            return new OrderFeed(handle, optionsJson);
+        }
+
         internal static Response Take(ResponseHandle raw)
         {
             Response response;
@@ -178,6 +206,257 @@ namespace KotakNeo
                 throw new KotakNeoException(response);
             }
             return response;
+        }
+    }
+
+    /// <summary>What a Tick is.</summary>
+    public enum TickKind
+    {
+        Scrip = 1,
+        ScripLite = 2,
+        Index = 3,
+        MarketStatus = 4,
+        Cas = 5,
+        State = 6,
+    }
+
+    /// <summary>How a market feed is.</summary>
+    public enum FeedState
+    {
+        Connecting = 1,
+        Authenticating = 2,
+        Live = 3,
+        Stale = 4,
+        Down = 5,
+        Refused = 6,
+    }
+
+    /// <summary>Which fields of a Tick are there. The others mean nothing.</summary>
+    [Flags]
+    public enum Has : ulong
+    {
+        LastTradedPrice = 1 << 0,
+        Ohl = 1 << 1,
+        ClosePrice = 1 << 2,
+        AverageTradePrice = 1 << 3,
+        NetChange = 1 << 4,
+        NetChangePercent = 1 << 5,
+        CircuitLimits = 1 << 6,
+        Yearly = 1 << 7,
+        TotalTradedValue = 1 << 8,
+        Buy = 1 << 9,
+        Sell = 1 << 10,
+        Cas = 1 << 11,
+        LastTradeTime = 1 << 12,
+        LastUpdateTime = 1 << 13,
+        LastTradeQty = 1 << 14,
+        TotalQuantities = 1 << 15,
+        Volume = 1 << 16,
+        OpenInterest = 1 << 17,
+        MarketLot = 1 << 18,
+        Precision = 1 << 19,
+        StatusCode = 1 << 20,
+        CloseCode = 1 << 21,
+    }
+
+    /// <summary>One record of a market feed: kneo_tick of kotak_neo.h, field by field. Prices are in rupees.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct Tick
+    {
+#pragma warning disable 0169, 0649 // the library fills them
+        public readonly double LastTradedPrice, OpenPrice, HighPrice, LowPrice, ClosePrice;
+        public readonly double AverageTradePrice, NetChange, NetChangePercent;
+        public readonly double UpperCircuitLimit, LowerCircuitLimit, YearlyHigh, YearlyLow;
+        public readonly double TotalTradedValue, BuyPrice, SellPrice, RefPrice, Multiplier;
+        public readonly long LastTradedPriceRaw, OpenPriceRaw, HighPriceRaw, LowPriceRaw, ClosePriceRaw;
+        public readonly long AverageTradePriceRaw, NetChangeRaw;
+        public readonly long UpperCircuitLimitRaw, LowerCircuitLimitRaw, YearlyHighRaw, YearlyLowRaw;
+        public readonly long BuyPriceRaw, SellPriceRaw, RefPriceRaw;
+        public readonly long LastTradeTime, LastUpdateTime, LastTradeQty;
+        public readonly long TotalBuyQuantity, TotalSellQuantity, VolumeTradedToday, OpenInterest;
+        public readonly long BuyQuantity, SellQuantity, ImbalanceQty, ImbalanceQtyAtMarket, MarketLot;
+        public readonly long ReceivedNs, AgeUs;
+        public readonly ulong Sequence, Replaced;
+        public readonly Has Valid;
+        public readonly TickKind Kind;
+        public readonly int ExchangeId;
+        public readonly uint Token;
+        public readonly int Divider, Level, Precision, Auction;
+        public readonly int BuyOrders, SellOrders, BuyRows, SellRows, StatusCode;
+        public readonly FeedState FeedState;
+        public readonly int CloseCode, StateChanges;
+        private readonly int Reserved;
+        [MarshalAs(UnmanagedType.ByValArray, SizeConst = 8)]
+        private readonly byte[] exchangeSegment;
+        [MarshalAs(UnmanagedType.ByValArray, SizeConst = 48)]
+        private readonly byte[] tradingSymbol;
+        [MarshalAs(UnmanagedType.ByValArray, SizeConst = 24)]
+        private readonly byte[] name;
+#pragma warning restore 0169, 0649
+
+        public string ExchangeSegment
+        {
+            get { return Utf8.Read(exchangeSegment); }
+        }
+
+        /// <summary>The trading symbol, or the name of an index; "" until the broker has told it.</summary>
+        public string Symbol
+        {
+            get { return Utf8.Read(Kind == TickKind.Index ? name : tradingSymbol); }
+        }
+
+        internal static readonly int Size = CheckedSize();
+
+        private static int CheckedSize()
+        {
+            int size = Marshal.SizeOf(typeof(Tick));
+            if (size != 528)
+            {
+                throw new TypeLoadException("the layout of Tick is not that of kotak_neo.h: " + size + " bytes");
+            }
+            return size;
+        }
+    }
+
+    /// <summary>The market feed of a client. Any thread may use it.</summary>
+    public sealed class Feed : IDisposable
+    {
+        private readonly FeedHandle handle;
+
+        internal Feed(ClientHandle client, string optionsJson)
+        {
+            using (var options = new Utf8(nameof(optionsJson), optionsJson))
+            {
+                Client.Take(Native.kneo_feed_open(client, options.Bytes, out handle));
+            }
+        }
+
+        /// <summary>Frees the feed, once waits on it have returned.</summary>
+        public void Dispose()
+        {
+            handle.Dispose();
+        }
+
+        /// <summary>Subscribes to instruments, now and after every reconnect.</summary>
+        public Response Subscribe(string kind, string tokens = null)
+        {
+            using (var a = new Utf8(nameof(kind), kind))
+            using (var b = new Utf8(nameof(tokens), tokens))
+            {
+                return Client.Take(Native.kneo_feed_subscribe(handle, a.Bytes, b.Bytes));
+            }
+        }
+
+        /// <summary>Ends subscriptions.</summary>
+        public Response Unsubscribe(string kind, string tokens = null)
+        {
+            using (var a = new Utf8(nameof(kind), kind))
+            using (var b = new Utf8(nameof(tokens), tokens))
+            {
+                return Client.Take(Native.kneo_feed_unsubscribe(handle, a.Bytes, b.Bytes));
+            }
+        }
+
+        /// <summary>How the feed is, and why.</summary>
+        public Response Status()
+        {
+            return Client.Take(Native.kneo_feed_status(handle));
+        }
+
+        /// <summary>
+        /// The records one by one, states of the feed among them. Ends when none comes in time, and with the client.
+        /// </summary>
+        public IEnumerable<Tick> Ticks(int timeoutMilliseconds)
+        {
+            Tick tick;
+            while (Read(timeoutMilliseconds, out tick))
+            {
+                yield return tick;
+            }
+        }
+
+        /// <summary>The newest price of an instrument. False if none came yet. Look at its AgeUs.</summary>
+        public bool Last(string instrument, out Tick tick)
+        {
+            using (var a = new Utf8(nameof(instrument), instrument))
+            {
+                return Fill(memory => Native.kneo_feed_last(handle, a.Bytes, memory, (UIntPtr)Tick.Size), out tick);
+            }
+        }
+
+        private bool Read(int timeoutMilliseconds, out Tick tick)
+        {
+            return Fill(
+                memory => Native.kneo_feed_read(handle, memory, 1, (UIntPtr)Tick.Size, timeoutMilliseconds), out tick);
+        }
+
+        /// <summary>Has a call fill one struct.</summary>
+        private static bool Fill(Func<IntPtr, int> call, out Tick tick)
+        {
+            IntPtr memory = Marshal.AllocHGlobal(Tick.Size);
+            try
+            {
+                int count = call(memory);
+                bool there = count > 0;
+                if (count < 0 && count != -(int)KotakNeo.Status.Closed)
+                {
+                    throw new KotakNeoException(new Response((Status)(-count)));
+                }
+                tick = there ? (Tick)Marshal.PtrToStructure(memory, typeof(Tick)) : new Tick();
+                return there;
+            }
+            finally
+            {
+                Marshal.FreeHGlobal(memory);
+            }
+        }
+    }
+
+    /// <summary>The order feed of a client. Any thread may use it.</summary>
+    public sealed class OrderFeed : IDisposable
+    {
+        private readonly OrderFeedHandle handle;
+
+        internal OrderFeed(ClientHandle client, string optionsJson)
+        {
+            using (var options = new Utf8(nameof(optionsJson), optionsJson))
+            {
+                Client.Take(Native.kneo_order_feed_open(client, options.Bytes, out handle));
+            }
+        }
+
+        /// <summary>Frees the feed, once waits on it have returned.</summary>
+        public void Dispose()
+        {
+            handle.Dispose();
+        }
+
+        /// <summary>How the feed is, and why.</summary>
+        public Response Status()
+        {
+            return Client.Take(Native.kneo_order_feed_status(handle));
+        }
+
+        /// <summary>The events one by one, as JSON. Ends when none comes in time, and with the client.</summary>
+        public IEnumerable<Response> Events(int timeoutMilliseconds)
+        {
+            while (true)
+            {
+                Response response;
+                using (ResponseHandle raw = Native.kneo_order_feed_next(handle, timeoutMilliseconds))
+                {
+                    response = new Response(raw);
+                }
+                if (response.Status == KotakNeo.Status.End || response.Status == KotakNeo.Status.Closed)
+                {
+                    yield break;
+                }
+                if (response.Status != KotakNeo.Status.Ok)
+                {
+                    throw new KotakNeoException(response);
+                }
+                yield return response;
+            }
         }
     }
 
@@ -225,6 +504,42 @@ namespace KotakNeo
         protected override bool ReleaseHandle()
         {
             Native.kneo_client_free(handle);
+            return true;
+        }
+    }
+
+    internal sealed class FeedHandle : SafeHandle
+    {
+        public FeedHandle() : base(IntPtr.Zero, true)
+        {
+        }
+
+        public override bool IsInvalid
+        {
+            get { return handle == IntPtr.Zero; }
+        }
+
+        protected override bool ReleaseHandle()
+        {
+            Native.kneo_feed_free(handle);
+            return true;
+        }
+    }
+
+    internal sealed class OrderFeedHandle : SafeHandle
+    {
+        public OrderFeedHandle() : base(IntPtr.Zero, true)
+        {
+        }
+
+        public override bool IsInvalid
+        {
+            get { return handle == IntPtr.Zero; }
+        }
+
+        protected override bool ReleaseHandle()
+        {
+            Native.kneo_order_feed_free(handle);
             return true;
         }
     }
@@ -284,6 +599,13 @@ namespace KotakNeo
                 length++;
             }
             return Read(text, length);
+        }
+
+        /// <summary>The text in a field of fixed size, up to its NUL.</summary>
+        public static string Read(byte[] field)
+        {
+            int length = field == null ? 0 : Array.IndexOf(field, (byte)0);
+            return length <= 0 ? "" : Encoding.UTF8.GetString(field, 0, length);
         }
 
         public static string Read(IntPtr text, int length)
@@ -362,5 +684,38 @@ namespace KotakNeo
 
         [DllImport(Dll, CallingConvention = Cdecl)]
         internal static extern ResponseHandle kneo_logout(ClientHandle client);
+
+        [DllImport(Dll, CallingConvention = Cdecl)]
+        internal static extern ResponseHandle kneo_feed_open(ClientHandle client, byte[] options_json, out FeedHandle feed);
+
+        [DllImport(Dll, CallingConvention = Cdecl)]
+        internal static extern ResponseHandle kneo_feed_subscribe(FeedHandle feed, byte[] kind, byte[] tokens);
+
+        [DllImport(Dll, CallingConvention = Cdecl)]
+        internal static extern ResponseHandle kneo_feed_unsubscribe(FeedHandle feed, byte[] kind, byte[] tokens);
+
+        [DllImport(Dll, CallingConvention = Cdecl)]
+        internal static extern int kneo_feed_read(FeedHandle feed, IntPtr ticks, int capacity, UIntPtr tick_size, int timeout_ms);
+
+        [DllImport(Dll, CallingConvention = Cdecl)]
+        internal static extern int kneo_feed_last(FeedHandle feed, byte[] instrument, IntPtr tick, UIntPtr tick_size);
+
+        [DllImport(Dll, CallingConvention = Cdecl)]
+        internal static extern ResponseHandle kneo_feed_status(FeedHandle feed);
+
+        [DllImport(Dll, CallingConvention = Cdecl)]
+        internal static extern void kneo_feed_free(IntPtr feed);
+
+        [DllImport(Dll, CallingConvention = Cdecl)]
+        internal static extern ResponseHandle kneo_order_feed_open(ClientHandle client, byte[] options_json, out OrderFeedHandle feed);
+
+        [DllImport(Dll, CallingConvention = Cdecl)]
+        internal static extern ResponseHandle kneo_order_feed_next(OrderFeedHandle feed, int timeout_ms);
+
+        [DllImport(Dll, CallingConvention = Cdecl)]
+        internal static extern ResponseHandle kneo_order_feed_status(OrderFeedHandle feed);
+
+        [DllImport(Dll, CallingConvention = Cdecl)]
+        internal static extern void kneo_order_feed_free(IntPtr feed);
     }
 }

@@ -8,7 +8,7 @@
 //	fmt.Println(trade.Redacted)
 //
 // Texts are copied in both directions, so nothing of C has to be freed by the
-// caller but the Client, with Close. A Client may be used from any goroutine.
+// caller but the Client and its feeds, with Close. A Client may be used from any goroutine.
 // A call blocks its thread until the answer is there or its deadline has passed.
 package kneo
 
@@ -23,7 +23,6 @@ import "C"
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"time"
 	"unsafe"
@@ -187,13 +186,7 @@ func LiveHandles() int {
 // Shutdown ends every thread of the library, and every client. It gives false
 // when a thread could not end in time.
 func Shutdown(timeout time.Duration) bool {
-	ms := timeout.Milliseconds()
-	if ms < 0 {
-		ms = 0
-	} else if ms > math.MaxInt32 {
-		ms = math.MaxInt32
-	}
-	return Status(C.kneo_shutdown(C.int32_t(ms))) == OK
+	return Status(C.kneo_shutdown(milliseconds(timeout))) == OK
 }
 
 // take copies a response of the library and frees it.
