@@ -584,19 +584,53 @@ fn vba_constants_are_those_of_the_header() {
             continue;
         };
         let (name, value) = rest.split_once(" As Long = ").expect("a Long");
-        if value.parse::<i32>().is_ok() {
-            assert!(
-                header.lines().any(|line| line.split_whitespace().eq([
-                    "#define",
-                    &format!("KNEO_{name}"),
-                    value
-                ])),
-                "KNEO_{name} is not {value} in the header"
-            );
+        if let Ok(value) = value.parse::<i32>() {
+            let define = format!("#define KNEO_{name} ");
+            let defined = header.lines().find_map(|line| line.strip_prefix(&define));
+            let number = defined.and_then(|text| match text.strip_prefix("(1 << ") {
+                Some(bit) => bit.strip_suffix(')')?.parse().ok().map(|bit: u32| 1 << bit),
+                None => text.parse().ok(),
+            });
+            assert_eq!(number, Some(value), "KNEO_{name} in the header");
             compared += 1;
         }
     }
-    assert!(compared >= 3, "the constants are found");
+    assert!(compared >= 9, "the constants are found");
+}
+
+#[test]
+fn vba_type_is_the_struct_of_the_header() {
+    let header = without_comments(&read("include/kotak_neo.h"));
+    let (before, _) = header.split_once("} kneo_tick;").expect("the struct");
+    let (_, body) = before.rsplit_once('{').expect("its beginning");
+    let wanted: Vec<String> = body
+        .split(';')
+        .map(str::trim)
+        .filter(|field| !field.is_empty())
+        .map(
+            |field| match c_name(field.split('[').next().unwrap_or("")) {
+                (kind, name) if kind == "char" => {
+                    let size = field.split(['[', ']']).nth(1).expect("an array");
+                    let last = size.parse::<usize>().expect("a size") - 1;
+                    format!("{name}(0 To {last}) As Byte")
+                }
+                (kind, name) => match kind.as_str() {
+                    "double" => format!("{name} As Double"),
+                    "int64_t" | "uint64_t" => format!("{name} As LongLong"),
+                    "int32_t" | "uint32_t" => format!("{name} As Long"),
+                    _ => panic!("a C type that no field here has: {field}"),
+                },
+            },
+        )
+        .collect();
+    let module = read("examples/excel/KotakNeo.bas");
+    let (_, rest) = module
+        .split_once("Public Type KneoTick\n")
+        .expect("the type");
+    let (fields, _) = rest.split_once("End Type\n").expect("its end");
+    let fields: Vec<&str> = fields.lines().map(str::trim).collect();
+    assert!(wanted.len() > 60, "the fields are found");
+    assert_eq!(fields, wanted);
 }
 
 #[test]
@@ -615,16 +649,21 @@ fn vba_is_well_formed() {
         match words[..] {
             ["End", block] => assert_eq!(
                 open.pop(),
-                Some(block).filter(|b| ["Sub", "Function", "If"].contains(b)),
+                Some(block).filter(|b| ["Sub", "Function", "If", "Type"].contains(b)),
                 "{line}"
             ),
             ["Public" | "Private", "Sub", ..] => open.push("Sub"),
             ["Public" | "Private", "Function", ..] => open.push("Function"),
+            ["Public" | "Private", "Type", ..] => open.push("Type"),
             ["If", .., "Then"] => open.push("If"),
+            ["Do", ..] => open.push("Do"),
+            ["Loop", ..] => assert_eq!(open.pop(), Some("Do"), "{line}"),
+            ["For", ..] => open.push("For"),
+            ["Next", ..] => assert_eq!(open.pop(), Some("For"), "{line}"),
             ["Private", "Declare", ..] => assert!(open.is_empty(), "declared too late: {line}"),
             _ => {}
         }
-        assert!(open.len() <= 2, "{line}: {open:?}");
+        assert!(open.len() <= 4, "{line}: {open:?}");
     }
     assert_eq!(open, Vec::<&str>::new(), "all blocks end");
 }

@@ -6,6 +6,11 @@ Attribute VB_Name = "KotakNeo"
 '     client = KneoOpen("{""consumer_key"":""...""}")
 '     Debug.Print KneoTotpLogin(client, "+919999999999", "ABC12", "123456")
 '     Debug.Print KneoTotpValidate(client, "123456")
+'     Dim feed As LongPtr, tick As KneoTick
+'     feed = KneoFeedOpen(client)
+'     KneoFeedSubscribe feed, "scrips", "nse_cm|11536"
+'     If KneoFeedLast(feed, "nse_cm|11536", tick) Then Debug.Print tick.last_traded_price
+'     KneoFeedClose feed
 '     KneoClose client
 '
 ' For 64-bit Office (VBA7). Text is UTF-8 in the library and UTF-16 in VBA; it is
@@ -18,9 +23,88 @@ Option Explicit
 Public Const KNEO_OK As Long = 0
 Public Const KNEO_INVALID_ARGUMENT As Long = 1
 Public Const KNEO_REJECTED As Long = 5
+Public Const KNEO_END As Long = 14
 
 ' Base of the error numbers. Those up to vbObjectError + 512 belong to COM.
 Public Const KNEO_ERROR As Long = vbObjectError + 512
+
+' Bits of KneoTick.valid: a field is there only if its bit is set.
+Public Const KNEO_HAS_LAST_TRADED_PRICE As Long = 1
+Public Const KNEO_HAS_NET_CHANGE_PERCENT As Long = 32
+Public Const KNEO_HAS_BUY As Long = 512
+Public Const KNEO_HAS_SELL As Long = 1024
+Public Const KNEO_HAS_VOLUME As Long = 65536
+
+' One price of a market feed: kneo_tick of kotak_neo.h, field by field.
+Public Type KneoTick
+    last_traded_price As Double
+    open_price As Double
+    high_price As Double
+    low_price As Double
+    close_price As Double
+    average_trade_price As Double
+    net_change As Double
+    net_change_percent As Double
+    upper_circuit_limit As Double
+    lower_circuit_limit As Double
+    yearly_high As Double
+    yearly_low As Double
+    total_traded_value As Double
+    buy_price As Double
+    sell_price As Double
+    ref_price As Double
+    multiplier As Double
+    last_traded_price_raw As LongLong
+    open_price_raw As LongLong
+    high_price_raw As LongLong
+    low_price_raw As LongLong
+    close_price_raw As LongLong
+    average_trade_price_raw As LongLong
+    net_change_raw As LongLong
+    upper_circuit_limit_raw As LongLong
+    lower_circuit_limit_raw As LongLong
+    yearly_high_raw As LongLong
+    yearly_low_raw As LongLong
+    buy_price_raw As LongLong
+    sell_price_raw As LongLong
+    ref_price_raw As LongLong
+    last_trade_time As LongLong
+    last_update_time As LongLong
+    last_trade_qty As LongLong
+    total_buy_quantity As LongLong
+    total_sell_quantity As LongLong
+    volume_traded_today As LongLong
+    open_interest As LongLong
+    buy_quantity As LongLong
+    sell_quantity As LongLong
+    imbalance_qty As LongLong
+    imbalance_qty_at_market As LongLong
+    market_lot As LongLong
+    received_ns As LongLong
+    age_us As LongLong
+    sequence As LongLong
+    replaced As LongLong
+    valid As LongLong
+    kind As Long
+    exchange_id As Long
+    token As Long
+    divider As Long
+    level As Long
+    precision As Long
+    auction As Long
+    buy_orders As Long
+    sell_orders As Long
+    buy_rows As Long
+    sell_rows As Long
+    status_code As Long
+    feed_state As Long
+    close_code As Long
+    state_changes As Long
+    reserved As Long
+    exchange_segment(0 To 7) As Byte
+    trading_symbol(0 To 47) As Byte
+    name(0 To 23) As Byte
+End Type
 
 Private Const CP_UTF8 As Long = 65001
 Private Const LOAD_WITH_ALTERED_SEARCH_PATH As Long = 8
@@ -40,6 +124,15 @@ Private Declare PtrSafe Function kneo_login Lib "kotak_neo.dll" (ByVal client As
 Private Declare PtrSafe Function kneo_session_2fa Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal otp As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_session_info Lib "kotak_neo.dll" (ByVal client As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_logout Lib "kotak_neo.dll" (ByVal client As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_feed_open Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal options_json As LongPtr, ByRef out As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_feed_subscribe Lib "kotak_neo.dll" (ByVal feed As LongPtr, ByVal kind As LongPtr, ByVal tokens As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_feed_next Lib "kotak_neo.dll" (ByVal feed As LongPtr, ByVal timeout_ms As Long) As LongPtr
+Private Declare PtrSafe Function kneo_feed_last Lib "kotak_neo.dll" (ByVal feed As LongPtr, ByVal instrument As LongPtr, ByVal out As LongPtr, ByVal tick_size As LongPtr) As Long
+Private Declare PtrSafe Function kneo_feed_status Lib "kotak_neo.dll" (ByVal feed As LongPtr) As LongPtr
+Private Declare PtrSafe Sub kneo_feed_free Lib "kotak_neo.dll" (ByVal feed As LongPtr)
+Private Declare PtrSafe Function kneo_order_feed_open Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal options_json As LongPtr, ByRef out As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_order_feed_next Lib "kotak_neo.dll" (ByVal feed As LongPtr, ByVal timeout_ms As Long) As LongPtr
+Private Declare PtrSafe Sub kneo_order_feed_free Lib "kotak_neo.dll" (ByVal feed As LongPtr)
 
 Private Declare PtrSafe Function LoadLibraryExW Lib "kernel32" (ByVal lpLibFileName As LongPtr, ByVal hFile As LongPtr, ByVal dwFlags As Long) As LongPtr
 Private Declare PtrSafe Function lstrlenA Lib "kernel32" (ByVal lpString As LongPtr) As Long
@@ -118,6 +211,69 @@ Public Function KneoLogout(ByVal client As LongPtr) As String
     KneoLogout = Take(kneo_logout(client))
 End Function
 
+' Opens the market feed. It connects in the background, and again when the
+' connection ends, until KneoFeedClose.
+Public Function KneoFeedOpen(ByVal client As LongPtr) As LongPtr
+    Dim feed As LongPtr
+    Take kneo_feed_open(client, 0, feed)
+    KneoFeedOpen = feed
+End Function
+
+Public Sub KneoFeedClose(ByVal feed As LongPtr)
+    kneo_feed_free feed
+End Sub
+
+' kind is "scrips", "index" and so on, tokens like "nse_cm|11536,nse_cm|2885".
+Public Function KneoFeedSubscribe(ByVal feed As LongPtr, ByVal kind As String, ByVal tokens As String) As String
+    Dim a() As Byte, b() As Byte
+    a = ToUtf8("kind", kind)
+    b = ToUtf8("tokens", tokens)
+    KneoFeedSubscribe = Take(kneo_feed_subscribe(feed, VarPtr(a(0)), VarPtr(b(0))))
+End Function
+
+' The next price or state as JSON; "" if none came in time. Excel does nothing
+' else meanwhile: wait 0 milliseconds, and call it again later.
+Public Function KneoFeedNext(ByVal feed As LongPtr, ByVal timeout_ms As Long) As String
+    KneoFeedNext = TakeEvent(kneo_feed_next(feed, timeout_ms))
+End Function
+
+' The newest price of an instrument, without waiting; False if none came yet. Look
+' at tick.age_us: it may be old.
+Public Function KneoFeedLast(ByVal feed As LongPtr, ByVal instrument As String, ByRef tick As KneoTick) As Boolean
+    Dim a() As Byte
+    Dim found As Long
+    a = ToUtf8("instrument", instrument)
+    found = kneo_feed_last(feed, VarPtr(a(0)), VarPtr(tick), LenB(tick))
+    If found < 0 Then Err.Raise KNEO_ERROR - found, "kotak_neo", "KneoFeedLast: status " & -found
+    KneoFeedLast = (found = 1)
+End Function
+
+' Whether a field of a tick is there: KneoHas(tick, KNEO_HAS_BUY).
+Public Function KneoHas(ByRef tick As KneoTick, ByVal bit As Long) As Boolean
+    KneoHas = (tick.valid And bit) <> 0
+End Function
+
+' How the feed is, and why, as JSON.
+Public Function KneoFeedStatus(ByVal feed As LongPtr) As String
+    KneoFeedStatus = Take(kneo_feed_status(feed))
+End Function
+
+' The order feed: what happens to orders and positions, as JSON.
+Public Function KneoOrderFeedOpen(ByVal client As LongPtr) As LongPtr
+    Dim feed As LongPtr
+    Take kneo_order_feed_open(client, 0, feed)
+    KneoOrderFeedOpen = feed
+End Function
+
+Public Sub KneoOrderFeedClose(ByVal feed As LongPtr)
+    kneo_order_feed_free feed
+End Sub
+
+' The next event; "" if none came in time.
+Public Function KneoOrderFeedNext(ByVal feed As LongPtr, ByVal timeout_ms As Long) As String
+    KneoOrderFeedNext = TakeEvent(kneo_order_feed_next(feed, timeout_ms))
+End Function
+
 ' Logs in with TOTP and shows each answer in the Immediate window. The library
 ' lies beside the workbook; the rest is in the environment or asked for.
 Public Sub KneoDemo()
@@ -141,9 +297,59 @@ Failed:
     Resume Done
 End Sub
 
+' Ten seconds of live prices in the first cells of the active sheet: symbol, last
+' price, age in seconds.
+Public Sub KneoFeedDemo()
+    Dim client As LongPtr, feed As LongPtr
+    Dim tick As KneoTick
+    Dim instrument As Variant, row As Long, finish As Double
+    Dim number As Long, description As String
+    KneoLoad ThisWorkbook.path & "\kotak_neo.dll"
+    On Error GoTo Failed
+    client = KneoOpen(Ask("KNEO_CONFIG", "Configuration (JSON)"))
+    KneoTotpLogin client, Ask("KNEO_MOBILE_NUMBER", "Mobile number"), Ask("KNEO_UCC", "UCC"), Ask("KNEO_TOTP", "TOTP")
+    KneoTotpValidate client, Ask("KNEO_MPIN", "MPIN")
+    feed = KneoFeedOpen(client)
+    KneoFeedSubscribe feed, "scrips", "nse_cm|11536,nse_cm|2885"
+    KneoFeedSubscribe feed, "index", "nse_cm|Nifty 50"
+    finish = Now + TimeSerial(0, 0, 10)
+    Do While Now < finish
+        row = 0
+        For Each instrument In Array("nse_cm|11536", "nse_cm|2885", "nse_cm|Nifty 50")
+            row = row + 1
+            ActiveSheet.Cells(row, 1).Value = instrument
+            If KneoFeedLast(feed, instrument, tick) Then
+                If KneoHas(tick, KNEO_HAS_LAST_TRADED_PRICE) Then ActiveSheet.Cells(row, 2).Value = tick.last_traded_price
+                ActiveSheet.Cells(row, 3).Value = tick.age_us / 1000000
+            End If
+        Next instrument
+        DoEvents
+    Loop
+    Debug.Print KneoFeedStatus(feed)
+Done:
+    KneoFeedClose feed
+    KneoClose client
+    Debug.Print "live handles: " & KneoLiveHandles()
+    Exit Sub
+Failed:
+    number = Err.Number
+    description = Err.Description
+    Debug.Print "status " & (number - KNEO_ERROR) & ": " & description
+    Resume Done
+End Sub
+
 Private Function Ask(ByVal variable As String, ByVal label As String) As String
     Ask = Environ$(variable)
     If Len(Ask) = 0 Then Ask = InputBox(label, "Kotak Neo")
+End Function
+
+' Reads an event, as Take; "" where a wait ended with nothing.
+Private Function TakeEvent(ByVal response As LongPtr) As String
+    If kneo_response_status(response) = KNEO_END Then
+        kneo_response_free response
+    Else
+        TakeEvent = Take(response)
+    End If
 End Function
 
 ' Reads a response and frees it. Raises an error unless the call was KNEO_OK.
