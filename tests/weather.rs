@@ -338,8 +338,8 @@ fn the_events_of_a_stormy_day_equal_the_books() {
     config["max_orders_per_second"] = json!(1_000_000);
     let client = Client::open(Some(&config.to_string())).expect("it is valid");
     insist(&sandbox, &client);
-    let quick = json!({"reconnect_ms": 10, "reconnect_max_ms": 100, "ack_timeout_ms": 300,
-        "heartbeat_ms": 1500});
+    let quick = json!({"reconnect_first_ms": 10, "reconnect_cap_ms": 100, "login_timeout_ms": 300,
+        "ping_interval_ms": 1500});
     let feed = client.order_feed(Some(&quick.to_string()));
     let (feed, _) = feed.expect("there is a session");
     let quick = json!({"reconnect_first_ms": 50, "reconnect_cap_ms": 100, "login_timeout_ms": 300,

@@ -186,7 +186,7 @@ void order_feed()
 {
     using namespace std::chrono_literals;
     kneo::client client = logged_in();
-    kneo::order_feed first(client, R"({"reconnect_ms":10,"reconnect_max_ms":20})");
+    kneo::order_feed first(client, R"({"reconnect_first_ms":10,"reconnect_cap_ms":20})");
     check(contains(first.status().json(), R"("state")"), "its status can be read");
     const std::optional<kneo::response> event = first.next(60s);
     check(event && contains(event->json(), R"("seq":1)"), "the first event");

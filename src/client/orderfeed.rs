@@ -32,8 +32,8 @@ impl Client {
     /// Starts the order feed. It connects on a thread of its own, and again
     /// whenever the connection ends. The reply has the options in force.
     ///
-    /// `options_json`: one JSON object or nothing. `heartbeat_ms` (5000),
-    /// `ack_timeout_ms` (10000), `reconnect_ms` (500), `reconnect_max_ms`
+    /// `options_json`: one JSON object or nothing. `ping_interval_ms` (5000),
+    /// `login_timeout_ms` (10000), `reconnect_first_ms` (500), `reconnect_cap_ms`
     /// (30000), `source` (`WEB`).
     ///
     /// # Errors

@@ -31,15 +31,15 @@ pub struct kneo_order_feed {
 /// client: a client with a trade session of generation 3.
 /// options_json: a JSON object, or NULL or "" for all defaults. Its keys, all
 /// optional, times in milliseconds up to 600000:
-/// - "heartbeat_ms" (5000, at least 100): how often a ping is sent. If there
+/// - "ping_interval_ms" (5000, at least 100): how often a ping is sent. If there
 ///   is no answer by the next one, on a connection that has given one before,
 ///   the connection is made anew
-/// - "ack_timeout_ms" (10000, at least 100): how long the server may take to
+/// - "login_timeout_ms" (10000, at least 100): how long the server may take to
 ///   confirm the login; then the other form of the login is tried
-/// - "reconnect_ms" (500) and "reconnect_max_ms" (30000), at least 10: the
+/// - "reconnect_first_ms" (500) and "reconnect_cap_ms" (30000), at least 10: the
 ///   first and the longest wait before the next try, of which a random part
 ///   is waited. The number of tries has no limit. After a refusal it is
-///   waited for "reconnect_max_ms" to twice that; a new session is tried at
+///   waited for "reconnect_cap_ms" to twice that; a new session is tried at
 ///   once
 /// - "source" ("WEB"): what the login names as its origin, 1 to 16 letters
 ///   and digits

@@ -60,10 +60,10 @@ impl Options {
             Ok::<_, Error>(Duration::from_millis(given.unwrap_or(usual)))
         };
         let options = Self {
-            heartbeat: time("heartbeat_ms", 100, 5_000)?,
-            acknowledgement: time("ack_timeout_ms", 100, 10_000)?,
-            first_wait: time("reconnect_ms", 10, 500)?,
-            longest_wait: time("reconnect_max_ms", 10, 30_000)?,
+            heartbeat: time("ping_interval_ms", 100, 5_000)?,
+            acknowledgement: time("login_timeout_ms", 100, 10_000)?,
+            first_wait: time("reconnect_first_ms", 10, 500)?,
+            longest_wait: time("reconnect_cap_ms", 10, 30_000)?,
             source: fields.text("source")?.unwrap_or_else(|| "WEB".to_owned()),
         };
         let fits = options.source.bytes().all(|b| b.is_ascii_alphanumeric());
@@ -77,10 +77,10 @@ impl Options {
     fn describe(&self) -> String {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         json!({
-            "heartbeat_ms": ms(self.heartbeat),
-            "ack_timeout_ms": ms(self.acknowledgement),
-            "reconnect_ms": ms(self.first_wait),
-            "reconnect_max_ms": ms(self.longest_wait),
+            "ping_interval_ms": ms(self.heartbeat),
+            "login_timeout_ms": ms(self.acknowledgement),
+            "reconnect_first_ms": ms(self.first_wait),
+            "reconnect_cap_ms": ms(self.longest_wait),
             "source": self.source,
         })
         .to_string()

@@ -199,7 +199,7 @@ static int feed(void)
     kneo_client_free(client);
     client = feed_client("", NOBODY);
     const char *options[] = {"{\"x\":1}", "[]", "{", "\xff", "7", "{\"source\":\"\"}",
-                             "{\"ping_interval_ms\":-1,\"heartbeat_ms\":-1}"};
+                             "{\"ping_interval_ms\":-1,\"ping_interval_ms\":-1}"};
     for (size_t i = 0; i < COUNT(options); i++) {
         f = (kneo_feed *)client;
         o = (kneo_order_feed *)client;
@@ -388,7 +388,7 @@ static void end_in_phase(const char *scheme, const char *host, int32_t state, co
     kneo_feed *prices = NULL;
     kneo_order_feed *orders = NULL;
     CHECK(done(kneo_feed_open(client, "{\"login_timeout_ms\":3600000}", &prices)) == KNEO_OK);
-    CHECK(done(kneo_order_feed_open(client, "{\"ack_timeout_ms\":600000}", &orders)) == KNEO_OK);
+    CHECK(done(kneo_order_feed_open(client, "{\"login_timeout_ms\":600000}", &orders)) == KNEO_OK);
     CHECK(done(kneo_feed_subscribe(prices, "scrips", "nse_cm|1")) == KNEO_OK);
     until_state(prices, orders, state, name);
     rest(100);

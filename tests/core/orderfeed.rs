@@ -165,7 +165,7 @@ impl Wire {
 }
 
 fn feed(client: &Client, options: &Value) -> OrderFeed {
-    let mut all = json!({"reconnect_ms": 10, "reconnect_max_ms": 50});
+    let mut all = json!({"reconnect_first_ms": 10, "reconnect_cap_ms": 50});
     for (key, value) in options.as_object().expect("options are an object") {
         all[key] = value.clone();
     }
@@ -273,7 +273,7 @@ fn a_refusal_is_told_and_a_new_login_ends_it() {
     let client = front.client();
     let feed = feed(
         &client,
-        &json!({"reconnect_ms": 600_000, "reconnect_max_ms": 600_000}),
+        &json!({"reconnect_first_ms": 600_000, "reconnect_cap_ms": 600_000}),
     );
     let mut wire = front.socket();
     wire.text();
@@ -378,7 +378,7 @@ fn one_failure_does_not_bring_back_a_form_that_never_worked() {
 fn the_form_that_was_acknowledged_is_tried_first() {
     let front = Front::new();
     let client = front.client();
-    let first = feed(&client, &json!({"ack_timeout_ms": 1500}));
+    let first = feed(&client, &json!({"login_timeout_ms": 1500}));
     // Dropped at once, then not understood, then silence, each has its turn.
     let mut wire = front.socket();
     assert!(wire.text().starts_with("{type:cn,"));
@@ -435,7 +435,7 @@ fn books_that_cannot_be_read_are_told_and_read_again() {
 fn a_connection_that_stops_answering_pings_is_down() {
     let front = Front::new();
     let client = front.client();
-    let feed = feed(&client, &json!({"heartbeat_ms": 200}));
+    let feed = feed(&client, &json!({"ping_interval_ms": 200}));
     let mut wire = front.confirmed();
     // Reading answers the first ping; then nobody reads any more.
     assert!(matches!(wire.0.read(), Ok(Message::Ping(_))));
@@ -492,7 +492,7 @@ fn opening_says_what_is_missing() {
     for wrong in [
         "[]",
         r#"{"x":1}"#,
-        r#"{"heartbeat_ms":1}"#,
+        r#"{"ping_interval_ms":1}"#,
         r#"{"source":"a,b"}"#,
         r#"{"source":""}"#,
     ] {

@@ -33,7 +33,7 @@ fn prices(client: &Client, options: &str) -> Feed {
 }
 
 fn orders(client: &Client, more: &Value) -> OrderFeed {
-    let mut options = json!({"reconnect_ms": 20, "reconnect_max_ms": 100});
+    let mut options = json!({"reconnect_first_ms": 20, "reconnect_cap_ms": 100});
     for (key, value) in more.as_object().expect("options are an object") {
         options[key] = value.clone();
     }
@@ -475,7 +475,7 @@ fn order_logins_end_as_the_broker_says() {
             ..sandbox.order_feed()
         });
         let client = trader(&sandbox);
-        let feed = orders(&client, &json!({"ack_timeout_ms": 300}));
+        let feed = orders(&client, &json!({"login_timeout_ms": 300}));
         let event = news(&feed, state, |event| {
             ["live", "refused", "down"]
                 .iter()

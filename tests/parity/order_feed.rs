@@ -152,8 +152,8 @@ fn as_sent(event: &Value) -> Value {
 
 fn options() -> Value {
     json!({
-        "reconnect_ms": 20, "reconnect_max_ms": 50, "heartbeat_ms": 600_000,
-        "ack_timeout_ms": 60_000,
+        "reconnect_first_ms": 20, "reconnect_cap_ms": 50, "ping_interval_ms": 600_000,
+        "login_timeout_ms": 60_000,
     })
 }
 
@@ -382,7 +382,7 @@ fn refused(sides: &mut Sides) {
     });
     assert_eq!(open_sdk(sides), json!({"answer": null}));
     // It does not try again before it is closed.
-    let once = json!({"reconnect_ms": 600_000, "reconnect_max_ms": 600_000});
+    let once = json!({"reconnect_first_ms": 600_000, "reconnect_cap_ms": 600_000});
     let feed = sides.library.order_feed(&once);
     let ours = loop {
         let event = event(&feed);
