@@ -209,6 +209,7 @@ fn programs_run_on_windows() {
         return;
     };
     c_program_logs_in(&windows);
+    feeds_tell_orders_and_prices(&windows);
     library_is_loaded_twice(&windows);
     excel_logs_in(&windows);
 }
@@ -266,6 +267,31 @@ fn c_program_logs_in(windows: &Windows) {
     let ran = windows.run(&program, &["password"], &variables);
     check_lines(&ran, 0, &password);
     secrets::check(&ran, &tls);
+}
+
+fn feeds_tell_orders_and_prices(windows: &Windows) {
+    let dir = windows.folder_with_library("feeds");
+    let [ticks, watch] = ["ticks", "watch"].map(|name| {
+        let program = dir.join(format!("{name}.exe"));
+        let source = format!("examples/c/{name}.c");
+        windows.compile(&[&source], &program, &[], &["-lkotak_neo"]);
+        program
+    });
+    let sandbox = sandbox();
+    let ran = windows.run(&watch, &["300", "fill"], &environment(&sandbox));
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(ran.stdout.contains(" is complete, 1 filled\n"), "{ran}");
+    secrets::check(&ran, &sandbox);
+
+    // It runs by the clock: longer where a moment was not enough.
+    let shows_prices = |seconds: &&str| {
+        let ran = windows.run(&ticks, &[seconds], &environment(&sandbox));
+        assert_eq!(ran.code, Some(0), "{ran}");
+        assert!(ran.stdout.ends_with("live handles: 0\n"), "{ran}");
+        secrets::check(&ran, &sandbox);
+        ran.stdout.contains("\nTCS-EQ ")
+    };
+    assert!(["3", "60"].iter().any(shows_prices), "no price in a minute");
 }
 
 fn library_is_loaded_twice(windows: &Windows) {
