@@ -314,6 +314,7 @@ impl super::Plane for Plane {
         let rate = self.manners.borrow().rate;
         let due = self.next_due(rate);
         tokio::select! {
+            biased;
             changed = self.manners.changed() => match changed {
                 Ok(()) => false,
                 Err(_) => pending().await,
@@ -366,15 +367,19 @@ impl super::Plane for Plane {
                 packets::status(frames.packet(), head, code, label);
             }
         }
-        for (kind, id) in std::mem::take(&mut self.fresh) {
-            self.put(&mut frames, &mut exchange, kind, id);
+        let fresh = std::mem::take(&mut self.fresh);
+        for (kind, id) in &fresh {
+            self.put(&mut frames, &mut exchange, *kind, *id);
         }
         let seen = std::mem::replace(&mut self.seen, exchange.market.changes());
         if manners.rate == FeedRate::Steps {
             self.paced = None;
+            // What has moved and is fresh as well comes once.
+            let sent: HashSet<_> = fresh.into_iter().collect();
             for at in 0..self.list.len() {
                 let (kind, id) = self.list[at];
-                if exchange.market.standing(id).changed > seen {
+                let moved = exchange.market.standing(id).changed > seen;
+                if moved && !sent.contains(&(kind, id)) {
                     self.put(&mut frames, &mut exchange, kind, id);
                 }
             }

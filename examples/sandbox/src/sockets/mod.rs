@@ -428,16 +428,16 @@ async fn run<P: Plane, S: AsyncRead + AsyncWrite + Unpin>(
     let mut live = None;
     let mut read_at = Instant::now();
     loop {
-        let (silence, pause) = plane.manners();
-        let mute = silence != Silence::None;
+        let (silence, _) = plane.manners();
         if plane.is_live() && live.is_none() {
             live = Some(Live::new(&sockets.live[P::SOCKET as usize]));
         }
-        let sending = plane.is_live() && !mute;
+        let sending = plane.is_live() && silence == Silence::None;
         tokio::select! {
             struck = strikes.recv() => match struck {
                 Ok((socket, strike)) if socket == P::SOCKET => {
-                    if sending {
+                    // The manners may have changed while this waited, here and below.
+                    if plane.is_live() && plane.manners().0 == Silence::None {
                         send_due(&mut plane, &mut stream).await?;
                     }
                     if !carry_out(connection, &mut plane, &mut stream, strike).await? {
@@ -452,11 +452,12 @@ async fn run<P: Plane, S: AsyncRead + AsyncWrite + Unpin>(
                 sleep_until(read_at).await;
                 stream.next().await
             }, if silence != Silence::Hang => {
+                let (silence, pause) = plane.manners();
                 read_at = Instant::now() + pause;
                 let Some(message) = message.transpose()? else { return Ok(()) };
                 let Message::Text(text) = message else { continue };
                 sockets.hear(P::SOCKET, connection.number, text.as_str());
-                if mute {
+                if silence != Silence::None {
                     continue;
                 }
                 match plane.text(text.as_str()) {

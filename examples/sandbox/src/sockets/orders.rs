@@ -137,6 +137,7 @@ impl super::Plane for Plane {
             return true;
         }
         tokio::select! {
+            biased;
             changed = self.manners.changed() => match changed {
                 Ok(()) => false,
                 Err(_) => pending().await,
