@@ -217,18 +217,19 @@ fn behave(state: &State, path: &str, body: &[u8]) -> Result<Value, String> {
     }
 
     /// Those that are named, changed.
-    fn change<T>(now: T, body: &[u8]) -> Result<T, String>
+    fn change<T>(mut now: T, body: &[u8]) -> Result<T, String>
     where
         T: serde::Serialize + serde::de::DeserializeOwned,
     {
         let Ok(Value::Object(changes)) = serde_json::from_slice(body) else {
             return Err("the body must be a JSON object".to_owned());
         };
-        let mut all = json!(now);
         for (key, value) in changes {
-            all[key] = value;
+            let mut all = json!(now);
+            all[&key] = value;
+            now = serde_json::from_value(all).map_err(|error| format!("{key}: {error}"))?;
         }
-        serde_json::from_value(all).map_err(|error| error.to_string())
+        Ok(now)
     }
 
     let sockets = &state.sockets;
@@ -246,6 +247,7 @@ fn behave(state: &State, path: &str, body: &[u8]) -> Result<Value, String> {
         }
         _ => {
             let struck: Struck = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+            struck.strike.check()?;
             sockets.strike(struck.socket, struck.strike);
             Ok(json!({"live": sockets.live(struck.socket)}))
         }

@@ -418,7 +418,12 @@ impl Sandbox {
     }
 
     /// Does this once to every open socket of a kind.
+    ///
+    /// # Panics
+    ///
+    /// If a close cannot be sent with its code or reason.
     pub fn strike(&self, socket: Socket, strike: Strike) {
+        must(strike.check());
         self.state.sockets.strike(socket, strike);
     }
 

@@ -202,7 +202,7 @@ pub struct OrderFeed {
 pub enum Strike {
     /// Closed with this code and reason.
     Close {
-        /// 1000 to 4999.
+        /// 1000 to 4999, but for those that never stand in a frame, such as 1006.
         code: u16,
         /// At most 123 bytes.
         reason: String,
@@ -223,6 +223,22 @@ pub enum Strike {
     Text(String),
     /// These bytes, as they are; over the control endpoint in base64.
     Binary(#[serde(with = "base64_text")] Vec<u8>),
+}
+
+impl Strike {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let Strike::Close { code, reason } = self else {
+            return Ok(());
+        };
+        // Some of the standard's own codes never stand in a frame.
+        if !CloseCode::from(*code).is_allowed() {
+            return Err(format!("code {code} cannot be sent"));
+        }
+        if reason.len() > 123 {
+            return Err("reason must have at most 123 bytes".to_owned());
+        }
+        Ok(())
+    }
 }
 
 /// Bytes as a text in JSON.
