@@ -9,6 +9,7 @@
 //! - `orders`: order instructions, refusals, matching, order faults
 //! - `books`: rows against the samples, sums that add up, limits, older generations
 //! - `market`: quotes, chains, candles, scrip files
+//! - `sockets`: logins, packets, order messages, limits, silence, strikes
 //! - `control`: the endpoint under `/sandbox/`
 //! - `program`: the binary, from its first line to its last
 
@@ -22,6 +23,7 @@ mod market;
 mod orders;
 mod program;
 mod record;
+mod sockets;
 mod trader;
 mod transport;
 mod v1;
