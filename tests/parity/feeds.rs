@@ -11,7 +11,8 @@ use kotak_neo_sandbox::{Acks, Feed, LoginManner, Sandbox, Socket, Strike, Switch
 use serde_json::{Value, json};
 
 use crate::facts::{self, Exception, Facts};
-use crate::library::{MarketFeed, Outcome};
+use crate::handles::MarketFeed;
+use crate::library::Outcome;
 use crate::sides::{AGENT, EXTENSIONS, KEY, Sides, event, only_ours, until};
 use crate::{INVALID_ARGUMENT, OK};
 

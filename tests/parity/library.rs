@@ -4,17 +4,10 @@ use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 
 use kotak_neo::ffi::client::{kneo_client, kneo_client_free, kneo_client_open};
-use kotak_neo::ffi::feed::{
-    kneo_feed, kneo_feed_free, kneo_feed_next, kneo_feed_open, kneo_feed_snapshot,
-    kneo_feed_subscribe, kneo_feed_unsubscribe,
-};
 use kotak_neo::ffi::login::{
     kneo_login, kneo_logout, kneo_qr_code_link, kneo_qr_code_session, kneo_session_2fa,
     kneo_session_export, kneo_session_import, kneo_session_info, kneo_session_init,
     kneo_totp_login, kneo_totp_validate, kneo_whatsmyip,
-};
-use kotak_neo::ffi::orderfeed::{
-    kneo_order_feed, kneo_order_feed_free, kneo_order_feed_next, kneo_order_feed_open,
 };
 use kotak_neo::ffi::reads::kneo_call;
 use kotak_neo::ffi::response::{
@@ -23,7 +16,7 @@ use kotak_neo::ffi::response::{
 use serde_json::Value;
 
 /// An open client.
-pub struct Library(*mut kneo_client);
+pub struct Library(pub *mut kneo_client);
 
 /// What one call gave.
 pub struct Outcome {
@@ -85,91 +78,14 @@ impl Library {
     }
 }
 
-impl Library {
-    /// Opens the market feed.
-    pub fn feed(&self, options: &Value) -> MarketFeed {
-        let options = CString::new(options.to_string()).expect("JSON has no NUL");
-        let mut feed = ptr::null_mut();
-        // SAFETY: the text lives through the call, and `feed` can be written to.
-        let opened = take(unsafe { kneo_feed_open(self.0, options.as_ptr(), &raw mut feed) });
-        assert_eq!(opened.status, 0, "{}", opened.json);
-        MarketFeed(feed)
-    }
-
-    /// Opens the order feed.
-    pub fn order_feed(&self, options: &Value) -> OrderFeed {
-        let options = CString::new(options.to_string()).expect("JSON has no NUL");
-        let mut feed = ptr::null_mut();
-        // SAFETY: the text lives through the call, and `feed` can be written to.
-        let opened = take(unsafe { kneo_order_feed_open(self.0, options.as_ptr(), &raw mut feed) });
-        assert_eq!(opened.status, 0, "{}", opened.json);
-        OrderFeed(feed)
-    }
-}
-
 impl Drop for Library {
     fn drop(&mut self) {
         kneo_client_free(self.0);
     }
 }
 
-/// Something that gives events.
-pub trait Events {
-    fn next(&self, timeout_ms: i32) -> Outcome;
-}
-
-/// An open market feed.
-pub struct MarketFeed(*mut kneo_feed);
-
-impl MarketFeed {
-    /// `verb` is `subscribe`, `unsubscribe` or `snapshot`; no token is NULL.
-    pub fn ask(&self, verb: &str, kind: &str, tokens: &[&str]) -> Outcome {
-        let call = match verb {
-            "subscribe" => kneo_feed_subscribe,
-            "unsubscribe" => kneo_feed_unsubscribe,
-            "snapshot" => kneo_feed_snapshot,
-            other => panic!("no call {other}"),
-        };
-        let kind = CString::new(kind).expect("a kind has no NUL");
-        let tokens = Text((!tokens.is_empty()).then(|| {
-            let tokens = tokens.join(",");
-            CString::new(tokens).expect("a token has no NUL")
-        }));
-        // SAFETY: the handle is open until this is dropped, and both texts live
-        // through the call.
-        take(unsafe { call(self.0, kind.as_ptr(), tokens.pointer()) })
-    }
-}
-
-impl Events for MarketFeed {
-    fn next(&self, timeout_ms: i32) -> Outcome {
-        take(kneo_feed_next(self.0, timeout_ms))
-    }
-}
-
-impl Drop for MarketFeed {
-    fn drop(&mut self) {
-        kneo_feed_free(self.0);
-    }
-}
-
-/// An open order feed.
-pub struct OrderFeed(*mut kneo_order_feed);
-
-impl Events for OrderFeed {
-    fn next(&self, timeout_ms: i32) -> Outcome {
-        take(kneo_order_feed_next(self.0, timeout_ms))
-    }
-}
-
-impl Drop for OrderFeed {
-    fn drop(&mut self) {
-        kneo_order_feed_free(self.0);
-    }
-}
-
 /// Reads a response and frees it.
-fn take(response: *mut kneo_response) -> Outcome {
+pub fn take(response: *mut kneo_response) -> Outcome {
     let json = kneo_response_json(response);
     // SAFETY: it is a text with a NUL at its end until the response is freed.
     let text = unsafe { CStr::from_ptr(json) }
@@ -184,7 +100,7 @@ fn take(response: *mut kneo_response) -> Outcome {
 }
 
 /// A C argument that may be missing.
-struct Text(Option<CString>);
+pub struct Text(pub Option<CString>);
 
 impl Text {
     fn of(with: &Value, key: &str) -> Self {
@@ -192,7 +108,7 @@ impl Text {
         Self(text.map(|text| CString::new(text).expect("a test argument has no NUL")))
     }
 
-    fn pointer(&self) -> *const c_char {
+    pub fn pointer(&self) -> *const c_char {
         self.0.as_ref().map_or(ptr::null(), |text| text.as_ptr())
     }
 }

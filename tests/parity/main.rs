@@ -13,6 +13,7 @@
 mod broker;
 mod facts;
 mod feeds;
+mod handles;
 mod library;
 mod older;
 mod order_feed;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::OK;
 use crate::facts::Exception;
-use crate::library::OrderFeed;
+use crate::handles::OrderFeed;
 use crate::sides::{AGENT, EXTENSIONS, KEY, Sides, event, only_ours, until};
 
 /// The table. A row that no comparison needs fails the test.

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::OK;
 use crate::facts::{self, Exception, Facts, Names, Used};
-use crate::library::{Events, Library};
+use crate::handles::Events;
+use crate::library::Library;
 use crate::sdk::Sdk;
 
 /// Far longer than anything here takes.
