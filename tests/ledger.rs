@@ -2,15 +2,16 @@
 //! sent twice and none is forgotten.
 //!
 //! A child process places orders, each with an intent id and a tag of its own,
-//! and is killed at random moments. The next child goes on a few intents
-//! earlier. `KNEO_TORTURE_KILLS` sets how often (30; the soak does more).
+//! and is killed: at every step of an order, and at random moments. The next
+//! child goes on a few intents earlier. `KNEO_TORTURE_KILLS` sets how often it is
+//! killed at random (30; the soak does more).
 #![cfg(unix)]
 
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -110,9 +111,10 @@ fn sent(sandbox: &Sandbox) -> BTreeMap<String, usize> {
         if request.path != PLACE {
             continue;
         }
-        let (_, data) = url::form_urlencoded::parse(&request.body)
-            .next()
-            .expect("a form");
+        // Of a connection that was reset at once, no body was read.
+        let Some((_, data)) = url::form_urlencoded::parse(&request.body).next() else {
+            continue;
+        };
         let tag = parsed(&data)["ig"].as_str().expect("a tag").to_owned();
         *sent.entry(tag).or_default() += 1;
     }
@@ -128,6 +130,8 @@ fn child() {
     let (config, session) = (line(), line());
     let client = Client::open(Some(&config)).expect("the ledger is free");
     client.session_import(&session).expect("a session of today");
+    #[cfg(debug_assertions)]
+    steps::die_if_told();
     let mut out = std::io::stdout();
     for number in number.parse::<u32>().expect("a number").. {
         let tag = format!("tag-{number}");
@@ -145,6 +149,18 @@ fn child() {
         };
         writeln!(out, "said {number} {said}").expect("the parent listens");
     }
+}
+
+/// A child that begins with this number.
+fn start(number: u32, more: &[(&str, String)]) -> Child {
+    Command::new(env::current_exe().expect("a test is a file"))
+        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+        .env(CHILD, number.to_string())
+        .envs(more.iter().map(|(key, value)| (key, value)))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts")
 }
 
 #[test]
@@ -173,17 +189,8 @@ fn no_kill_doubles_or_forgets_an_order() {
                 kind: FaultKind::Slow { ms: kill % 3 * 4 },
             });
         }
-        let start = said
-            .keys()
-            .next_back()
-            .map_or(0, |last| last.saturating_sub(3));
-        let mut child = Command::new(env::current_exe().expect("a test is a file"))
-            .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-            .env(CHILD, start.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
+        let last = said.keys().next_back();
+        let mut child = start(last.map_or(0, |last| last.saturating_sub(3)), &[]);
         let mut input = child.stdin.take().expect("piped");
         writeln!(input, "{config}\n{session}").expect("the child listens");
         let mut output = BufReader::new(child.stdout.take().expect("piped"));
@@ -395,4 +402,127 @@ fn what_cannot_be_written_down_is_not_sent() {
         error.message().contains("damaged record at byte"),
         "{error}"
     );
+}
+
+/// Killed at every step of an order, on purpose. Steps are known to debug builds
+/// only.
+#[cfg(debug_assertions)]
+mod steps {
+    use std::process::Command;
+    use std::thread;
+
+    use kotak_neo::order_steps::{Step, at};
+
+    use super::*;
+
+    const STEP: &str = "KNEO_TEST_LEDGER_STEP";
+
+    /// Sees to it that this process is killed at the step that it was told.
+    pub fn die_if_told() {
+        let Ok(step) = env::var(STEP) else { return };
+        let step = Step::ALL
+            .into_iter()
+            .find(|known| format!("{known:?}") == step);
+        at(step.expect("a step"), || {
+            let me = std::process::id().to_string();
+            let killed = Command::new("kill").args(["-9", &me]).status();
+            assert!(killed.expect("there is a kill").success());
+            loop {
+                thread::park();
+            }
+        });
+    }
+
+    /// Kills a child at `step` of its order with this number.
+    fn kill(config: &Value, session: &str, step: Step, number: u32) {
+        let mut child = start(number, &[(STEP, format!("{step:?}"))]);
+        let mut input = child.stdin.take().expect("piped");
+        writeln!(input, "{config}\n{session}").expect("the child listens");
+        let output = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            !output.status.success() && !said.contains("said"),
+            "{step:?}: {said}"
+        );
+        #[cfg(unix)]
+        {
+            use std::os::unix::process::ExitStatusExt;
+            assert_eq!(output.status.signal(), Some(9), "{step:?}: {said}");
+        }
+    }
+
+    fn every_step(name: &str, fault: Option<FaultKind>) {
+        if env::var_os(CHILD).is_some() {
+            return;
+        }
+        let sandbox = sandbox();
+        let folder = Folder::new(name);
+        let (_, session) = trader(&sandbox, &json!({}));
+        let with_ledger = json!({"ledger_file": folder.ledger(), "ledger_sync": "disk"});
+        let config = config(&sandbox, &with_ledger);
+        for (number, step) in (0..).zip(Step::ALL) {
+            if step == Step::Judged && fault.is_some() {
+                continue; // There is no answer to judge.
+            }
+            if let Some(kind) = &fault {
+                sandbox.set_fault(Fault {
+                    path: PLACE.to_owned(),
+                    times: None,
+                    kind: kind.clone(),
+                });
+            }
+            let before = sandbox.orders_taken();
+            kill(&config, &session, step, number);
+            sandbox.clear_faults();
+            let taken = sandbox.orders_taken() - before;
+            let (client, _) = trader(&sandbox, &with_ledger);
+            let tag = format!("tag-{number}");
+            let open = parsed(client.open_intents().expect("local").json());
+            let tags: Vec<_> = open["intents"].as_array().expect("a list").iter().collect();
+            let tags: Vec<_> = tags.iter().map(|intent| intent["tag"].clone()).collect();
+            let params = order(&json!({"tag": tag, "intent_id": format!("intent-{number}")}));
+            let again = client.place_order(&params);
+            let what = format!("{step:?}: {taken} taken, open {tags:?}, then {again:?}");
+            let sent = sent(&sandbox).get(&tag).copied().unwrap_or(0);
+            match step {
+                Step::Checked | Step::Connected | Step::Paced | Step::Remembered => {
+                    assert_eq!((taken, tags.len()), (0, 0), "{what}");
+                    assert_eq!((status(&again), sent), (Status::Ok, 1), "{what}");
+                }
+                Step::Settled if fault.is_none() => {
+                    assert_eq!((taken, tags.len()), (1, 0), "{what}");
+                    assert_eq!((status(&again), sent), (Status::Ok, 1), "{what}");
+                    let earlier = parsed(&again.expect("it is OK").meta());
+                    assert_eq!(earlier["earlier_answer"], true, "{what}");
+                }
+                _ => {
+                    let left = !matches!(step, Step::Noted | Step::Leaving);
+                    let expected = left && fault != Some(FaultKind::ResetBefore);
+                    assert_eq!(taken, u64::from(expected), "{what}");
+                    assert_eq!(tags, [json!(tag)], "{what}");
+                    assert_eq!(status(&again), Status::UnknownOutcome, "{what}");
+                    assert!(sent <= 1, "{what}");
+                    let word = if expected { "placed" } else { "absent" };
+                    assert_eq!(outcome(&client, &tag), word, "{what}");
+                }
+            }
+            let doubled = sandbox
+                .orders()
+                .iter()
+                .filter(|order| order.tag == tag)
+                .count();
+            assert!(doubled <= 1, "{what}");
+        }
+    }
+
+    #[test]
+    fn killed_at_every_step() {
+        every_step("kill", None);
+    }
+
+    #[test]
+    fn killed_at_every_step_without_an_answer() {
+        every_step("kill-lost", Some(FaultKind::ResetAfter));
+        every_step("kill-unread", Some(FaultKind::ResetBefore));
+    }
 }

@@ -10,6 +10,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -136,7 +137,7 @@ pub(crate) struct Ledger {
 struct Lock {
     path: PathBuf,
     id: Id,
-    _file: File,
+    file: File,
 }
 
 struct State {
@@ -152,15 +153,18 @@ struct State {
     day_of_file: u64,
     /// No entry is of a day before this.
     oldest: u64,
-    /// What is open, or has an intent id. The rest is only in the file.
-    entries: Vec<Entry>,
+    /// What is open, or has an intent id, by number. The rest is only in the
+    /// file.
+    entries: BTreeMap<u64, Entry>,
+    /// Those without an end.
+    open: BTreeSet<u64>,
+    by_id: HashMap<String, u64>,
     /// Tag and answer of the orders that were taken today, as the file told
     /// when it was opened.
     taken: Vec<(String, String)>,
 }
 
 struct Entry {
-    number: u64,
     intent: Intent,
     end: Option<End>,
 }
@@ -204,7 +208,9 @@ impl Ledger {
             day: today,
             day_of_file: today,
             oldest: u64::MAX,
-            entries: Vec::new(),
+            entries: BTreeMap::new(),
+            open: BTreeSet::new(),
+            by_id: HashMap::new(),
             taken: Vec::new(),
         };
         let mut dropped = false;
@@ -311,17 +317,11 @@ impl Ledger {
     /// As for [`Ledger::settle`].
     pub(crate) fn settle_by_tag(&self, tag: &str, end: &End) -> Result<bool, Error> {
         let mut state = self.state();
-        let mut open = state
-            .entries
-            .iter()
-            .rev()
-            .filter(|entry| entry.end.is_none());
-        let Some(number) = open
-            .find(|entry| entry.intent.tag == tag)
-            .map(|entry| entry.number)
-        else {
+        let mut open = state.open().rev();
+        let Some((number, _)) = open.find(|(_, intent)| intent.tag == tag) else {
             return Ok(false);
         };
+        drop(open);
         self.write_end(&mut state, number, end).map(|()| true)
     }
 
@@ -344,24 +344,18 @@ impl Ledger {
     /// The newest open instruction with this tag, or about this order.
     pub(crate) fn find(&self, tag: Option<&str>, order_id: Option<&str>) -> Option<Intent> {
         let state = self.state();
-        let mut open = state
-            .entries
-            .iter()
-            .rev()
-            .filter(|entry| entry.end.is_none());
-        let found = open.find(|entry| match tag {
-            Some(tag) => entry.intent.tag == tag,
-            None => order_id.is_some() && entry.intent.order_id.as_deref() == order_id,
+        let found = state.open().rev().find(|(_, intent)| match tag {
+            Some(tag) => intent.tag == tag,
+            None => order_id.is_some() && intent.order_id.as_deref() == order_id,
         });
-        found.map(|entry| entry.intent.clone())
+        found.map(|(_, intent)| intent.clone())
     }
 
     /// What is open of this trading day, the oldest first.
     pub(crate) fn open_intents(&self, now_ms: u64) -> Vec<Intent> {
         let mut state = self.state();
         state.forget_old(now_ms);
-        let open = state.entries.iter().filter(|entry| entry.end.is_none());
-        open.map(|entry| entry.intent.clone()).collect()
+        state.open().map(|(_, intent)| intent.clone()).collect()
     }
 
     fn write_end(&self, state: &mut State, number: u64, end: &End) -> Result<(), Error> {
@@ -431,8 +425,8 @@ impl Ledger {
             format: HEADER.to_owned(),
         };
         let mut bytes = record::line(&header)?;
-        for entry in &state.entries {
-            let (number, intent) = (entry.number, entry.intent.clone());
+        for (number, entry) in &state.entries {
+            let (number, intent) = (*number, entry.intent.clone());
             bytes.extend(record::line(&Record::Begin { number, intent })?);
             if let Some(end) = entry.end.clone() {
                 bytes.extend(record::line(&Record::End { number, end })?);
@@ -454,30 +448,51 @@ impl Ledger {
     }
 }
 
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        // A forked child that has not called exec yet has the lock file open
+        // too; it must neither keep the lock nor end it.
+        if self.pid == std::process::id() {
+            // If it fails, closing the file does the same.
+            let _ = FileExt::unlock(&self.lock.file);
+        }
+    }
+}
+
 impl State {
     fn add(&mut self, number: u64, intent: Intent) {
         self.oldest = self.oldest.min(intent.day());
-        self.entries.push(Entry {
-            number,
-            intent,
-            end: None,
-        });
+        if let Some(id) = &intent.intent_id {
+            self.by_id.insert(id.clone(), number);
+        }
+        self.open.insert(number);
+        self.entries.insert(number, Entry { intent, end: None });
+    }
+
+    /// What is open, the oldest first.
+    fn open(&self) -> impl DoubleEndedIterator<Item = (u64, &Intent)> {
+        let open = self.open.iter();
+        open.filter_map(|number| Some((*number, &self.entries.get(number)?.intent)))
     }
 
     /// Drops what does not count any more.
     fn forget_old(&mut self, now_ms: u64) {
         self.day = session::day(now_ms / 1000);
         if self.oldest < self.day {
-            self.entries.retain(|entry| entry.intent.lives(now_ms));
-            let days = self.entries.iter().map(|entry| entry.intent.day());
+            let entries = &mut self.entries;
+            entries.retain(|_, entry| entry.intent.lives(now_ms));
+            self.open.retain(|number| entries.contains_key(number));
+            self.by_id.retain(|_, number| entries.contains_key(number));
+            let days = entries.values().map(|entry| entry.intent.day());
             self.oldest = days.min().unwrap_or(u64::MAX);
         }
     }
 
     fn earlier(&self, intent_id: &str, intent: &Intent) -> Result<Option<Earlier>, Error> {
-        let mut entries = self.entries.iter().rev();
-        let used = entries.find(|entry| entry.intent.intent_id.as_deref() == Some(intent_id));
-        let Some(used) = used else { return Ok(None) };
+        let number = self.by_id.get(intent_id);
+        let Some(used) = number.and_then(|number| self.entries.get(number)) else {
+            return Ok(None);
+        };
         if !used.intent.is_same(intent) {
             let problem = "was used today for another instruction or account";
             return Err(Error::argument("params.intent_id", problem));
@@ -492,8 +507,7 @@ impl State {
     }
 
     fn note_taken(&mut self, number: u64, end: &End) {
-        let entry = self.entries.iter().find(|entry| entry.number == number);
-        if let (Some(entry), End::Accepted { json, .. }) = (entry, end) {
+        if let (Some(entry), End::Accepted { json, .. }) = (self.entries.get(&number), end) {
             if entry.intent.order_id.is_none() {
                 self.taken.push((entry.intent.tag.clone(), json.clone()));
             }
@@ -502,17 +516,21 @@ impl State {
 
     /// Keeps what an intent id may be asked for again, drops the rest.
     fn end(&mut self, number: u64, end: End) {
-        let Some(at) = self
-            .entries
-            .iter()
-            .rposition(|entry| entry.number == number)
-        else {
+        self.open.remove(&number);
+        let Some(entry) = self.entries.get_mut(&number) else {
             return;
         };
-        if end == End::NotSent || self.entries[at].intent.intent_id.is_none() {
-            self.entries.remove(at);
-        } else {
-            self.entries[at].end = Some(end);
+        match &entry.intent.intent_id {
+            Some(_) if end != End::NotSent => entry.end = Some(end),
+            id => {
+                if let Some(id) = id
+                    .as_ref()
+                    .filter(|id| self.by_id.get(*id) == Some(&number))
+                {
+                    self.by_id.remove(id);
+                }
+                self.entries.remove(&number);
+            }
         }
     }
 
@@ -654,7 +672,7 @@ fn hold(path: &Path) -> Result<Lock, Error> {
     Ok(Lock {
         id: Id::of(&lock).map_err(|error| unusable(&error))?,
         path: name,
-        _file: lock,
+        file: lock,
     })
 }
 

@@ -198,6 +198,22 @@ fn one_client_holds_it() {
     assert!(folder.open().is_ok());
 }
 
+/// As a child has it between `fork` and `exec`, and what it must not do.
+#[test]
+fn a_copy_of_the_lock_holds_nothing() {
+    let folder = Folder::new();
+    let mut ledger = folder.open().expect("a new file");
+    let copy = ledger.lock.file.try_clone().expect("it can be copied");
+    drop(ledger);
+    ledger = folder.open().expect("it is free, whoever has a copy");
+    ledger.pid = 0;
+    let kept = ledger.lock.file.try_clone().expect("it can be copied");
+    drop(ledger);
+    assert!(folder.open().is_err(), "the child ends no lock");
+    drop((copy, kept));
+    assert!(folder.open().is_ok());
+}
+
 /// Some records of every kind.
 fn filled(folder: &Folder) -> Vec<u8> {
     let ledger = folder.open().expect("a new file");
