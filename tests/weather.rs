@@ -161,7 +161,7 @@ fn trade(client: &Client, sandbox: &Sandbox, over: &AtomicBool, mut dice: Dice) 
         let side = ["B", "S"][dice.roll(2) as usize];
         let quantity = (1 + dice.roll(40)).to_string();
         match dice.roll(6) {
-            0 | 1 | 2 => {
+            0..=2 => {
                 let wish = json!({
                     "exchange_segment": "nse_cm", "product": "MIS", "price": price,
                     "order_type": "L", "quantity": quantity, "validity": "DAY",

@@ -56,8 +56,10 @@ mod test {
 
     use super::Step;
 
+    type Wish = (Step, Box<dyn FnOnce()>);
+
     thread_local! {
-        static NEXT: RefCell<Option<(Step, Box<dyn FnOnce()>)>> = const { RefCell::new(None) };
+        static NEXT: RefCell<Option<Wish>> = const { RefCell::new(None) };
     }
 
     /// Does something when the next instruction of this thread comes to `step`.

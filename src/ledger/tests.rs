@@ -445,7 +445,8 @@ fn a_clock_set_back_forgets_nothing() {
 #[cfg(unix)]
 #[test]
 fn a_file_that_is_not_ours_any_more_is_not_written() {
-    let strikes: [(&str, fn(&Path)); 6] = [
+    type Strike = fn(&Path);
+    let strikes: [(&str, Strike); 6] = [
         ("removed", |file| {
             fs::remove_file(file).expect("it is there")
         }),
