@@ -9,6 +9,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a file begins with, its version included.
 const MAGIC: &[u8; 16] = b"kotak_neo scrip1";
@@ -66,47 +67,58 @@ impl Store {
     }
 
     fn days(&self, segment: &str) -> Vec<u64> {
+        let files = self.files(segment);
+        let whole = files.filter_map(|(day, rest, _)| (rest == "scrips").then_some(day));
+        whole.collect()
+    }
+
+    /// The files of a segment: day, the rest of the name, and path.
+    fn files(&self, segment: &str) -> impl Iterator<Item = (u64, String, PathBuf)> {
         let prefix = self.prefix(segment);
-        let Ok(entries) = fs::read_dir(&self.folder) else {
-            return Vec::new();
-        };
-        entries
-            .filter_map(|entry| {
-                let name = entry.ok()?.file_name();
-                let rest = name.to_str()?.strip_prefix(&prefix)?;
-                rest.strip_suffix(".scrips")?.parse().ok()
-            })
-            .collect()
+        let entries = fs::read_dir(&self.folder).into_iter().flatten();
+        entries.filter_map(move |entry| {
+            let path = entry.ok()?.path();
+            let name = path.file_name()?.to_str()?.strip_prefix(&prefix)?;
+            let (day, rest) = name.split_once('.')?;
+            Some((day.parse().ok()?, rest.to_owned(), path.clone()))
+        })
     }
 
     /// Keeps the file of a day, and removes those of days before.
     pub(crate) fn keep(&self, segment: &str, day: u64, csv: &[u8]) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
         let path = self.path(segment, day);
-        // Other processes may write the same file now.
-        let name = format!("{}{day}.{}.new", self.prefix(segment), std::process::id());
+        // Others may write the same file now, in this process too.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (me, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{}{day}.{me}.{number}.new", self.prefix(segment));
         let new = self.folder.join(name);
+        // What an earlier process with this id left, or a link in the way.
+        remove(&new)?;
         let written = write(&new, csv).and_then(|()| fs::rename(&new, &path));
         if let Err(error) = written {
             // The first error tells more than one about its leftovers.
             let _ = fs::remove_file(&new);
             return Err(error);
         }
-        for old in self.days(segment) {
-            if old < day {
-                match fs::remove_file(self.path(segment, old)) {
-                    // Another process was faster.
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
-            }
+        // Also what a process left that was killed while it wrote.
+        for (_, _, old) in self.files(segment).filter(|(of, _, _)| *of < day) {
+            remove(&old)?;
         }
         Ok(())
     }
 }
 
+/// Removes a file, unless another process was faster.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn write(path: &Path, csv: &[u8]) -> io::Result<()> {
-    let mut file = fs::File::create(path)?;
+    let mut file = fs::File::create_new(path)?;
     file.write_all(MAGIC)?;
     file.write_all(&(csv.len() as u64).to_le_bytes())?;
     file.write_all(&crc32fast::hash(csv).to_le_bytes())?;

@@ -20,8 +20,12 @@ use crate::json;
 /// same wall clock.
 const NSE_EPOCH: i64 = 315_532_800;
 const DAY: i64 = 24 * 3600;
-/// More columns than any file has.
+/// More columns than any file has, a longer header, and more rows.
 const MOST_COLUMNS: usize = 256;
+const LONGEST_HEAD: usize = 64 * 1024;
+const MOST_ROWS: usize = 1_000_000;
+/// The most that is set aside for an answer before its length is known.
+const MOST_AHEAD: usize = 16 * 1024 * 1024;
 /// One row in so many may be malformed before the file counts as broken.
 const TOLERANCE: usize = 100;
 
@@ -218,12 +222,11 @@ impl Dates {
         }
     }
 
-    fn day(self, cell: &str) -> Option<i32> {
+    fn day(self, cell: &[u8]) -> Option<i32> {
         if !self.dated {
             return None;
         }
-        let seconds: f64 = cell.parse().ok()?;
-        i32::try_from((seconds as i64).saturating_add(self.epoch).div_euclid(DAY)).ok()
+        i32::try_from((seconds(cell)? + self.epoch).div_euclid(DAY)).ok()
     }
 }
 
@@ -305,7 +308,7 @@ impl Part {
         let Layout { count, at, dates } = layout;
         let mut part = Self {
             columns: Columns::new(count),
-            rows: Vec::with_capacity(lines.len() / 256),
+            rows: Vec::with_capacity((lines.len() / 256).min(MOST_ROWS)),
             groups: Groups::default(),
             bad_rows: 0,
         };
@@ -313,11 +316,16 @@ impl Part {
         let mut start = 0;
         let mut last: Option<(&[u8], usize)> = None;
         for end in memchr_iter(b'\n', lines) {
+            if part.rows.len() > MOST_ROWS {
+                // Nobody wants the rest.
+                break;
+            }
             let row = line(&lines[start..end]);
             let from = offset + start;
             start = end + 1;
             found.clear();
-            split(row, &mut found);
+            // One too many is enough to know a malformed row.
+            split(row, count + 1, &mut found);
             if found.len() != count {
                 part.bad_rows += usize::from(!row.is_empty());
                 continue;
@@ -336,7 +344,7 @@ impl Part {
                 start: short(from),
                 end: short(from + row.len()),
                 strike: hundredths(text(cell(at.strike))),
-                expiry: dates.day(text(cell(at.expiry))),
+                expiry: dates.day(cell(at.expiry)),
                 option: OptionKind::read(text(cell(at.option))),
             });
         }
@@ -388,6 +396,9 @@ impl Table {
             return broken("was cut off: its last line does not end");
         }
         let head = memchr(b'\n', &bytes).unwrap_or(bytes.len());
+        if head > LONGEST_HEAD {
+            return broken("has a header that is too long");
+        }
         let names: Vec<String> = cells(line(&bytes[..head]))
             .map(|name| text(trim(name)).trim_start_matches('\u{feff}').to_owned())
             .collect();
@@ -424,6 +435,9 @@ impl Table {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let parts = cores.min(MOST_THREADS).min(1 + body.len() / LEAST_PART);
         let mut all = Part::read_all(parts, body, head + 1, layout);
+        if all.rows.len() > MOST_ROWS {
+            return broken("has too many rows");
+        }
         if all.rows.is_empty() {
             return broken("has a header and no scrip");
         }
@@ -552,7 +566,8 @@ impl Table {
     pub(crate) fn json(&self, rows: &[u32]) -> String {
         let keys = &self.keys;
         let most: usize = keys.iter().map(|key| key.len() + 8).sum();
-        let mut out = String::with_capacity(rows.len() * most + 2);
+        let ahead = rows.len().saturating_mul(most).min(MOST_AHEAD);
+        let mut out = String::with_capacity(ahead + 2);
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         out.push('[');
         for (at, row) in rows.iter().enumerate() {
@@ -599,9 +614,9 @@ fn line(bytes: &[u8]) -> &[u8] {
     bytes.strip_suffix(b"\r").unwrap_or(bytes)
 }
 
-/// The cells of a line, all at once. Cells are short, so looking at eight bytes
+/// The cells of a line, all at once, or the first so many. Cells are short, so looking at eight bytes
 /// a time is several times faster than searching for one comma after another.
-fn split<'a>(line: &'a [u8], cells: &mut Vec<&'a [u8]>) {
+fn split<'a>(line: &'a [u8], most: usize, cells: &mut Vec<&'a [u8]>) {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const COMMAS: u64 = ONES * b',' as u64;
     const LOW: u64 = ONES * 0x7f;
@@ -614,6 +629,9 @@ fn split<'a>(line: &'a [u8], cells: &mut Vec<&'a [u8]>) {
         // The highest bit of each byte that is a comma.
         let mut found = !(((differs & LOW) + LOW) | differs | LOW);
         while found != 0 {
+            if cells.len() >= most {
+                return;
+            }
             let at = base + found.trailing_zeros() as usize / 8;
             cells.push(&line[start..at]);
             start = at + 1;
@@ -622,11 +640,16 @@ fn split<'a>(line: &'a [u8], cells: &mut Vec<&'a [u8]>) {
         base += 8;
     }
     while let Some(more) = memchr(b',', &line[base.max(start)..]) {
+        if cells.len() >= most {
+            return;
+        }
         let at = base.max(start) + more;
         cells.push(&line[start..at]);
         start = at + 1;
     }
-    cells.push(&line[start..]);
+    if cells.len() < most {
+        cells.push(&line[start..]);
+    }
 }
 
 fn cells(line: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -649,6 +672,12 @@ fn cells(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Rows without a strike come last, as in the SDK.
 fn strike_order(strike: Option<i64>) -> i64 {
     strike.unwrap_or(i64::MAX)
+}
+
+/// A time of the file, which is written as a number of any form.
+fn seconds(cell: &[u8]) -> Option<i64> {
+    let number: f64 = text(cell).parse().ok()?;
+    (is_float(cell) && number.abs() < 1e12).then_some(number as i64)
 }
 
 /// A number of the file in 1/100 of its unit.
@@ -855,9 +884,12 @@ mod tests {
             "é,ü,,ö",
         ] {
             let mut found = Vec::new();
-            split(text.as_bytes(), &mut found);
+            split(text.as_bytes(), 100, &mut found);
             let plain: Vec<_> = text.split(',').map(str::as_bytes).collect();
             assert_eq!(found, plain, "{text}");
+            found.clear();
+            split(text.as_bytes(), 3, &mut found);
+            assert_eq!(found, plain[..plain.len().min(3)], "{text}");
         }
     }
 }

@@ -134,6 +134,49 @@ fn what_is_no_file_is_told() {
     assert_eq!((table.len(), table.bad_rows), (500, 1));
 }
 
+/// No bytes of a server make it take memory without end, or panic.
+#[test]
+fn no_file_is_too_odd() {
+    let told = |text: String| {
+        let read = Table::read("nse_fo", text.into_bytes());
+        read.map(drop).expect_err("broken").0
+    };
+    let commas = ",".repeat(4 << 20);
+    assert_eq!(
+        told(format!("pSymbol,pTrdSymbol{commas}\n1,A{commas}\n")),
+        "has a header that is too long"
+    );
+    let columns = ",x".repeat(300);
+    assert_eq!(
+        told(format!("pSymbol,pTrdSymbol{columns}\n1,A\n")),
+        "has too many columns"
+    );
+    assert!(told(format!("{HEAD}{ROWS}{commas}\n")).starts_with("has 1 malformed rows"));
+    let rows = "1,A\n".repeat(1_000_001);
+    assert_eq!(
+        told(format!("pSymbol,pTrdSymbol\n{rows}")),
+        "has too many rows"
+    );
+    for odd in [
+        "9e99",
+        "-9e99",
+        "1e400",
+        "nan",
+        "inf",
+        "9223372036854775807",
+        "\0",
+        "é",
+        "--",
+    ] {
+        let rows = format!("1,A,A,CE,{odd},{odd},{odd},{odd},{odd}\n").repeat(2);
+        let table = table("nse_fo", &rows).expect("a file");
+        let found = search(&table, "nse_fo", json!({"symbol": "a"}));
+        assert_eq!(found.as_array().map(Vec::len), Some(2), "{odd}");
+        let dated = search(&table, "nse_fo", json!({"expiry": "01JAN1970-31DEC2999"}));
+        assert_eq!(dated, json!([]), "{odd}");
+    }
+}
+
 /// A small generator: the same numbers in every run.
 struct Dice(u64);
 
@@ -243,5 +286,58 @@ fn the_store_keeps_whole_files_only() {
     store.keep("nse_fo", 6, &csv).expect("written");
     assert!(store.of_day("nse_fo", 5).is_none() && !path.exists());
     assert!(store.of_day("nse_cm", 5).is_some());
+    std::fs::remove_dir_all(&folder).expect("it is ours");
+}
+
+/// Clients of one process share the cache like those of several do.
+#[test]
+fn a_file_is_whole_whoever_writes_it() {
+    let folder = std::env::temp_dir().join(format!("kneo-scrips-many-{}", std::process::id()));
+    let store = Store::new(&folder, "prod", "127.0.0.1_9");
+    let csv = format!("{HEAD}{}", ROWS.repeat(2000)).into_bytes();
+    store.keep("nse_fo", 5, &csv).expect("written");
+    // What a process left that was killed while it wrote.
+    let left = folder.join("prod-127_0_0_1_9-nse_fo-4.1.1.new");
+    std::fs::write(&left, "half").expect("a file");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    store.keep("nse_fo", 5, &csv).expect("written");
+                    assert!(
+                        store
+                            .of_day("nse_fo", 5)
+                            .is_some_and(|kept| kept.csv == csv)
+                    );
+                }
+            });
+        }
+    });
+    let names = std::fs::read_dir(&folder).expect("it is there");
+    let names: Vec<_> = names
+        .map(|name| name.expect("a file").file_name())
+        .collect();
+    assert_eq!(names, ["prod-127_0_0_1_9-nse_fo-5.scrips"]);
+    std::fs::remove_dir_all(&folder).expect("it is ours");
+}
+
+/// A link that somebody put in the way is not written through.
+#[cfg(unix)]
+#[test]
+fn no_link_is_written_through() {
+    let folder = std::env::temp_dir().join(format!("kneo-scrips-link-{}", std::process::id()));
+    let store = Store::new(&folder, "prod", "127.0.0.1_9");
+    store.keep("nse_fo", 5, b"first").expect("written");
+    let other = folder.join("other");
+    std::fs::write(&other, "precious").expect("a file");
+    let path = folder.join("prod-127_0_0_1_9-nse_fo-5.scrips");
+    std::fs::remove_file(&path).expect("it is there");
+    std::os::unix::fs::symlink(&other, &path).expect("a link");
+    store.keep("nse_fo", 5, b"second").expect("written");
+    assert_eq!(std::fs::read(&other).expect("it is there"), b"precious");
+    assert_eq!(
+        store.of_day("nse_fo", 5).expect("it is there").csv,
+        b"second"
+    );
     std::fs::remove_dir_all(&folder).expect("it is ours");
 }
