@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kotak_neo::order_steps::{Step, at};
-use kotak_neo::{Client, Status};
+use kotak_neo::{Client, Error, Reply, Status};
 use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox, TlsMode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::orders::{meta, number, order, outcome, place, placed, with};
 use crate::support::{answer, client_with, log_in, start, status, told};
@@ -43,6 +43,44 @@ const CUTS: &[Cut] = &[
     Cut::Free(40),
 ];
 
+/// The instruction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum What {
+    Place,
+    Modify,
+    Cancel,
+}
+
+impl What {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Place => "/quick/order/rule/ms/place",
+            Self::Modify => "/quick/order/vr/modify",
+            Self::Cancel => "/quick/order/cancel",
+        }
+    }
+
+    fn taken(self, sandbox: &Sandbox) -> u64 {
+        match self {
+            Self::Place => sandbox.orders_taken(),
+            Self::Modify => sandbox.modifications_taken(),
+            Self::Cancel => sandbox.cancellations_taken(),
+        }
+    }
+
+    /// Sends it; `id` is the order that it changes.
+    fn send(self, client: &Client, id: &str, more: Value) -> Result<Reply, Error> {
+        let change = json!({
+            "order_id": id, "price": "8.70", "order_type": "L", "quantity": 4, "validity": "DAY",
+        });
+        match self {
+            Self::Place => place(client, &with(order(), more)),
+            Self::Modify => client.modify_order(&with(change, more).to_string()),
+            Self::Cancel => client.cancel_order(&with(json!({"order_id": id}), more).to_string()),
+        }
+    }
+}
+
 fn faults() -> Vec<Option<FaultKind>> {
     let after = |status: u16, body: &str| FaultKind::AnswerAfter {
         status,
@@ -65,7 +103,7 @@ fn faults() -> Vec<Option<FaultKind>> {
         )),
         Some(FaultKind::CutJson),
         Some(FaultKind::WrongContentLength),
-        Some(FaultKind::Redirect("/quick/order/rule/ms/place".to_owned())),
+        Some(FaultKind::Redirect("/quick/order/cancel".to_owned())),
         Some(FaultKind::Slow { ms: 60 }),
         Some(FaultKind::Late { ms: 60 }),
         Some(FaultKind::Trickle { ms: 2 }),
@@ -73,7 +111,7 @@ fn faults() -> Vec<Option<FaultKind>> {
     ]
 }
 
-fn every_fault(line: Line, tls: TlsMode) {
+fn every_fault(what: What, line: Line, tls: TlsMode) {
     let sandbox = start(Options {
         orders_per_second: 0,
         tls,
@@ -81,7 +119,7 @@ fn every_fault(line: Line, tls: TlsMode) {
     });
     for fault in faults() {
         for cut in CUTS {
-            one(&sandbox, line, fault.as_ref(), *cut);
+            one(&sandbox, what, line, fault.as_ref(), *cut);
         }
     }
 }
@@ -96,31 +134,31 @@ fn trader(sandbox: &Sandbox) -> Client {
     client
 }
 
-fn one(sandbox: &Sandbox, line: Line, fault: Option<&FaultKind>, cut: Cut) {
+fn one(sandbox: &Sandbox, kind: What, line: Line, fault: Option<&FaultKind>, cut: Cut) {
     sandbox.clear_faults();
     let client = trader(sandbox);
+    let mut id = String::new();
     if !matches!(line, Line::Fresh) {
-        let warm = with(order(), json!({"timeout_ms": 30_000}));
-        place(&client, &warm).expect("the first order is taken");
+        id = placed_in_time(&client);
     }
     if matches!(line, Line::ClosedWhileIdle) {
         sandbox.close_connections();
     }
     sandbox.clear_requests();
-    let before = sandbox.orders_taken();
-    if let Some(kind) = fault {
+    let before = kind.taken(sandbox);
+    if let Some(fault) = fault {
         sandbox.set_fault(Fault {
-            path: "/quick/order/rule/ms/place".to_owned(),
+            path: kind.path().to_owned(),
             times: None,
-            kind: kind.clone(),
+            kind: fault.clone(),
         });
     }
-    let params = match cut {
-        Cut::Deadline(ms) => with(order(), json!({ "timeout_ms": ms })),
-        _ => order(),
+    let more = match cut {
+        Cut::Deadline(ms) => json!({ "timeout_ms": ms }),
+        _ => json!({}),
     };
     let result = thread::scope(|scope| {
-        let call = scope.spawn(|| place(&client, &params));
+        let call = scope.spawn(|| kind.send(&client, &id, more));
         match cut {
             Cut::Nothing | Cut::Deadline(_) => {}
             Cut::Interrupt(ms) => {
@@ -134,7 +172,7 @@ fn one(sandbox: &Sandbox, line: Line, fault: Option<&FaultKind>, cut: Cut) {
         }
         call.join().expect("no panic")
     });
-    let what = format!("{line:?} {fault:?} {cut:?}: {result:?}");
+    let what = format!("{kind:?} {line:?} {fault:?} {cut:?}: {result:?}");
     drop(client);
     // What is on its way to the sandbox arrives; its connection is closed.
     let patience = Instant::now() + Duration::from_secs(30);
@@ -145,12 +183,16 @@ fn one(sandbox: &Sandbox, line: Line, fault: Option<&FaultKind>, cut: Cut) {
     if matches!(fault, Some(FaultKind::Late { .. })) {
         thread::sleep(Duration::from_millis(150));
     }
-    let taken = sandbox.orders_taken() - before;
+    let taken = kind.taken(sandbox) - before;
     let requests = sandbox.requests().len();
     assert!(taken <= 1 && requests <= 1, "{taken} of {requests}: {what}");
     match &result {
         Ok(reply) => {
             assert_eq!(taken, 1, "{what}");
+            if kind != What::Place {
+                assert_eq!(number(reply), id, "{what}");
+                return;
+            }
             let orders = sandbox.orders();
             let last = orders.iter().max_by_key(|order| &order.number);
             assert_eq!(Some(number(reply)), last.map(|order| order.number.clone()));
@@ -180,22 +222,42 @@ fn one(sandbox: &Sandbox, line: Line, fault: Option<&FaultKind>, cut: Cut) {
 
 #[test]
 fn on_a_fresh_connection() {
-    every_fault(Line::Fresh, TlsMode::Off);
+    every_fault(What::Place, Line::Fresh, TlsMode::Off);
 }
 
 #[test]
 fn on_a_warm_connection() {
-    every_fault(Line::Warm, TlsMode::Off);
+    every_fault(What::Place, Line::Warm, TlsMode::Off);
 }
 
 #[test]
 fn on_a_connection_that_was_closed_while_idle() {
-    every_fault(Line::ClosedWhileIdle, TlsMode::Off);
+    every_fault(What::Place, Line::ClosedWhileIdle, TlsMode::Off);
 }
 
 #[test]
 fn over_tls() {
-    every_fault(Line::Warm, TlsMode::Valid);
+    every_fault(What::Place, Line::Warm, TlsMode::Valid);
+}
+
+#[test]
+fn over_tls_on_a_fresh_connection() {
+    every_fault(What::Place, Line::Fresh, TlsMode::Valid);
+}
+
+#[test]
+fn over_tls_on_a_connection_that_was_closed_while_idle() {
+    every_fault(What::Place, Line::ClosedWhileIdle, TlsMode::Valid);
+}
+
+#[test]
+fn modifications() {
+    every_fault(What::Modify, Line::Warm, TlsMode::Off);
+}
+
+#[test]
+fn cancels() {
+    every_fault(What::Cancel, Line::ClosedWhileIdle, TlsMode::Off);
 }
 
 /// The exact end of an unknown outcome is found for every fault.
