@@ -672,7 +672,7 @@ impl Inner {
         finding.sent_at_ms = Some(asked.sent_at_ms);
         search.progress.saw(&sight, asked, began, window);
         finding.reads = search.progress.reads;
-        self.register().remember(&asked.tag, &search.progress);
+        self.register().remember(asked, &search.progress);
         let pick = |at: &[usize]| at.iter().map(|at| &rows[*at]).collect::<Vec<_>>();
         // While the call runs, its answer may still come.
         let absent = search.progress.is_absent() && !running;
@@ -711,7 +711,6 @@ impl Inner {
 
     /// Settles in register and ledger what was proved of an instruction.
     fn write_down(&self, call: &Call, asked: &Asked, finding: &Finding) {
-        let tag = &asked.tag;
         let taken = finding.outcome != "absent";
         let number = finding.order_id.clone().unwrap_or_default();
         let (placed, how) = match (taken, asked.kind) {
@@ -719,7 +718,10 @@ impl Inner {
             (true, _) => (None, Settled::Taken),
             (false, _) => (None, Settled::NotTaken),
         };
-        self.register().settle(tag, placed, how);
+        if !self.register().settle_asked(asked, placed, how) {
+            // Another thread has settled it, and may have sent it anew since.
+            return;
+        }
         let Some(ledger) = &self.ledger else { return };
         let end = if taken {
             End::Accepted {
@@ -729,7 +731,7 @@ impl Inner {
         } else {
             End::Absent
         };
-        if let Err(problem) = ledger.settle_by_tag(tag, &end) {
+        if let Err(problem) = ledger.settle_by_tag(&asked.tag, asked.sent_at_ms, &end) {
             let note = format!("the ledger could not be written: {}", problem.message());
             call.notes.borrow_mut().push(note);
         }

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use std::time::Instant;
 
 use crate::ledger::Intent;
-use crate::outcome::{Progress, Sent};
+use crate::outcome::{Asked, Progress, Sent};
 
 /// The most open instructions that are remembered. Far beyond what a day of
 /// failures makes; the ledger has no such limit.
@@ -32,6 +32,12 @@ pub(super) struct Open {
     pub(super) progress: Progress,
     /// Whether its call is still running.
     pub(super) running: bool,
+}
+
+impl Open {
+    fn is(&self, asked: &Asked) -> bool {
+        self.intent.tag == asked.tag && self.intent.sent_at_ms == asked.sent_at_ms
+    }
 }
 
 #[derive(Default)]
@@ -121,10 +127,28 @@ impl Register {
             .filter(|how| *how != Settled::Forgotten)
     }
 
-    pub(super) fn remember(&mut self, tag: &str, progress: &Progress) {
-        if let Some(open) = self.open.iter_mut().find(|open| open.intent.tag == tag) {
+    /// What was seen of the instruction that is asked about. Its tag may be
+    /// that of a newer one by now.
+    pub(super) fn remember(&mut self, asked: &Asked, progress: &Progress) {
+        let mut open = self.open.iter_mut();
+        if let Some(open) = open.find(|open| open.is(asked)) {
             open.progress = progress.clone();
         }
+    }
+
+    /// Settles the instruction that is asked about; `false` if it is not open
+    /// any more.
+    pub(super) fn settle_asked(
+        &mut self,
+        asked: &Asked,
+        placed: Option<&str>,
+        how: Settled,
+    ) -> bool {
+        let is_open = self.open.iter().any(|open| open.is(asked));
+        if is_open {
+            self.settle(&asked.tag, placed, how);
+        }
+        is_open
     }
 
     /// Whether a row of the order book belongs to another instruction than
@@ -152,6 +176,7 @@ impl Register {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::orders::InstructionKind;
 
     fn intent(tag: &str, order_id: Option<&str>) -> Intent {
         Intent {
@@ -194,6 +219,37 @@ mod tests {
         assert!(!register.is_of_another("a", "a", "2"));
         register.settle("change", None, Settled::Taken);
         assert!(!register.is_of_another("mine", "", ""));
+    }
+
+    /// One thread proves an order absent and sends it anew with the same tag,
+    /// while another is about to write down the same proof.
+    #[test]
+    fn a_proof_is_of_one_instruction() {
+        let mut register = Register::default();
+        let asked = |sent_at_ms: u64| {
+            let (kind, sent) = (InstructionKind::Place, Sent::At(Instant::now()));
+            Asked::new(kind, "t", None, "{}", sent_at_ms, sent)
+        };
+        assert!(register.begin(intent("t", None)));
+        assert!(register.settle_asked(&asked(1), None, Settled::NotTaken));
+        let mut newer = intent("t", None);
+        newer.sent_at_ms = 2;
+        assert!(register.begin(newer));
+        assert!(!register.settle_asked(&asked(1), None, Settled::NotTaken));
+        let mut seen = Progress::default();
+        seen.reads = 7;
+        register.remember(&asked(1), &seen);
+        assert_eq!(
+            register.by_tag("t").map(|open| open.progress.reads),
+            Some(0)
+        );
+        register.remember(&asked(2), &seen);
+        assert_eq!(
+            register.by_tag("t").map(|open| open.progress.reads),
+            Some(7)
+        );
+        assert!(register.settle_asked(&asked(2), Some("9"), Settled::Taken));
+        assert_eq!(register.how("t"), Some(Settled::Taken));
     }
 
     /// What is pushed out while it is open is not known to be anything: an

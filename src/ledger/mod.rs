@@ -309,16 +309,22 @@ impl Ledger {
         self.write_end(&mut self.state(), ticket.0, end)
     }
 
-    /// The same for the newest open instruction with a tag; `false` if there is
-    /// none.
+    /// The same for the open instruction with a tag that was sent then; `false`
+    /// if there is none.
     ///
     /// # Errors
     ///
     /// As for [`Ledger::settle`].
-    pub(crate) fn settle_by_tag(&self, tag: &str, end: &End) -> Result<bool, Error> {
+    pub(crate) fn settle_by_tag(
+        &self,
+        tag: &str,
+        sent_at_ms: u64,
+        end: &End,
+    ) -> Result<bool, Error> {
         let mut state = self.state();
         let mut open = state.open().rev();
-        let Some((number, _)) = open.find(|(_, intent)| intent.tag == tag) else {
+        let is = |intent: &Intent| intent.tag == tag && intent.sent_at_ms == sent_at_ms;
+        let Some((number, _)) = open.find(|(_, intent)| is(intent)) else {
             return Ok(false);
         };
         drop(open);

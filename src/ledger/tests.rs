@@ -100,10 +100,14 @@ fn what_has_no_end_is_open_also_in_the_next_process() {
             end: accepted()
         })
     );
-    assert!(ledger.settle_by_tag("c", &End::Absent).expect("written"));
+    assert!(
+        ledger
+            .settle_by_tag("c", NOON, &End::Absent)
+            .expect("written")
+    );
     assert!(
         !ledger
-            .settle_by_tag("c", &End::Absent)
+            .settle_by_tag("c", NOON, &End::Absent)
             .expect("nothing is open")
     );
     // Numbers go on: an end must not hit an older record.
