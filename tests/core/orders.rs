@@ -744,6 +744,38 @@ fn the_ceiling_holds_in_every_sliding_second() {
     assert_eq!(sandbox.orders_taken(), 10);
 }
 
+/// Threads that wait for a slot all get one, and cancels are not kept waiting
+/// by orders.
+#[test]
+fn every_thread_gets_its_turn() {
+    const THREADS: usize = 6;
+    const EACH: usize = 4;
+    let sandbox = unlimited();
+    let client = trader(&sandbox, &json!({"max_orders_per_second": 10}));
+    let victim = placed(&client);
+    let patient = with(order(), json!({"timeout_ms": 60_000}));
+    std::thread::scope(|scope| {
+        let work = || {
+            for _ in 0..EACH {
+                place(&client, &patient).expect("it gets a slot");
+            }
+        };
+        let workers: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        // All others want more than there is.
+        let seen = sandbox.wait_for_requests(9, Duration::from_secs(60));
+        assert!(seen.len() >= 9, "the slots of the first second are used");
+        let cancel = json!({"order_id": victim, "timeout_ms": 60_000});
+        client.cancel_order(&cancel.to_string()).expect("taken");
+        let done = workers.iter().filter(|worker| worker.is_finished()).count();
+        assert!(done < THREADS, "orders were still waiting");
+        for worker in workers {
+            worker.join().expect("no panic");
+        }
+    });
+    assert_eq!(sandbox.orders_taken(), (THREADS * EACH + 1) as u64);
+    assert_eq!(sandbox.cancellations_taken(), 1);
+}
+
 #[test]
 fn an_unknown_outcome_is_settled_as_placed() {
     let sandbox = unlimited();
