@@ -28,7 +28,7 @@ use super::text::required;
 ///   ("0"; more than 0 for SL and SL-M), "tag" (1 to 64 printable ASCII
 ///   characters, unique for the day; one is made if none is given),
 ///   "intent_id" (1 to 64 such characters; needs a ledger_file: the same id
-///   is never sent twice in a trading day), "timeout_ms"
+///   is never sent twice in a trading day, nor within an hour), "timeout_ms"
 ///
 /// In generations 1 and 2 also "market_protection", "pf" (N, Y) and the
 /// spellings of the older SDKs.
@@ -128,9 +128,11 @@ pub unsafe extern "C" fn kneo_cancel_order(
 /// - "placed": "row" is the order in the order book, "state" its status
 /// - "applied": the order has the state that was asked for
 /// - "absent": it was not taken; sending anew is safe. For a new order that
-///   takes two readings, the later one "outcome_window_ms" after the sending,
-///   that show neither its tag nor a row alike
-/// - "unknown": not proved yet; "candidates" are rows that may be it
+///   takes two readings, the later one "outcome_window_ms" after the sending
+///   (after the opening of this client, if an earlier process sent it), that
+///   show neither its tag nor a row alike
+/// - "unknown": not proved yet; "candidates" are rows that may be it. A change
+///   to a market order may stay so: the broker shows a limit order instead
 ///
 /// What was seen counts for the next call. Otherwise the errors of a read.
 ///
@@ -150,8 +152,8 @@ pub unsafe extern "C" fn kneo_order_outcome(
 }
 
 /// The instructions that were begun and are not settled: those of the ledger,
-/// also of an earlier process of this trading day (IST), or without a
-/// ledger_file those of this client. Needs no network.
+/// also of an earlier process of this trading day (IST) or of the last hour, or
+/// without a ledger_file those of this client. Needs no network.
 ///
 /// client: a live client.
 ///
