@@ -441,7 +441,12 @@ impl Ledger {
         let mut name = self.path.clone().into_os_string();
         name.push(".new");
         let new = PathBuf::from(name);
-        let mut file = options().truncate(true).open(&new)?;
+        // What a killed process left, or a link that somebody put in the way.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = options().create_new(true).open(&new)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         let id = Id::of(&file)?;
@@ -647,7 +652,8 @@ fn hold(path: &Path) -> Result<Lock, Error> {
     let mut name = path.to_owned().into_os_string();
     name.push(".lock");
     let name = PathBuf::from(name);
-    if fs::metadata(&name).is_ok_and(|found| !found.is_file()) {
+    // Not through a link: what it leads to would be written over.
+    if fs::symlink_metadata(&name).is_ok_and(|found| !found.is_file()) {
         return Err(wrong("has a lock file that is not a regular file"));
     }
     let mut lock = options().open(&name).map_err(|error| unusable(&error))?;

@@ -533,6 +533,18 @@ fn a_link_is_what_it_leads_to() {
     let ledger = Ledger::open(&folder.file(), LedgerSync::Process, NOON + DAY).expect("free");
     assert_eq!(ledger.open_intents(NOON + DAY).len(), 1);
     drop(ledger);
+    // Nothing is written through a link in the place of its helpers.
+    for helper in ["ledger.new", "ledger.lock"] {
+        let folder = Folder::new();
+        let other = folder.0.join("other");
+        fs::write(&other, "precious").expect("a file");
+        symlink(&other, folder.0.join(helper)).expect("a link");
+        let opened = folder.open().map(drop);
+        assert_eq!(opened.is_ok(), helper == "ledger.new", "{opened:?}");
+        assert_eq!(fs::read(&other).expect("it is there"), b"precious");
+        let is_link = fs::symlink_metadata(folder.file()).is_ok_and(|file| file.is_symlink());
+        assert!(!is_link, "{helper}");
+    }
     let nowhere = folder.0.join("nowhere");
     symlink("missing", &nowhere).expect("a link");
     let error = Ledger::open(&nowhere, LedgerSync::Process, NOON).map(drop);

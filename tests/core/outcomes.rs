@@ -110,3 +110,36 @@ fn the_book_of_another_account_proves_nothing() {
     let found = outcome(&client, json!({"tag": tag, "timeout_ms": 60_000}));
     assert_eq!(found["outcome"], "absent", "{found}");
 }
+
+/// A book that hangs costs the call its deadline, and not what it saw before.
+#[test]
+fn a_book_that_hangs_does_not_outlast_the_deadline() {
+    let sandbox = unlimited();
+    let client = trader(&sandbox, &json!({"outcome_window_ms": 600_000}));
+    let tag = lost(&sandbox, &client, &order(), FaultKind::ResetBefore);
+    fault(&sandbox, "/quick/user/orders", FaultKind::Hang);
+    let question = json!({"tag": tag, "timeout_ms": 200}).to_string();
+    let error = client
+        .order_outcome(&question)
+        .expect_err("nothing was read");
+    assert_eq!(error.status(), Status::Timeout, "{error}");
+    assert_eq!(told(&error, "tag"), json!(tag));
+    sandbox.clear_faults();
+    sandbox.clear_requests();
+    let question = json!({"tag": tag, "timeout_ms": 3000}).to_string();
+    let answer = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| client.order_outcome(&question));
+        let seen = sandbox.wait_for_requests(2, Duration::from_secs(60));
+        assert!(seen.len() >= 2, "the book is read again");
+        fault(&sandbox, "/quick/user/orders", FaultKind::Hang);
+        asking.join().expect("no panic")
+    });
+    let found = crate::support::json(answer.expect("something was seen").json());
+    assert_eq!(found["outcome"], "unknown", "{found}");
+    assert!(found["reads"].as_u64() >= Some(1), "{found}");
+    let wait = found["ask_again_after_ms"].as_u64();
+    assert!(
+        wait.is_some_and(|ms| (500_000..=600_000).contains(&ms)),
+        "{found}"
+    );
+}

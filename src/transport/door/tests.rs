@@ -156,6 +156,24 @@ fn a_close_while_idle_costs_nothing() {
 }
 
 #[test]
+fn a_connection_that_was_idle_for_long_is_replaced() {
+    let server = serve(vec![Deed::Answer(2), Deed::Answer(1)]);
+    let door = door();
+    send(&door, order(server.port), &Point::default()).expect("an answer");
+    let mut lane = door.lane().expect("an event loop");
+    let kept = lane.line.0.as_mut().expect("it was kept");
+    let long_ago = Instant::now().checked_sub(LONGEST_IDLE + Duration::from_secs(1));
+    kept.idle_since = long_ago.expect("this machine runs for longer");
+    door.keep(lane);
+    send(&door, order(server.port), &Point::default()).expect("an answer");
+    server
+        .thread
+        .join()
+        .expect("the first one was closed unused");
+    assert_eq!(server.got.iter().count(), 2);
+}
+
+#[test]
 fn no_answer_is_no_second_try() {
     let server = serve(vec![Deed::ReadAndClose]);
     let door = door();
