@@ -154,7 +154,12 @@ fn mask_values<'a>(text: &'a str, keys: &[&[&str]], paired: bool) -> Cow<'a, str
             continue;
         }
         let begin = at;
-        let end = string_end(bytes, begin);
+        let end = match paired {
+            true => string_end(bytes, begin),
+            // No listed key has a quote in it. To look further would take time
+            // that grows with the square of the text.
+            false => next_quote(bytes, begin),
+        };
         let string = &text[begin..end];
         let colon = skip_blanks(bytes, end);
         if bytes.get(colon) != Some(&b':') || !is_listed(string, keys) {
@@ -203,7 +208,7 @@ fn is_listed(quoted: &str, keys: &[&[&str]]) -> bool {
     let key = unescaped.as_deref().unwrap_or(quoted);
     let plain: String = key
         .chars()
-        .filter(|c| !matches!(c, '"' | '_' | '-'))
+        .filter(|c| !matches!(c, '"' | '\\' | '_' | '-'))
         .map(|c| c.to_ascii_lowercase())
         .collect();
     keys.iter().any(|list| list.contains(&plain.as_str()))
@@ -222,6 +227,14 @@ fn string_end(bytes: &[u8], at: usize) -> usize {
     bytes.len()
 }
 
+/// The end of what the quote at `at` and the next one enclose.
+fn next_quote(bytes: &[u8], at: usize) -> usize {
+    match memchr::memchr(b'"', &bytes[at + 1..]) {
+        Some(length) => at + length + 2,
+        None => bytes.len(),
+    }
+}
+
 fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
     while bytes.get(at).is_some_and(u8::is_ascii_whitespace) {
         at += 1;
@@ -234,6 +247,8 @@ fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
 fn value_end(bytes: &[u8], at: usize) -> usize {
     match bytes.get(at) {
         Some(b'"') => string_end(bytes, at),
+        // JSON in a string that was cut.
+        Some(b'\\') if bytes.get(at + 1) == Some(&b'"') => next_quote(bytes, at + 1),
         Some(b'{' | b'[') => {
             let mut depth = 0_usize;
             let mut i = at;
@@ -380,6 +395,24 @@ mod tests {
             secrets(odd, &[]),
             r#"15" {"data":{"token":"***","sid":"***"}}"#
         );
+    }
+
+    #[test]
+    fn json_in_a_cut_string_is_masked_too() {
+        let cut = r#"{"broker":"{\"token\":\"fake t,1\",\"k\":1,\"sid\" : \"fake"#;
+        assert_eq!(
+            secrets(cut, &[]),
+            r#"{"broker":"{\"token\":"***",\"k\":1,\"sid\" : "***""#
+        );
+    }
+
+    /// Takes minutes if every quote is followed to the end of the text.
+    #[test]
+    fn many_escaped_quotes_take_no_time() {
+        for end in ["", "\"", "\":"] {
+            let page = format!("\"{}{end}", "\\\"".repeat(300_000));
+            assert_eq!(secrets(&page, &[]), page);
+        }
     }
 
     #[test]
