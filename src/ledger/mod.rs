@@ -291,9 +291,12 @@ impl Ledger {
                 .map_err(|error| self.unwritten(error))?;
         }
         let number = state.next;
+        let Some(next) = number.checked_add(1) else {
+            return Err(self.unwritten("its numbers are used up"));
+        };
         let record = Record::Begin { number, intent };
         self.append(&mut state, &record)?;
-        state.next += 1;
+        state.next = next;
         if let Record::Begin { number, intent } = record {
             state.add(number, intent);
         }

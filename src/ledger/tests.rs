@@ -68,6 +68,29 @@ fn open_tags(ledger: &Ledger) -> Vec<String> {
 }
 
 #[test]
+fn a_number_is_never_given_twice() {
+    let folder = Folder::new();
+    let header = Record::Header {
+        format: HEADER.to_owned(),
+    };
+    let last = Record::Begin {
+        number: u64::MAX,
+        intent: intent("a", None),
+    };
+    let lines = [&header, &last].map(|record| record::line(record).expect("it is JSON"));
+    fs::write(folder.file(), lines.concat()).expect("the folder is ours");
+    let ledger = folder.open().expect("every record is whole");
+    let error = ledger
+        .begin(intent("b", None), NOON)
+        .expect_err("none is left");
+    assert!(
+        error.message().contains("its numbers are used up"),
+        "{error}"
+    );
+    assert_eq!(open_tags(&ledger), ["a"]);
+}
+
+#[test]
 fn what_has_no_end_is_open_also_in_the_next_process() {
     let folder = Folder::new();
     let ledger = folder.open().expect("a new file");
