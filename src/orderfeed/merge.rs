@@ -221,6 +221,8 @@ impl Merge {
             return Some(step);
         }
         if step.fill > 0 {
+            // No later row may tell less.
+            known.filled = known.filled.max(row.filled);
             step.previous = Some(known.state.name);
             step.state = known.state.name;
             step.words = known.words.as_deref().map(str::to_owned);

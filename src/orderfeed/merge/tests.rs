@@ -120,6 +120,7 @@ fn no_fill_is_lost_or_told_twice() {
     let late = offer(&mut merge, "open", 4, Some(5)).expect("its fill is news");
     assert_eq!((late.fill, late.late, late.state), (4, true, "cancelled"));
     assert_eq!(offer(&mut merge, "open", 4, Some(5)), None);
+    assert_eq!(offer(&mut merge, "cancelled", 2, Some(10)), None);
 }
 
 /// A row may know less of the fills than others did; that an order has ended
