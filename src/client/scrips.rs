@@ -208,7 +208,12 @@ impl Inner {
                     "there is no scrip file of today, an older one serves: {problem}"
                 ));
             }
-            Ok(Reply::local(found.table.json(&rows)))
+            let list = found.table.json(&rows).ok_or_else(|| {
+                let count = rows.len();
+                let problem = format!("{count} scrips fit: too many for one answer; ask for less");
+                Error::argument(PARAMS, problem)
+            })?;
+            Ok(Reply::local(list))
         })
     }
 

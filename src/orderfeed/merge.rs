@@ -362,7 +362,7 @@ impl Known {
         let mut both = details.filter_map(|(new, old)| Some((new.as_ref()?, old.as_ref()?)));
         state == self.state
             && !(words_differ && row.words.is_some())
-            && row.filled.is_none_or(|now| now == self.filled.unwrap_or(0))
+            && row.filled.is_none_or(|now| now <= self.filled.unwrap_or(0))
             && both.all(|(new, old)| new == old)
     }
 

@@ -24,6 +24,9 @@ const DAY: i64 = 24 * 3600;
 const MOST_COLUMNS: usize = 256;
 const LONGEST_HEAD: usize = 64 * 1024;
 const MOST_ROWS: usize = 1_000_000;
+/// The largest answer that is made: several times what all rows of the largest
+/// file take.
+const LARGEST_LIST: usize = 1 << 30;
 /// The most that is set aside for an answer before its length is known.
 const MOST_AHEAD: usize = 16 * 1024 * 1024;
 /// One row in so many may be malformed before the file counts as broken.
@@ -400,15 +403,16 @@ impl Table {
             return broken("has a header that is too long");
         }
         let names: Vec<String> = cells(line(&bytes[..head]))
+            .take(MOST_COLUMNS + 1)
             .map(|name| text(trim(name)).trim_start_matches('\u{feff}').to_owned())
             .collect();
         let place = |name: &str| names.iter().position(|given| given == name);
-        let (Some(token), Some(symbol)) = (place("pSymbol"), place("pTrdSymbol")) else {
-            return broken("has no header with pSymbol and pTrdSymbol");
-        };
         if names.len() > MOST_COLUMNS {
             return broken("has too many columns");
         }
+        let (Some(token), Some(symbol)) = (place("pSymbol"), place("pTrdSymbol")) else {
+            return broken("has no header with pSymbol and pTrdSymbol");
+        };
         let at = Places {
             token,
             symbol,
@@ -562,10 +566,15 @@ impl Table {
             .map_or("", |place| text(trim(self.cell(row, place))))
     }
 
-    /// The rows as a JSON list.
-    pub(crate) fn json(&self, rows: &[u32]) -> String {
+    /// The rows as a JSON list; `None` if it would be larger than any that
+    /// makes sense.
+    pub(crate) fn json(&self, rows: &[u32]) -> Option<String> {
         let keys = &self.keys;
         let most: usize = keys.iter().map(|key| key.len() + 8).sum();
+        let values: usize = rows.iter().map(|row| self.line(*row).len()).sum();
+        if rows.len().saturating_mul(most).saturating_add(values) > LARGEST_LIST {
+            return None;
+        }
         let ahead = rows.len().saturating_mul(most).min(MOST_AHEAD);
         let mut out = String::with_capacity(ahead + 2);
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
@@ -585,7 +594,7 @@ impl Table {
             }
         }
         out.push(']');
-        out
+        Some(out)
     }
 
     fn write_row(&self, out: &mut String, keys: &[String], row: u32) {

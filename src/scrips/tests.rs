@@ -16,7 +16,7 @@ fn search(table: &Table, segment: &str, params: Value) -> Value {
     params["exchange_segment"] = json!(segment);
     let mut fields = Fields::parse("params", &params.to_string()).expect("an object");
     let query = Query::read(&mut fields).expect("a good query");
-    let found = table.json(&query.rows(table));
+    let found = table.json(&query.rows(table)).expect("not too many");
     serde_json::from_str(&found).expect("it is JSON")
 }
 
@@ -46,6 +46,7 @@ fn rows_have_the_types_of_their_columns() {
                 "dTickSize": 5.0, "CASEligible": true, "pISIN": null}])
     );
     let text = table.json(&table.with_symbol("NIFTY(X)"));
+    let text = text.expect("one row");
     assert!(
         text.contains(r#""dStrikePrice;":null,"pExpiryDate":"22Sep2026","dTickSize":5.5"#),
         "{text}"
@@ -107,6 +108,42 @@ fn dates_follow_the_calendar_of_their_exchange() {
     assert_eq!(day("mcx_fo", "1790380799"), "25Sep2026");
     assert_eq!(day("bse_fo", "1790380799"), "25Sep2026");
     assert_eq!(day("nse_cm", "1403222400"), 1_403_222_400);
+}
+
+#[test]
+fn an_expiry_that_is_no_time_is_none() {
+    for odd in [
+        "",
+        "inf",
+        "-inf",
+        "nan",
+        "1e300",
+        "-1e300",
+        "9223372036854775807",
+        "x",
+    ] {
+        let table = table("nse_fo", &format!("1,A,A,XX,1,{odd},5,true,\n")).expect("a good file");
+        assert_eq!(table.expiry(0), None, "{odd}");
+        let found = search(&table, "nse_fo", json!({"expiry": "19JUN2024"}));
+        assert_eq!(found, json!([]), "{odd}");
+    }
+}
+
+#[test]
+fn no_file_makes_a_list_that_fills_the_memory() {
+    let name = "n".repeat(60_000);
+    let csv = format!("pSymbol,pTrdSymbol,{name}\n{}", "1,A,\n".repeat(20_000));
+    let table = Table::read("nse_fo", csv.into_bytes()).expect("a good file");
+    let all: Vec<u32> = (0..20_000).collect();
+    assert!(table.json(&all).is_none());
+    assert!(table.json(&all[..2]).is_some());
+    let rows = "1,A\n".repeat(1_000_001);
+    let csv = format!("pSymbol,pTrdSymbol\n{rows}");
+    let told = Table::read("nse_fo", csv.into_bytes()).map(drop);
+    assert_eq!(told.expect_err("broken").0, "has too many rows");
+    let csv = format!("pSymbol,pTrdSymbol{}\n1,A\n", ",".repeat(300));
+    let told = Table::read("nse_fo", csv.into_bytes()).map(drop);
+    assert_eq!(told.expect_err("broken").0, "has too many columns");
 }
 
 #[test]
