@@ -476,7 +476,9 @@ fn keys((intent, one): &Subscription) -> impl Iterator<Item = u64> + use<> {
 }
 
 fn until(wait: Duration) -> Option<Instant> {
-    (!wait.is_zero()).then(|| Instant::now() + wait)
+    // As good as for ever, and no more than a clock can tell.
+    const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    (!wait.is_zero()).then(|| Instant::now() + wait.min(LONGEST))
 }
 
 fn local(operation: &'static str, json: String) -> Reply {
@@ -975,6 +977,12 @@ mod tests {
         for ended in calls {
             assert_eq!(ended.expect_err("it ended").status(), Status::Internal);
         }
+    }
+
+    #[test]
+    fn any_wait_can_be_asked_for() {
+        assert_eq!(until(Duration::ZERO), None);
+        assert!(until(Duration::MAX) > until(Duration::from_secs(3600)));
     }
 
     #[test]
