@@ -68,6 +68,8 @@ pub use transport::door;
 #[allow(unsafe_code)]
 #[doc(hidden)]
 pub mod ffi;
+#[doc(hidden)]
+pub mod raw;
 
 /// The version of this library, as in its package manifest.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -85,11 +85,9 @@ pub(crate) struct Login {
     pub(crate) sid: Secret,
 }
 
-impl Login {
-    /// The broker's words, which may quote the session.
-    fn masked(&self, words: &str) -> String {
-        redact::secrets(words, &[self.sid.expose()]).into_owned()
-    }
+/// The broker's words, which may quote the session.
+fn masked(words: &str, sid: &Secret) -> String {
+    redact::secrets(words, &[sid.expose()]).into_owned()
 }
 
 /// Gives the session of the client, if it has one.
@@ -155,15 +153,7 @@ impl Feed {
         sessions: Sessions,
         changed: Receiver<u64>,
     ) -> Result<Self, Error> {
-        let shared = Arc::new(Shared {
-            store: Store::new(options.history),
-            switch: Arc::default(),
-            asked: Mutex::default(),
-            changed: Notify::new(),
-            options,
-            connects: AtomicU64::new(0),
-            gaps: AtomicU64::new(0),
-        });
+        let shared = Arc::new(Shared::new(options));
         let supervisor = Supervisor {
             shared: Arc::clone(&shared),
             settings,
@@ -190,6 +180,29 @@ impl Feed {
             )
         })?;
         Ok(Self(shared))
+    }
+
+    /// A feed without a connection, which takes what it is given.
+    pub(crate) fn unconnected(options: Options) -> Self {
+        Self(Arc::new(Shared::new(options)))
+    }
+
+    /// Takes a text frame; the error is why the connection would end.
+    pub(crate) fn take_text(
+        &self,
+        text: &str,
+        sid: &Secret,
+        dividers: &mut Dividers,
+    ) -> Result<(), String> {
+        match self.0.text(text, sid, dividers) {
+            Ok(_) => Ok(()),
+            Err(End::Refused(why) | End::Lost { why, .. }) => Err(why.reason),
+        }
+    }
+
+    /// Takes a binary frame.
+    pub(crate) fn take_binary(&self, bytes: &[u8], dividers: &Dividers) {
+        self.0.binary(bytes, dividers);
     }
 
     /// The answer of `kneo_feed_open`.
@@ -502,8 +515,76 @@ fn closed(why: Closed) -> Error {
 }
 
 impl Shared {
+    fn new(options: Options) -> Self {
+        Self {
+            store: Store::new(options.history),
+            switch: Arc::default(),
+            asked: Mutex::default(),
+            changed: Notify::new(),
+            options,
+            connects: AtomicU64::new(0),
+            gaps: AtomicU64::new(0),
+        }
+    }
+
     fn asked(&self) -> MutexGuard<'_, Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a text frame; gives whether it is a welcome, and a sure one.
+    /// The broker's words may quote the session id, which is masked.
+    fn text(&self, text: &str, sid: &Secret, dividers: &mut Dividers) -> Result<Option<bool>, End> {
+        match control::answer(text) {
+            Answer::Welcome {
+                sure,
+                dividers: told,
+            } => {
+                for (exchange, divider) in told {
+                    dividers.set(exchange, divider);
+                }
+                return Ok(Some(sure));
+            }
+            Answer::Refused(words) => {
+                let reason = format!("the broker refused the login: {words}");
+                return Err(End::Refused(Ended::new(None, reason)));
+            }
+            Answer::Fallback => {
+                let reason = "the broker chose a format that this library does not read";
+                return Err(Ended::new(None, reason).into());
+            }
+            Answer::Symbols(all) => {
+                self.store.name(&all);
+            }
+            Answer::NotSubscribed(words) => {
+                let words = masked(&words, sid);
+                let reason = format!("the broker did not take a subscription: {words}");
+                let state = self.store.state().state;
+                self.store.change(state, &reason, None, None);
+            }
+            Answer::Other => {}
+        }
+        Ok(None)
+    }
+
+    /// Takes the packets of a frame in.
+    fn binary(&self, bytes: &[u8], dividers: &Dividers) -> Came {
+        let mut came = Came::default();
+        let mut writer = self.store.write();
+        for step in Packets::new(bytes) {
+            match step {
+                Step::Packet(packet) => {
+                    match packet.kind() {
+                        Kind::Status => came.status = true,
+                        _ => came.values = true,
+                    }
+                    writer.put(packet, dividers.of(packet.exchange()));
+                }
+                // Nobody sees it, so it is no sign of values either.
+                Step::Ignored => writer.ignored(),
+                Step::Malformed => writer.malformed(),
+            }
+        }
+        came
     }
 }
 
@@ -562,7 +643,7 @@ impl Supervisor {
                 continue;
             };
             let end = self.connection(&login).await;
-            let words = login.masked(&end.why().reason);
+            let words = masked(&end.why().reason, &login.sid);
             let (state, reason, wait) = match &end {
                 End::Refused(_) => {
                     let reason = format!("{words}; log in again");
@@ -656,7 +737,7 @@ impl Supervisor {
                 }
                 Ok(Err(why)) => return Err(why.into()),
                 Ok(Ok(Frame::Text(text))) => {
-                    match self.text(&text, login, dividers)? {
+                    match self.shared.text(&text, &login.sid, dividers)? {
                         Some(true) => return Ok(()),
                         Some(false) if !welcomed => {
                             welcomed = true;
@@ -666,7 +747,7 @@ impl Supervisor {
                     };
                 }
                 Ok(Ok(Frame::Binary(bytes))) if welcomed => {
-                    self.binary(&bytes, dividers);
+                    self.shared.binary(&bytes, dividers);
                 }
                 // Without dividers there are no prices.
                 Ok(Ok(Frame::Binary(_) | Frame::Pong)) => {}
@@ -716,7 +797,7 @@ impl Supervisor {
                 frame = socket.next() => match frame {
                     Ok(Frame::Binary(bytes)) => {
                         let now = Instant::now();
-                        let came = self.binary(&bytes, dividers);
+                        let came = self.shared.binary(&bytes, dividers);
                         if came.status {
                             self.expect(&mut watch);
                         }
@@ -730,7 +811,7 @@ impl Supervisor {
                     }
                     Ok(Frame::Text(text)) => {
                         watch.heard(Instant::now());
-                        if let Err(end) = self.text(&text, login, dividers) {
+                        if let Err(end) = self.shared.text(&text, &login.sid, dividers) {
                             return end;
                         }
                     }
@@ -810,66 +891,6 @@ impl Supervisor {
         if watch.expects(!exchanges.is_empty(), open, Instant::now()) {
             self.tell(State::Live, "nothing is subscribed", None, None);
         }
-    }
-
-    /// Reads a text frame; gives whether it is a welcome, and a sure one.
-    fn text(
-        &self,
-        text: &str,
-        login: &Login,
-        dividers: &mut Dividers,
-    ) -> Result<Option<bool>, End> {
-        match control::answer(text) {
-            Answer::Welcome {
-                sure,
-                dividers: told,
-            } => {
-                for (exchange, divider) in told {
-                    dividers.set(exchange, divider);
-                }
-                return Ok(Some(sure));
-            }
-            Answer::Refused(words) => {
-                let reason = format!("the broker refused the login: {words}");
-                return Err(End::Refused(Ended::new(None, reason)));
-            }
-            Answer::Fallback => {
-                let reason = "the broker chose a format that this library does not read";
-                return Err(Ended::new(None, reason).into());
-            }
-            Answer::Symbols(all) => {
-                self.shared.store.name(&all);
-            }
-            Answer::NotSubscribed(words) => {
-                let words = login.masked(&words);
-                let reason = format!("the broker did not take a subscription: {words}");
-                let state = self.shared.store.state().state;
-                self.tell(state, &reason, None, None);
-            }
-            Answer::Other => {}
-        }
-        Ok(None)
-    }
-
-    /// Takes the packets of a frame in.
-    fn binary(&self, bytes: &[u8], dividers: &Dividers) -> Came {
-        let mut came = Came::default();
-        let mut writer = self.shared.store.write();
-        for step in Packets::new(bytes) {
-            match step {
-                Step::Packet(packet) => {
-                    match packet.kind() {
-                        Kind::Status => came.status = true,
-                        _ => came.values = true,
-                    }
-                    writer.put(packet, dividers.of(packet.exchange()));
-                }
-                // Nobody sees it, so it is no sign of values either.
-                Step::Ignored => writer.ignored(),
-                Step::Malformed => writer.malformed(),
-            }
-        }
-        came
     }
 
     async fn put(&self, socket: &mut Socket, text: String) -> Result<(), End> {

@@ -113,6 +113,27 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(capacity: usize, switch: Arc<Switch>) -> Self {
+        Self {
+            queue: Queue::new(capacity),
+            facts: Mutex::new(Facts {
+                state: State::Connecting,
+                since: Instant::now(),
+                reason: String::new(),
+                code: None,
+                connections: 0,
+                messages: 0,
+                dropped: 0,
+                stale: 0,
+                orders: 0,
+                books_read: 0,
+                books_failed: 0,
+                reconciled: false,
+            }),
+            switch,
+        }
+    }
+
     fn facts(&self) -> MutexGuard<'_, Facts> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,35 +150,9 @@ impl Feed {
         switch: Arc<Switch>,
     ) -> Result<(Self, String), Error> {
         let described = options.describe();
-        let shared = Arc::new(Shared {
-            queue: Queue::new(CAPACITY),
-            facts: Mutex::new(Facts {
-                state: State::Connecting,
-                since: Instant::now(),
-                reason: String::new(),
-                code: None,
-                connections: 0,
-                messages: 0,
-                dropped: 0,
-                stale: 0,
-                orders: 0,
-                books_read: 0,
-                books_failed: 0,
-                reconciled: false,
-            }),
-            switch: Arc::clone(&switch),
-        });
-        let worker = Worker {
-            logins: account.logins(),
-            account: Arc::new(account),
-            backoff: Backoff::new(options.first_wait, options.longest_wait),
-            rarely: Backoff::new(options.longest_wait * 2, options.longest_wait * 2),
-            options,
-            shared: Arc::clone(&shared),
-            merge: Merge::default(),
-            tries: 0,
-            owner: None,
-        };
+        let shared = Arc::new(Shared::new(CAPACITY, Arc::clone(&switch)));
+        let logins = account.logins();
+        let worker = Worker::new(account, logins, options, Arc::clone(&shared));
         let last = Arc::clone(&shared);
         let ended = move |panicked: bool| {
             if panicked {
@@ -544,6 +539,27 @@ impl<A: Account> Worker<A> {
             answer: tokio::task::spawn_blocking(move || account.books(&stop)),
         }
     }
+}
+
+impl<A> Worker<A> {
+    fn new(
+        account: A,
+        logins: watch::Receiver<u64>,
+        options: Options,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            account: Arc::new(account),
+            logins,
+            backoff: Backoff::new(options.first_wait, options.longest_wait),
+            rarely: Backoff::new(options.longest_wait * 2, options.longest_wait * 2),
+            options,
+            shared,
+            merge: Merge::default(),
+            tries: 0,
+            owner: None,
+        }
+    }
 
     /// Takes one message of the live feed.
     fn take(&mut self, text: &str, session: &Trade) -> Option<Gone> {
@@ -680,6 +696,31 @@ async fn within(
 ) -> Result<(), Ended> {
     let late = |_| Ended::new(Some(1006), "the server takes nothing any more");
     tokio::time::timeout(limit, work).await.map_err(late)?
+}
+
+/// The worker of a feed without a connection, which takes what it is given.
+pub(crate) struct Unconnected(Worker<()>);
+
+impl Unconnected {
+    /// A feed that keeps `capacity` events for its reader.
+    pub(crate) fn new(capacity: usize) -> Result<(Self, Feed), Error> {
+        let shared = Arc::new(Shared::new(capacity, Arc::default()));
+        let (_, logins) = watch::channel(0);
+        let worker = Worker::new((), logins, Options::parse("")?, Arc::clone(&shared));
+        Ok((Self(worker), Feed(shared)))
+    }
+
+    /// Takes one message; gives why the connection would end.
+    pub(crate) fn take(&mut self, text: &str, session: &Trade) -> Option<String> {
+        self.0.shared.queue.resume();
+        self.0.take(text, session).map(|gone| gone.ended.reason)
+    }
+
+    /// Takes order book and trade book.
+    pub(crate) fn books(&mut self, books: &[Reply; 2]) -> Result<bool, Error> {
+        self.0.shared.queue.resume();
+        self.0.merge_books(books)
+    }
 }
 
 /// Books of one session must never be merged with events of another.

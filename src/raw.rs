@@ -1,0 +1,298 @@
+//! The inside of the library for benchmarks and fuzzing. No part of its
+//! interface: it may change with any version.
+//!
+//! What is here takes texts and bytes as the network or a caller gives them,
+//! does what the library does with them, and sends nothing.
+
+use std::time::{Duration, Instant};
+
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::feed::market::{Feed, Options};
+use crate::feed::packet::Dividers;
+use crate::hosts::{Environment, Generation, Hosts};
+use crate::json::Fields;
+use crate::judge::{self, Verdict};
+use crate::login;
+use crate::operation::{self, Operation};
+use crate::orderfeed::feed::{Feed as OrderEvents, Unconnected};
+use crate::orders::InstructionKind;
+use crate::outcome::{self, Asked, Clocks, Progress, Sent};
+use crate::reads::{self, Expect};
+use crate::redact;
+use crate::reply::Reply;
+use crate::scrips::{Query, Table};
+use crate::secret::Secret;
+use crate::session::Trade;
+use crate::transport::{Answer, Settings};
+
+/// Reads a configuration; gives the one in force. Opens no file.
+///
+/// # Errors
+///
+/// Those of [`crate::Client::open`].
+pub fn config(text: &str) -> Result<String, Error> {
+    let mut config = Config::parse(text)?;
+    let shown = config.describe().to_string();
+    config.ca_file = None;
+    Settings::new(&config)?;
+    Ok(shown)
+}
+
+/// A market feed without a connection.
+pub struct MarketFeed {
+    /// What callers read.
+    pub feed: Feed,
+    sid: Secret,
+    dividers: Dividers,
+}
+
+impl MarketFeed {
+    /// # Errors
+    ///
+    /// Those of [`crate::Client::feed`] about the options.
+    pub fn new(options: Option<&str>) -> Result<Self, Error> {
+        let feed = Feed::unconnected(Options::parse(options)?);
+        Ok(Self {
+            feed,
+            sid: Secret::new("fake-sid-0000".to_owned()),
+            dividers: Dividers::default(),
+        })
+    }
+
+    /// Takes a text frame of the broker.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection would end.
+    pub fn text(&mut self, frame: &str) -> Result<(), String> {
+        self.feed.take_text(frame, &self.sid, &mut self.dividers)
+    }
+
+    /// Takes a binary frame of the broker.
+    pub fn binary(&self, frame: &[u8]) {
+        self.feed.take_binary(frame, &self.dividers);
+    }
+}
+
+/// An order feed without a connection.
+pub struct OrderFeed {
+    worker: Unconnected,
+    feed: OrderEvents,
+    session: Trade,
+}
+
+impl OrderFeed {
+    /// A feed that keeps `capacity` events, of a session with this token and
+    /// session id.
+    ///
+    /// # Errors
+    ///
+    /// If the usual options are wrong.
+    pub fn new(capacity: usize, token: &str, sid: &str) -> Result<Self, Error> {
+        let (worker, feed) = Unconnected::new(capacity)?;
+        let hosts = Hosts {
+            environment: Environment::Prod,
+            base_url: None,
+        };
+        let session = Trade {
+            generation: Generation::Three,
+            environment: Environment::Prod,
+            token: Secret::new(token.to_owned()),
+            sid: Secret::new(sid.to_owned()),
+            rid: None,
+            ucc: None,
+            data_center: None,
+            server_id: None,
+            base: hosts.session(),
+            on_gateway: false,
+            bearer: None,
+            feed_url: None,
+            order_feed_url: None,
+            logged_in_at: 0,
+        };
+        Ok(Self {
+            worker,
+            feed,
+            session,
+        })
+    }
+
+    /// Takes a frame of the broker; gives why the connection would end.
+    pub fn text(&mut self, frame: &str) -> Option<String> {
+        self.worker.take(frame, &self.session)
+    }
+
+    /// Takes order book and trade book; `false` if not all had room.
+    ///
+    /// # Errors
+    ///
+    /// If one of them is no book.
+    pub fn books(&mut self, orders: &str, trades: &str) -> Result<bool, Error> {
+        let books = [orders, trades].map(|book| Reply::local(book.to_owned()));
+        self.worker.books(&books)
+    }
+
+    /// The next event, if one waits.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Status::End`] if none does.
+    pub fn next(&self) -> Result<String, Error> {
+        self.feed.next(std::time::Duration::ZERO)
+    }
+
+    /// How the feed is.
+    #[must_use]
+    pub fn status(&self) -> String {
+        self.feed.status()
+    }
+}
+
+/// Operations whose answers are read in different ways.
+const OPERATIONS: &[&Operation] = &[
+    &operation::PLACE_ORDER,
+    &operation::MODIFY_ORDER,
+    &operation::CANCEL_ORDER,
+    &operation::ORDER_REPORT,
+    &operation::LIMITS,
+    &operation::TOTP_LOGIN,
+    &operation::TOTP_VALIDATE,
+    &operation::SESSION_INIT,
+    &operation::QUOTES,
+];
+
+/// What [`answer`] read.
+pub struct Judged {
+    /// The answer as an error.
+    pub error: Error,
+    /// The order number, if it says that an order was taken.
+    pub taken: Option<String>,
+    /// Whether it proves that the order was refused.
+    pub refused: bool,
+    /// Whether it says that it is a refusal.
+    pub is_refusal: bool,
+    /// Whether it has what one or the other call looks for.
+    pub payloads: [bool; 6],
+    /// Every URL that it names and that would be used.
+    pub hosts: Vec<Url>,
+}
+
+/// Reads an answer of the broker as every step that could get it does.
+/// `choice` picks the operation, `secret` is to be masked.
+#[must_use]
+pub fn answer(choice: usize, http_status: u16, body: &[u8], secret: &str) -> Judged {
+    let op = OPERATIONS[choice % OPERATIONS.len()];
+    let auth = op.headers(Generation::Three).auth;
+    let answer = Answer {
+        http_status,
+        retry_after: None,
+        redirect: None,
+        date: None,
+        body: Zeroizing::new(body.to_vec()),
+    };
+    let verdict = judge::instruction(op, auth, &answer, choice % 2 == 0, &[secret]);
+    let hosts = Hosts {
+        environment: Environment::Prod,
+        base_url: None,
+    };
+    let mut urls = Vec::new();
+    if let Some(granted) = login::granted(body) {
+        let named = [granted.base_url, granted.feed_url, granted.rt_url];
+        for text in named.iter().flatten() {
+            urls.extend(hosts.named("baseUrl", text));
+            urls.extend(hosts.named_feed("feedUrl", text));
+            urls.extend(hosts.order_feed_on(text));
+        }
+    }
+    let service = login::feed_urls(body, "e41").unwrap_or_default();
+    for text in [service.feed, service.order_feed].iter().flatten() {
+        urls.extend(hosts.named_feed("broadcast_endpoint", text));
+    }
+    let more = [
+        login::looked_up_base(body),
+        reads::scrip_file(body, "nse_cm"),
+    ];
+    for text in more.iter().flatten() {
+        urls.extend(hosts.named("baseURL", text));
+    }
+    let (taken, refused) = match verdict {
+        Verdict::Taken(number) => (Some(number), false),
+        Verdict::Refused(_) => (None, true),
+        Verdict::Open(_) => (None, false),
+    };
+    Judged {
+        error: judge::error(op, auth, &answer, &[secret]),
+        taken,
+        refused,
+        is_refusal: judge::is_refusal(&answer),
+        payloads: [
+            Expect::Data.holds(body),
+            Expect::Key("Net").holds(body),
+            Expect::List.holds(body),
+            login::has_data(body),
+            login::bearer(body).is_some(),
+            judge::is_no_data(&answer),
+        ],
+        hosts: urls,
+    }
+}
+
+/// What two readings of an order book prove about an instruction; `None` if
+/// it is no book. `facts` is what was asked, as JSON.
+#[must_use]
+pub fn outcome(choice: usize, facts: &str, book: &str) -> Option<String> {
+    use InstructionKind::{Cancel, Modify, Place};
+    const WINDOW: Duration = Duration::from_secs(10);
+    let kind = [Place, Modify, Cancel][choice % 3];
+    let sent = Instant::now();
+    let asked = Asked::new(kind, "mine", Some("1"), facts, 0, Sent::At(sent));
+    let rows = outcome::rows(book)?;
+    let clocks = Clocks {
+        at: sent + WINDOW,
+        ours: 0,
+        broker: None,
+    };
+    let sight = outcome::look(&asked, &rows, &clocks, |row| row.tag() == "another");
+    let mut progress = Progress::default();
+    for began in [sent + WINDOW, sent + 2 * WINDOW] {
+        progress.saw(&sight, &asked, began, WINDOW);
+    }
+    Some(format!("{sight:?}, absent: {}", progress.is_absent()))
+}
+
+/// A scrip file.
+pub struct Scrips(Table);
+
+impl Scrips {
+    /// # Errors
+    ///
+    /// Why it is none.
+    pub fn read(segment: &str, csv: Vec<u8>) -> Result<Self, String> {
+        Table::read(segment, csv)
+            .map(Self)
+            .map_err(|broken| broken.0)
+    }
+
+    /// The rows that [`crate::Client::search_scrip`] finds; `None` if they are
+    /// too many for one answer.
+    ///
+    /// # Errors
+    ///
+    /// For wrong parameters.
+    pub fn search(&self, params: &str) -> Result<Option<String>, Error> {
+        let mut fields = Fields::parse(reads::PARAMS, params)?;
+        let query = Query::read(&mut fields)?;
+        fields.finish()?;
+        Ok(self.0.json(&query.rows(&self.0)))
+    }
+}
+
+/// A text without credentials and personal data.
+#[must_use]
+pub fn redacted(text: &str) -> String {
+    redact::everything(text).into_owned()
+}
