@@ -4,6 +4,7 @@
 //! - `reads`: every reading call, its parameters and answers
 //! - `orders`: instructions: what is sent, checked, answered, paced, settled
 //! - `outcomes`: what settles a lost answer, and what must not
+//! - `decimals`: prices and quantities are sent as they were given, or refused
 //! - `orderfeed`: live events and books as one history, whatever the line does
 //! - `money`: faults at every moment: at most one order, and a true status
 //! - `steps`: an instruction cut short at every step, in every way
@@ -15,6 +16,7 @@
 //! - `sockets`: both feeds against the sandbox, and every fault that it knows
 //! - `hosts`: the library inside other programs: threads, async runtimes
 
+mod decimals;
 mod feed;
 mod hosts;
 mod logins;

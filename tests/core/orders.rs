@@ -71,7 +71,7 @@ pub fn outcome(client: &Client, params: Value) -> Value {
     crate::support::json(reply.expect("the book can be read").json())
 }
 
-fn j_data(request: &Recorded) -> Value {
+pub fn j_data(request: &Recorded) -> Value {
     let pairs: Vec<_> = url::form_urlencoded::parse(&request.body).collect();
     assert_eq!(pairs.len(), 1, "{}", request.body_text());
     assert_eq!(pairs[0].0, "jData");

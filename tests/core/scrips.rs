@@ -1,5 +1,7 @@
 //! Instruments: downloads, the cache, and what happens to bad files.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +11,7 @@ use kotak_neo_sandbox::{FaultKind, Sandbox, ScripFiles};
 use serde_json::{Value, json};
 
 use crate::orders::{log_in_to, meta, order, place};
-use crate::support::{answer, client, client_with, fault, paths, sandbox, status};
+use crate::support::{Dice, answer, client, client_with, fault, paths, sandbox, status};
 
 /// A cache folder of its own, removed at the end.
 struct Cache(PathBuf);
@@ -134,6 +136,219 @@ fn the_large_segment_is_searched_by_everything() {
             .all(|row| row["pExpiryDate"] == expiry && row["pOptionType"] == "CE")
     );
     assert_eq!(state(&client, "nse_fo")["rows"], 90_000);
+}
+
+/// A row of a scrip file, as far as searches look at it.
+struct Listed {
+    symbol: String,
+    /// In lower case.
+    name: String,
+    option: String,
+    /// In 1/100 rupee.
+    strike: i64,
+    /// Days since 1970.
+    expiry: i64,
+}
+
+/// The rows of the file of futures and options, as the sandbox gives it.
+fn listed(sandbox: &Sandbox, client: &Client) -> Vec<Listed> {
+    let reply = client.scrip_master(Some("nse_fo")).expect("a file");
+    let url = crate::support::json(reply.json())["url"].clone();
+    let url = url::Url::parse(url.as_str().expect("a text")).expect("a URL");
+    let address = sandbox.url().trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).expect("the sandbox listens");
+    let request = format!(
+        "GET {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n",
+        url.path()
+    );
+    stream.write_all(request.as_bytes()).expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it is a text");
+    let (_, csv) = answer.split_once("\r\n\r\n").expect("a head");
+    let mut lines = csv.lines();
+    let head: Vec<&str> = lines.next().expect("a header").split(',').collect();
+    let place = |name: &str| head.iter().position(|one| *one == name).expect(name);
+    let (symbol, name) = (place("pTrdSymbol"), place("pSymbolName"));
+    let (option, strike) = (place("pOptionType"), place("dStrikePrice;"));
+    let expiry = place("pExpiryDate");
+    lines
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            let seconds: i64 = cells[expiry].parse().expect("seconds since 1980");
+            Listed {
+                symbol: cells[symbol].to_owned(),
+                name: cells[name].to_lowercase(),
+                option: cells[option].to_owned(),
+                strike: cells[strike].parse::<f64>().expect("a strike").round() as i64,
+                expiry: (seconds + 315_532_800).div_euclid(86_400),
+            }
+        })
+        .collect()
+}
+
+/// Year, month from 0, and date of a day since 1970.
+fn calendar(mut day: i64) -> (i64, usize, i64) {
+    let mut year = 1970;
+    loop {
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let february = if leap { 29 } else { 28 };
+        let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        for (month, days) in months.into_iter().enumerate() {
+            if day < days {
+                return (year, month, day + 1);
+            }
+            day -= days;
+        }
+        year += 1;
+    }
+}
+
+/// A day in one of the forms that a search takes.
+fn spelled(dice: &mut Dice, day: i64) -> String {
+    const MONTHS: [&str; 12] = [
+        "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+    ];
+    let (year, month, date) = calendar(day);
+    let name = MONTHS[month];
+    match dice.roll(4) {
+        0 => format!("{year}{:02}{date:02}", month + 1),
+        1 => format!("{date} {} {year}", name.to_lowercase()),
+        _ => format!("{date:02}{name}{year}"),
+    }
+}
+
+/// 1/100 rupee as rupees.
+fn rupees(strike: i64) -> String {
+    match strike % 100 {
+        0 => (strike / 100).to_string(),
+        part => format!("{}.{part:02}", strike / 100),
+    }
+}
+
+/// Random searches in the 90,000 rows find what a plain filter finds, in the
+/// order of strike and file.
+#[test]
+fn a_search_in_the_large_segment_is_a_plain_filter() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let all = listed(&sandbox, &client);
+    assert_eq!(all.len(), 90_000);
+    let (mut searched, mut found_some) = (0, 0);
+    for seed in 0..600 {
+        let mut dice = Dice::new(seed);
+        let one = dice.pick(&all);
+        let other = dice.pick(&all);
+        let mut params = json!({"exchange_segment": *dice.pick(&["nse_fo", "NFO", "nfo"])});
+        let mut part = String::new();
+        if dice.roll(4) > 0 {
+            let letters: Vec<char> = one.name.chars().collect();
+            let from = dice.roll(letters.len() as u64) as usize;
+            let to = from + 1 + dice.roll((letters.len() - from) as u64) as usize;
+            part = letters[from..to].iter().collect();
+            let given = if dice.roll(2) == 0 {
+                part.to_uppercase()
+            } else {
+                part.clone()
+            };
+            params["symbol"] = given.into();
+        }
+        let mut days = (i64::MIN, i64::MAX);
+        match dice.roll(3) {
+            0 => {}
+            1 => {
+                days = (one.expiry, one.expiry);
+                params["expiry"] = spelled(&mut dice, one.expiry).into();
+            }
+            _ => {
+                days = (
+                    one.expiry.min(other.expiry) - 1,
+                    one.expiry.max(other.expiry),
+                );
+                let (from, to) = (spelled(&mut dice, days.0), spelled(&mut dice, days.1));
+                params["expiry"] = format!("{from}-{to}").into();
+            }
+        }
+        let kinds: &[&str] = match dice.roll(6) {
+            0 => &["CE"],
+            1 => &["PE"],
+            2 => &["CE", "PE"],
+            3 => &["XX"],
+            4 => &["CE", "XX"],
+            _ => &[],
+        };
+        if !kinds.is_empty() {
+            let text = kinds.join(*dice.pick(&[",", ", "]));
+            let text = if dice.roll(2) == 0 {
+                text.replace("XX", "FUT")
+            } else {
+                text
+            };
+            params["option_type"] = if dice.roll(2) == 0 {
+                text.to_lowercase()
+            } else {
+                text
+            }
+            .into();
+        }
+        let (low, high) = (
+            one.strike.min(other.strike).max(1),
+            one.strike.max(other.strike).max(1),
+        );
+        let exact = one.strike.max(1);
+        let mut strikes = (i64::MIN, i64::MAX);
+        match dice.roll(7) {
+            0 => {
+                strikes = (exact, exact);
+                params["strike_price"] = rupees(exact).into();
+            }
+            1 => {
+                strikes = (exact, exact);
+                params["strike_price"] = serde_json::from_str(&rupees(exact)).expect("a number");
+            }
+            2 => {
+                strikes.0 = exact;
+                params["strike_price"] =
+                    format!("{}{}", dice.pick(&[">", ">="]), rupees(exact)).into();
+            }
+            3 => {
+                strikes.1 = exact;
+                params["strike_price"] =
+                    format!("{}{}", dice.pick(&["<", "<="]), rupees(exact)).into();
+            }
+            4 => {
+                strikes = (low, high);
+                let between = dice.pick(&["-", " - "]);
+                params["strike_price"] = format!("{}{between}{}", rupees(low), rupees(high)).into();
+            }
+            _ => {}
+        }
+        let mut plain: Vec<&Listed> = all
+            .iter()
+            .filter(|row| {
+                row.name.contains(&part)
+                    && (days.0..=days.1).contains(&row.expiry)
+                    && (kinds.is_empty() || kinds.contains(&row.option.as_str()))
+                    && (strikes.0..=strikes.1).contains(&row.strike)
+            })
+            .collect();
+        if plain.len() > 400 {
+            // It would take long to compare.
+            continue;
+        }
+        plain.sort_by_key(|row| row.strike);
+        let reply = search(&client, &params);
+        let reply = reply.unwrap_or_else(|error| panic!("seed {seed}: {params}: {error}"));
+        let found = rows(&reply);
+        let found: Vec<_> = found.iter().map(|row| row["pTrdSymbol"].as_str()).collect();
+        let plain: Vec<_> = plain.iter().map(|row| Some(row.symbol.as_str())).collect();
+        assert_eq!(found, plain, "seed {seed}: {params}");
+        searched += 1;
+        found_some += usize::from(!plain.is_empty());
+    }
+    assert!(
+        searched > 200 && found_some > 150,
+        "{searched} searched, {found_some} found some"
+    );
 }
 
 #[test]

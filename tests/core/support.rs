@@ -13,6 +13,32 @@ pub fn start(options: Options) -> Sandbox {
     Sandbox::start(options).expect("the sandbox starts on loopback")
 }
 
+/// A generator that gives the same numbers for the same seed.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        let mut dice = Self(seed);
+        // Seeds that follow each other begin alike.
+        dice.roll(2);
+        dice.roll(2);
+        dice
+    }
+
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    /// One of them.
+    pub fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.roll(all.len() as u64) as usize]
+    }
+}
+
 /// The sandbox's configuration with more keys.
 pub fn config(sandbox: &Sandbox, more: &Value) -> String {
     let mut config: Value = json(&sandbox.config_json());
