@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::error::Error;
 use crate::feed::market::{Feed, Options};
-use crate::feed::packet::Dividers;
+use crate::feed::packet::{Dividers, Packet, Packets, Step};
+use crate::feed::tick::{Depth, Tick};
 use crate::hosts::{Environment, Generation, Hosts};
 use crate::json::Fields;
 use crate::judge::{self, Verdict};
@@ -295,4 +296,76 @@ impl Scrips {
 #[must_use]
 pub fn redacted(text: &str) -> String {
     redact::everything(text).into_owned()
+}
+
+/// Decodes the packets of a frame of the market feed, whatever the bytes are.
+/// Prices are divided by `divider`.
+pub fn decode_frame(frame: &[u8], divider: i32, mut take: impl FnMut(&Tick)) {
+    let mut tick = Tick::default();
+    for packet in packets(frame) {
+        packet.to_tick(divider, &mut tick);
+        take(&tick);
+    }
+}
+
+/// The same, with all rows of the market depth.
+pub fn decode_depth(frame: &[u8], divider: i32, mut take: impl FnMut(&Tick, &Depth)) {
+    let (mut tick, mut depth) = (Tick::default(), Depth::default());
+    for packet in packets(frame) {
+        packet.to_tick(divider, &mut tick);
+        packet.to_depth(divider, &mut depth);
+        take(&tick, &depth);
+    }
+}
+
+/// The same, as the JSON events that callers get, but for what only a feed
+/// knows: arrival, number, trading symbol.
+pub fn decode_json(frame: &[u8], divider: i32, mut take: impl FnMut(&str)) {
+    let mut json = String::new();
+    for packet in packets(frame) {
+        json.clear();
+        json.push('{');
+        packet.write_json(divider, None, &mut json);
+        json.push('}');
+        take(&json);
+    }
+}
+
+fn packets(frame: &[u8]) -> impl Iterator<Item = Packet<'_>> {
+    Packets::new(frame).filter_map(|step| match step {
+        Step::Packet(packet) => Some(packet),
+        Step::Ignored | Step::Malformed => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_three_say_the_same_of_the_same_packets() {
+        let mut frame = vec![0; 176];
+        frame[..2].copy_from_slice(&176_u16.to_le_bytes());
+        frame[4] = 1;
+        frame[5] = 4;
+        frame[9..13].copy_from_slice(&11_536_u32.to_le_bytes());
+        frame[69..73].copy_from_slice(&123_456_u32.to_le_bytes());
+        // The best bid and ask.
+        frame[152..156].copy_from_slice(&123_400_i32.to_le_bytes());
+        frame[168..172].copy_from_slice(&123_500_i32.to_le_bytes());
+        let frame = [frame.as_slice(), frame.as_slice(), b"cut"].concat();
+        let (mut ticks, mut depths, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        decode_frame(&frame, 100, |tick| ticks.push(*tick));
+        decode_depth(&frame, 100, |tick, depth| depths.push((*tick, *depth)));
+        decode_json(&frame, 100, |json| events.push(json.to_owned()));
+        assert_eq!((ticks.len(), depths.len(), events.len()), (2, 2, 2));
+        for ((tick, (again, depth)), json) in ticks.iter().zip(&depths).zip(&events) {
+            assert_eq!(tick, again);
+            assert_eq!((tick.token, tick.last_traded_price), (11_536, 1234.56));
+            assert_eq!((depth.buy[0].price, depth.sell[0].price), (1234.0, 1235.0));
+            let event: serde_json::Value = serde_json::from_str(json).expect(json);
+            assert_eq!(event["last_traded_price"].as_f64(), Some(1234.56));
+            assert_eq!(event["sell"][0]["price"].as_f64(), Some(1235.0));
+        }
+    }
 }

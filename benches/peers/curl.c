@@ -1,4 +1,4 @@
-/* libcurl as a peer of the benchmark: one easy handle, kept alive, and
+/* libcurl as a peer of the benchmark of REST: one easy handle, kept alive, and
  * the requests of the current login as this library sends them. It takes the
  * tokens from the answers by searching for them, which no JSON parser beats.
  *
@@ -7,7 +7,7 @@
 #include <curl/curl.h>
 #include <unistd.h>
 
-#include "peer.h"
+#include "peer_rest.h"
 
 enum { MAX_BODY = 65536, MAX_LINE = 8192 };
 
@@ -31,18 +31,16 @@ static size_t take(char *bytes, size_t size, size_t count, void *unused)
     return length;
 }
 
-static void peer_load(int count, char **arguments)
+static void client_load(void)
 {
-    (void)count;
-    (void)arguments;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         peer_fail("curl_global_init", "failed");
 }
 
-static void peer_client(int count, char **arguments)
+static void client_make(void)
 {
-    (void)count;
-    address = arguments[1];
+    const char *ca_file = peer_argument(2, "ADDRESS CA_FILE");
+    address = peer_argument(1, "ADDRESS CA_FILE");
     easy = curl_easy_init();
     if (easy == NULL)
         peer_fail("curl_easy_init", "failed");
@@ -53,8 +51,8 @@ static void peer_client(int count, char **arguments)
     curl_easy_setopt(easy, CURLOPT_COOKIEFILE, "");
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "kotak_neo/0.1.0");
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 30000L);
-    if (arguments[2][0] != '\0')
-        curl_easy_setopt(easy, CURLOPT_CAINFO, arguments[2]);
+    if (ca_file[0] != '\0')
+        curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
 }
 
 /* The text value of a key in the last answer. */
@@ -119,7 +117,7 @@ static struct curl_slist *of_type(struct curl_slist *list, const char *type)
     return header(list, "Content-Type", type);
 }
 
-static void peer_login(const char *totp)
+static void client_login(const char *totp)
 {
     const char *key = peer_env("KNEO_CONSUMER_KEY");
     char json[512];
@@ -146,7 +144,7 @@ static void peer_login(const char *totp)
             of_type(NULL, "application/json"), NULL);
 }
 
-static void peer_order(void)
+static void rest_order(void)
 {
     static unsigned long sequence;
     char form[1024];
@@ -168,7 +166,7 @@ static void peer_order(void)
         peer_fail("place_order", body);
 }
 
-static void peer_quote(void)
+static void rest_quote(void)
 {
     struct curl_slist *list = of_type(NULL, "application/x-www-form-urlencoded");
     list = header(list, "Authorization", peer_env("KNEO_CONSUMER_KEY"));
@@ -177,8 +175,7 @@ static void peer_quote(void)
         peer_fail("quotes", body);
 }
 
-static int peer_more(const char *line)
-{
-    (void)line;
-    return 0;
-}
+const struct peer_command peer_commands[] = {
+    PEER_CLIENT_COMMANDS, PEER_REST_COMMANDS,
+    {NULL, NULL},
+};

@@ -1,17 +1,13 @@
-/* The frame of the C peers of the benchmark.
+/* The frame of the C peers of the benchmarks.
  *
- * A peer is a process that the benchmark starts and talks to in lines:
+ * A peer is a process that a benchmark starts and talks to in lines: a command,
+ * and what it is to do it with. To each it answers with one line of numbers.
+ * Every peer knows
  *
- *   load              load what a program must load          -> nanoseconds
- *   client            make the client                        -> nanoseconds
- *   login TOTP COUNT  log in COUNT times, one after another  -> COUNT times nanoseconds
- *   order COUNT       place COUNT limit orders               -> COUNT times nanoseconds
- *   quote COUNT       ask for one quote COUNT times          -> COUNT times nanoseconds
  *   memory            resident memory of this process        -> KiB
  *
- * Arguments: the sandbox's address, its CA file ("" over plain HTTP), and
- * whatever else the peer needs. Credentials come from the environment. A peer
- * that cannot go on says why on stderr and ends with 1. */
+ * and those of its own, in `peer_commands`. Credentials come from the
+ * environment. A peer that cannot go on says why on stderr and ends with 1. */
 #ifndef PEER_H
 #define PEER_H
 
@@ -21,47 +17,52 @@
 #include <string.h>
 #include <time.h>
 
-/* What a peer gives to the frame. */
-static void peer_load(int count, char **arguments);
-static void peer_client(int count, char **arguments);
-static void peer_login(const char *totp);
-static void peer_order(void);
-static void peer_quote(void);
-/* What only one peer can do; 0 if it is not known. */
-static int peer_more(const char *line);
+/* What a peer can do. The list ends with a name that is NULL. */
+struct peer_command {
+    const char *name;
+    /* Gets what follows the name, and prints the answer. */
+    void (*work)(const char *with);
+};
 
-/* Does something TIMES times and prints how long each took. */
-static void peer_repeat(void (*work)(void), long times);
+extern const struct peer_command peer_commands[];
 
-static void peer_fail(const char *what, const char *why)
+/* The arguments of the program. */
+static int peer_count;
+static char **peer_arguments;
+
+static inline void peer_fail(const char *what, const char *why)
 {
     fprintf(stderr, "%s: %s\n", what, why);
     exit(1);
 }
 
-static const char *peer_env(const char *name)
+static inline const char *peer_argument(int number, const char *usage)
 {
-    const char *value = getenv(name);
-    if (value == NULL)
-        peer_fail(name, "not set");
-    return value;
+    if (number >= peer_count)
+        peer_fail("usage", usage);
+    return peer_arguments[number];
 }
 
-static int64_t peer_now(void)
+/* The time of a clock in nanoseconds. */
+static inline int64_t peer_clock(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void peer_repeat(void (*work)(void), long times)
+static inline int64_t peer_now(void)
 {
-    while (times-- > 0) {
-        int64_t start = peer_now();
-        work();
-        printf("%lld ", (long long)(peer_now() - start));
-    }
-    printf("\n");
+    return peer_clock(CLOCK_MONOTONIC);
+}
+
+static inline long peer_number(const char *text)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+    if (end == text || number < 0)
+        peer_fail(text, "not a number");
+    return number;
 }
 
 static void peer_memory(void)
@@ -78,37 +79,33 @@ static void peer_memory(void)
     printf("%ld\n", kib);
 }
 
+static void peer_do(const char *name, const char *with)
+{
+    const struct peer_command *known;
+    if (strcmp(name, "memory") == 0) {
+        peer_memory();
+        return;
+    }
+    for (known = peer_commands; known->name != NULL; known++)
+        if (strcmp(known->name, name) == 0) {
+            known->work(with);
+            return;
+        }
+    peer_fail("unknown command", name);
+}
+
 int main(int count, char **arguments)
 {
-    char line[256];
-    if (count < 3)
-        peer_fail("usage", "PEER ADDRESS CA_FILE ...");
+    static char line[4096];
+    peer_count = count;
+    peer_arguments = arguments;
     while (fgets(line, sizeof line, stdin) != NULL) {
-        char totp[16];
-        long times;
-        int64_t start = peer_now();
-        if (strcmp(line, "load\n") == 0) {
-            peer_load(count, arguments);
-            printf("%lld\n", (long long)(peer_now() - start));
-        } else if (strcmp(line, "client\n") == 0) {
-            peer_client(count, arguments);
-            printf("%lld\n", (long long)(peer_now() - start));
-        } else if (sscanf(line, "login %15s %ld", totp, &times) == 2) {
-            while (times-- > 0) {
-                start = peer_now();
-                peer_login(totp);
-                printf("%lld ", (long long)(peer_now() - start));
-            }
-            printf("\n");
-        } else if (sscanf(line, "order %ld", &times) == 1) {
-            peer_repeat(peer_order, times);
-        } else if (sscanf(line, "quote %ld", &times) == 1) {
-            peer_repeat(peer_quote, times);
-        } else if (strcmp(line, "memory\n") == 0) {
-            peer_memory();
-        } else if (!peer_more(line)) {
-            peer_fail("unknown command", line);
-        }
+        char *with;
+        line[strcspn(line, "\n")] = '\0';
+        with = line + strcspn(line, " ");
+        if (*with != '\0')
+            *with++ = '\0';
+        peer_do(line, with);
         fflush(stdout);
     }
     return 0;

@@ -1,6 +1,6 @@
-"""The official Python SDK, unmodified, as a peer of the benchmark.
+"""The official Python SDK, unmodified, as a peer of the benchmark of REST.
 
-The same lines as the C peers (see peer.h). Requests are sent to the sandbox
+The same lines as the C peers (see peer_rest.h). Requests are sent to the sandbox
 through the SDK's own constructor argument `transport`.
 
 usage: sdk.py ADDRESS CA_FILE
@@ -96,23 +96,41 @@ def timed(call, *arguments):
     return time.perf_counter_ns() - start
 
 
-for line in sys.stdin:
-    words = line.split()
-    if words == ["load"]:
-        print(timed(load))
-    elif words == ["client"]:
-        print(timed(open_client))
-    elif words[0] == "login":
-        print(*[timed(login, words[1]) for _ in range(int(words[2]))])
-    elif words[0] == "order":
-        print(*[timed(order) for _ in range(int(words[1]))])
-    elif words[0] == "quote":
-        print(*[timed(quote) for _ in range(int(words[1]))])
-    elif words[0] == "search":
-        print(timed(search, line[len("search ") :]))
-    elif words == ["memory"]:
-        with open("/proc/self/status", encoding="ascii") as status:
-            print(*[text.split()[1] for text in status if text.startswith("VmRSS")])
-    else:
-        sys.exit(f"unknown command: {line}")
-    sys.stdout.flush()
+def repeated(call):
+    return lambda times: [timed(call) for _ in range(int(times))]
+
+
+def logins(totp_and_times):
+    totp, times = totp_and_times.split()
+    return [timed(login, totp) for _ in range(int(times))]
+
+
+def memory(_):
+    with open("/proc/self/status", encoding="ascii") as status:
+        return [text.split()[1] for text in status if text.startswith("VmRSS")]
+
+
+COMMON = {
+    "load": lambda _: [timed(load)],
+    "client": lambda _: [timed(open_client)],
+    "login": logins,
+    "memory": memory,
+}
+
+
+def serve(commands):
+    """Does what the lines say; a command gets what follows its name."""
+    for line in sys.stdin:
+        name, _, rest = line.strip().partition(" ")
+        if name not in commands:
+            sys.exit(f"unknown command: {line}")
+        print(*commands[name](rest), flush=True)
+
+
+if __name__ == "__main__":
+    serve({
+        **COMMON,
+        "order": repeated(order),
+        "quote": repeated(quote),
+        "search": lambda params: [timed(search, params)],
+    })

@@ -24,6 +24,22 @@ const EXCHANGES: [&str; 11] = [
     "mcx_fo", "ncd_co",
 ];
 
+/// The same, as structs have them.
+const FIELDS: [[c_char; 8]; EXCHANGES.len()] = {
+    let mut fields = [[0; 8]; EXCHANGES.len()];
+    let mut at = 0;
+    while at < fields.len() {
+        let name = EXCHANGES[at].as_bytes();
+        let mut byte = 0;
+        while byte < name.len() {
+            fields[at][byte] = name[byte] as c_char;
+            byte += 1;
+        }
+        at += 1;
+    }
+    fields
+};
+
 const STATUS_TEXTS: [&str; 12] = [
     "Market open",
     "Market closed",
@@ -55,12 +71,18 @@ pub(crate) struct ExchangeName(i8);
 
 impl ExchangeName {
     /// Fixed-size and with a NUL at its end.
+    #[inline]
     fn field(self) -> [c_char; 8] {
-        let mut field = [0; 8];
-        match self.known() {
-            Some(name) => put_text(&mut field, name),
-            None => put_text(&mut field, &self.0.to_string()),
+        match usize::try_from(self.0).ok().and_then(|at| FIELDS.get(at)) {
+            Some(field) => *field,
+            None => self.number(),
         }
+    }
+
+    #[cold]
+    fn number(self) -> [c_char; 8] {
+        let mut field = [0; 8];
+        put_text(&mut field, &self.0.to_string());
         field
     }
 
@@ -254,33 +276,20 @@ impl<'a> Packet<'a> {
         })
     }
 
-    fn array<const N: usize>(self, at: usize) -> [u8; N] {
-        // The length was checked for the kind; the rest is never asked for.
-        self.bytes
-            .get(at..)
-            .and_then(|rest| rest.first_chunk())
-            .copied()
-            .unwrap_or([0; N])
-    }
-
     fn u16(self, at: usize) -> u16 {
-        u16::from_le_bytes(self.array(at))
+        u16_at(self.bytes, at)
     }
 
     fn u32(self, at: usize) -> u32 {
-        u32::from_le_bytes(self.array(at))
+        u32_at(self.bytes, at)
     }
 
     fn i32(self, at: usize) -> i32 {
-        i32::from_le_bytes(self.array(at))
+        i32_at(self.bytes, at)
     }
 
     fn i64(self, at: usize) -> i64 {
-        i64::from_le_bytes(self.array(at))
-    }
-
-    fn f64(self, at: usize) -> f64 {
-        f64::from_le_bytes(self.array(at))
+        i64_at(self.bytes, at)
     }
 
     /// How many bids and asks the packet really carries.
@@ -298,21 +307,18 @@ impl<'a> Packet<'a> {
         (buy, sell.min(there - buy))
     }
 
-    fn row(self, at: usize, divider: f64) -> DepthRow {
-        let start = PICTURE + at * ROW;
-        let raw = self.i32(start + 8);
-        DepthRow {
-            price: f64::from(raw) / divider,
-            price_raw: raw.into(),
-            quantity: self.i64(start),
-            orders: self.i32(start + 12),
-            reserved: 0,
+    /// Writes what the packet tells into `out`. What the packet does not know
+    /// (times, symbol, state) is left zero.
+    #[inline]
+    pub(crate) fn to_tick(self, divider: i32, out: &mut Tick) {
+        match self.kind {
+            Kind::Scrip => self.scrip(divider, out),
+            _ => self.other_tick(divider, out),
         }
     }
 
-    /// Writes what the packet tells into `out`. What the packet does not know
-    /// (times, symbol, state) is left zero.
-    pub(crate) fn to_tick(self, divider: i32, out: &mut Tick) {
+    /// All but market pictures.
+    fn other_tick(self, divider: i32, out: &mut Tick) {
         *out = Tick {
             exchange_id: self.exchange().into(),
             token: self.token(),
@@ -322,7 +328,7 @@ impl<'a> Packet<'a> {
         };
         let by = f64::from(divider);
         match self.kind {
-            Kind::Scrip => self.scrip(by, out),
+            Kind::Scrip => {}
             Kind::Lite => self.lite(by, out),
             Kind::Index => self.index(by, out),
             Kind::Cas => {
@@ -341,92 +347,41 @@ impl<'a> Packet<'a> {
         }
     }
 
-    fn scrip(self, by: f64, out: &mut Tick) {
-        // One check of the length for all fields below.
-        let Some(fixed) = self.bytes.first_chunk::<PICTURE>() else {
+    /// A touch line or market depth.
+    #[inline]
+    fn scrip(self, divider: i32, out: &mut Tick) {
+        // One check of the length for all fields.
+        let Some(fixed) = self.bytes.first_chunk() else {
             return;
         };
-        let this = Packet {
-            kind: self.kind,
-            bytes: fixed,
-        };
-        let price = |at: usize| {
-            let raw = this.u32(at);
-            (f64::from(raw) / by, i64::from(raw))
-        };
-        out.kind = tick::KNEO_KIND_SCRIP;
-        let mut valid = tick::KNEO_HAS_LAST_TRADED_PRICE
-            | tick::KNEO_HAS_OHL
-            | tick::KNEO_HAS_CLOSE_PRICE
-            | tick::KNEO_HAS_AVERAGE_TRADE_PRICE
-            | tick::KNEO_HAS_NET_CHANGE
-            | tick::KNEO_HAS_NET_CHANGE_PERCENT
-            | tick::KNEO_HAS_CIRCUIT_LIMITS
-            | tick::KNEO_HAS_YEARLY
-            | tick::KNEO_HAS_LAST_TRADE_QTY
-            | tick::KNEO_HAS_TOTAL_QUANTITIES
-            | tick::KNEO_HAS_VOLUME
-            | tick::KNEO_HAS_OPEN_INTEREST
-            | tick::KNEO_HAS_MARKET_LOT
-            | tick::KNEO_HAS_PRECISION;
-        out.total_buy_quantity = this.i64(13);
-        out.total_sell_quantity = this.i64(21);
-        out.volume_traded_today = this.i64(29);
-        valid |= put_time(
-            &mut out.last_trade_time,
-            this.i64(37),
-            tick::KNEO_HAS_LAST_TRADE_TIME,
-        );
-        valid |= put_time(
-            &mut out.last_update_time,
-            this.i64(45),
-            tick::KNEO_HAS_LAST_UPDATE_TIME,
-        );
-        (out.open_price, out.open_price_raw) = price(53);
-        (out.close_price, out.close_price_raw) = price(57);
-        (out.high_price, out.high_price_raw) = price(61);
-        (out.low_price, out.low_price_raw) = price(65);
-        (out.last_traded_price, out.last_traded_price_raw) = price(69);
-        out.last_trade_qty = this.i64(73);
-        (out.average_trade_price, out.average_trade_price_raw) = price(81);
-        out.net_change_percent = f64::from(this.i32(99)) / 100.0;
-        out.open_interest = this.u32(103).into();
-        let value = this.f64(107) / by;
-        if value.is_finite() {
-            out.total_traded_value = value;
-            valid |= tick::KNEO_HAS_TOTAL_TRADED_VALUE;
-        }
-        out.net_change_raw = this.i32(115).into();
-        out.net_change = f64::from(this.i32(115)) / by;
-        (out.upper_circuit_limit, out.upper_circuit_limit_raw) = price(119);
-        (out.lower_circuit_limit, out.lower_circuit_limit_raw) = price(123);
-        (out.yearly_high, out.yearly_high_raw) = price(127);
-        (out.yearly_low, out.yearly_low_raw) = price(131);
-        out.market_lot = this.u32(135).into();
-        out.precision = this.bytes[139].into();
-        out.multiplier = this.u32(140).into();
-        out.level = this.bytes[5].into();
-        out.auction = i32::from(this.bytes[6] > 0);
         let (buy, sell) = self.rows();
-        out.buy_rows = buy.min(KNEO_DEPTH_ROWS) as i32;
-        out.sell_rows = sell.min(KNEO_DEPTH_ROWS) as i32;
+        let best = |first: usize, count: usize| {
+            let row = self.row_bytes(first).filter(|_| count > 0);
+            row.unwrap_or(&[0; ROW])
+        };
+        picture(fixed, best(0, buy), best(buy, sell), divider, out);
         if buy > 0 {
-            let best = self.row(0, by);
-            out.buy_price = best.price;
-            out.buy_price_raw = best.price_raw;
-            out.buy_quantity = best.quantity;
-            out.buy_orders = best.orders;
-            valid |= tick::KNEO_HAS_BUY;
+            out.valid |= tick::KNEO_HAS_BUY;
         }
         if sell > 0 {
-            let best = self.row(buy, by);
-            out.sell_price = best.price;
-            out.sell_price_raw = best.price_raw;
-            out.sell_quantity = best.quantity;
-            out.sell_orders = best.orders;
-            valid |= tick::KNEO_HAS_SELL;
+            out.valid |= tick::KNEO_HAS_SELL;
         }
-        out.valid = valid;
+        out.buy_rows = buy.min(KNEO_DEPTH_ROWS) as i32;
+        out.sell_rows = sell.min(KNEO_DEPTH_ROWS) as i32;
+    }
+
+    #[inline]
+    fn row_bytes(self, at: usize) -> Option<&'a [u8; ROW]> {
+        self.bytes.get(PICTURE + at * ROW..)?.first_chunk()
+    }
+
+    /// Rows of one side.
+    #[inline]
+    fn side(self, first: usize, count: usize) -> impl Iterator<Item = &'a [u8; ROW]> {
+        let from = PICTURE + first * ROW;
+        let bytes = self.bytes.get(from..from + count * ROW);
+        let rows = bytes.unwrap_or_default().chunks_exact(ROW);
+        rows.filter_map(|row| row.first_chunk())
     }
 
     fn lite(self, by: f64, out: &mut Tick) {
@@ -494,26 +449,25 @@ impl<'a> Packet<'a> {
 
     /// Writes the rows of the market depth into `out`.
     pub(crate) fn to_depth(self, divider: i32, out: &mut Depth) {
-        *out = Depth {
-            exchange_id: self.exchange().into(),
-            token: self.token(),
-            divider,
-            level: self.bytes[5].into(),
-            exchange_segment: exchange_name(self.exchange()).field(),
-            ..Depth::default()
-        };
         let (buy, sell) = self.rows();
         let by = f64::from(divider);
-        for (at, row) in out.buy.iter_mut().enumerate().take(buy) {
-            *row = self.row(at, by);
-        }
-        for (at, row) in out.sell.iter_mut().enumerate().take(sell) {
-            *row = self.row(buy + at, by);
-        }
+        put_rows(self.side(0, buy), by, &mut out.buy);
+        put_rows(self.side(buy, sell), by, &mut out.sell);
+        out.received_ns = 0;
+        out.age_us = 0;
+        out.sequence = 0;
+        out.exchange_id = self.exchange().into();
+        out.token = self.token();
+        out.divider = divider;
+        out.level = self.bytes[5].into();
         out.buy_rows = buy.min(KNEO_DEPTH_ROWS) as i32;
         out.sell_rows = sell.min(KNEO_DEPTH_ROWS) as i32;
         out.buy_rows_sent = buy as i32;
         out.sell_rows_sent = sell as i32;
+        out.feed_state = 0;
+        out.reserved = 0;
+        out.exchange_segment = exchange_name(self.exchange()).field();
+        out.trading_symbol = [0; 48];
     }
 
     /// Writes the members of the event for this packet, without braces: the
@@ -597,8 +551,8 @@ impl<'a> Packet<'a> {
             json.raw("auction", if tick.auction == 0 { "false" } else { "true" });
             let (buy, sell) = self.rows();
             let by = f64::from(divider);
-            json.rows("buy", (0..buy).map(|at| self.row(at, by)));
-            json.rows("sell", (buy..buy + sell).map(|at| self.row(at, by)));
+            json.rows("buy", self.side(0, buy).map(|row| row_of(row, by)));
+            json.rows("sell", self.side(buy, sell).map(|row| row_of(row, by)));
         }
     }
 }
@@ -614,14 +568,179 @@ pub(crate) fn of_key(key: u64) -> (i8, u32) {
     ((key >> 40) as u8 as i8, key as u32)
 }
 
+/// Writes a market picture but for how many rows it has. This is on the way of
+/// every tick. That it gets the bytes and the struct as arguments of its own
+/// tells the compiler that they do not overlap, so that it divides two prices
+/// at a time.
+fn picture(fixed: &[u8; PICTURE], bid: &[u8; ROW], ask: &[u8; ROW], divider: i32, out: &mut Tick) {
+    let exchange_segment = exchange_name(fixed[4] as i8).field();
+    let by = f64::from(divider);
+    let (bid, ask) = (row_of(bid, by), row_of(ask, by));
+    let trade_time = i64_at(fixed, 37);
+    let update_time = i64_at(fixed, 45);
+    let value = f64_at(fixed, 107) / by;
+    let bit = |there: bool, bit: u64| if there { bit } else { 0 };
+    let price = |at: usize| f64::from(u32_at(fixed, at)) / by;
+    let raw = |at: usize| i64::from(u32_at(fixed, at));
+    *out = Tick {
+        last_traded_price: price(69),
+        open_price: price(53),
+        high_price: price(61),
+        low_price: price(65),
+        close_price: price(57),
+        average_trade_price: price(81),
+        net_change: f64::from(i32_at(fixed, 115)) / by,
+        net_change_percent: f64::from(i32_at(fixed, 99)) / 100.0,
+        upper_circuit_limit: price(119),
+        lower_circuit_limit: price(123),
+        yearly_high: price(127),
+        yearly_low: price(131),
+        total_traded_value: if value.is_finite() { value } else { 0.0 },
+        buy_price: bid.price,
+        sell_price: ask.price,
+        ref_price: 0.0,
+        multiplier: u32_at(fixed, 140).into(),
+        last_traded_price_raw: raw(69),
+        open_price_raw: raw(53),
+        high_price_raw: raw(61),
+        low_price_raw: raw(65),
+        close_price_raw: raw(57),
+        average_trade_price_raw: raw(81),
+        net_change_raw: i32_at(fixed, 115).into(),
+        upper_circuit_limit_raw: raw(119),
+        lower_circuit_limit_raw: raw(123),
+        yearly_high_raw: raw(127),
+        yearly_low_raw: raw(131),
+        buy_price_raw: bid.price_raw,
+        sell_price_raw: ask.price_raw,
+        ref_price_raw: 0,
+        last_trade_time: trade_time.max(0),
+        last_update_time: update_time.max(0),
+        last_trade_qty: i64_at(fixed, 73),
+        total_buy_quantity: i64_at(fixed, 13),
+        total_sell_quantity: i64_at(fixed, 21),
+        volume_traded_today: i64_at(fixed, 29),
+        open_interest: raw(103),
+        buy_quantity: bid.quantity,
+        sell_quantity: ask.quantity,
+        imbalance_qty: 0,
+        imbalance_qty_at_market: 0,
+        market_lot: raw(135),
+        received_ns: 0,
+        age_us: 0,
+        sequence: 0,
+        replaced: 0,
+        valid: ALWAYS_IN_PICTURE
+            | bit(is_time(trade_time), tick::KNEO_HAS_LAST_TRADE_TIME)
+            | bit(is_time(update_time), tick::KNEO_HAS_LAST_UPDATE_TIME)
+            | bit(value.is_finite(), tick::KNEO_HAS_TOTAL_TRADED_VALUE),
+        kind: tick::KNEO_KIND_SCRIP,
+        exchange_id: (fixed[4] as i8).into(),
+        token: u32_at(fixed, 9),
+        divider,
+        level: fixed[5].into(),
+        precision: fixed[139].into(),
+        auction: i32::from(fixed[6] > 0),
+        buy_orders: bid.orders,
+        sell_orders: ask.orders,
+        buy_rows: 0,
+        sell_rows: 0,
+        status_code: 0,
+        feed_state: 0,
+        close_code: 0,
+        state_changes: 0,
+        reserved: 0,
+        exchange_segment,
+        trading_symbol: [0; 48],
+        name: [0; 24],
+    };
+}
+
+/// What every market picture has.
+const ALWAYS_IN_PICTURE: u64 = tick::KNEO_HAS_LAST_TRADED_PRICE
+    | tick::KNEO_HAS_OHL
+    | tick::KNEO_HAS_CLOSE_PRICE
+    | tick::KNEO_HAS_AVERAGE_TRADE_PRICE
+    | tick::KNEO_HAS_NET_CHANGE
+    | tick::KNEO_HAS_NET_CHANGE_PERCENT
+    | tick::KNEO_HAS_CIRCUIT_LIMITS
+    | tick::KNEO_HAS_YEARLY
+    | tick::KNEO_HAS_LAST_TRADE_QTY
+    | tick::KNEO_HAS_TOTAL_QUANTITIES
+    | tick::KNEO_HAS_VOLUME
+    | tick::KNEO_HAS_OPEN_INTEREST
+    | tick::KNEO_HAS_MARKET_LOT
+    | tick::KNEO_HAS_PRECISION;
+
 /// 0 and negative times mean that there is none: the exchange writes "never"
 /// as 1 January 1900.
+fn is_time(time: i64) -> bool {
+    time > 0
+}
+
 fn put_time(to: &mut i64, time: i64, bit: u64) -> u64 {
-    if time <= 0 {
+    if !is_time(time) {
         return 0;
     }
     *to = time;
     bit
+}
+
+#[inline]
+fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    // The length was checked for the kind; the rest is never asked for.
+    let there = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    there.copied().unwrap_or([0; N])
+}
+
+#[inline]
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(array_at(bytes, at))
+}
+
+#[inline]
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(array_at(bytes, at))
+}
+
+#[inline]
+fn i32_at(bytes: &[u8], at: usize) -> i32 {
+    i32::from_le_bytes(array_at(bytes, at))
+}
+
+#[inline]
+fn i64_at(bytes: &[u8], at: usize) -> i64 {
+    i64::from_le_bytes(array_at(bytes, at))
+}
+
+#[inline]
+fn f64_at(bytes: &[u8], at: usize) -> f64 {
+    f64::from_le_bytes(array_at(bytes, at))
+}
+
+#[inline]
+fn row_of(bytes: &[u8; ROW], by: f64) -> DepthRow {
+    let all = u128::from_le_bytes(*bytes);
+    let raw = (all >> 64) as i32;
+    DepthRow {
+        price: f64::from(raw) / by,
+        price_raw: raw.into(),
+        quantity: all as i64,
+        orders: (all >> 96) as i32,
+        reserved: 0,
+    }
+}
+
+/// Writes as many rows as there is room for; the rest of it is zero.
+#[inline]
+fn put_rows<'a>(
+    mut rows: impl Iterator<Item = &'a [u8; ROW]>,
+    by: f64,
+    out: &mut [DepthRow; KNEO_DEPTH_ROWS],
+) {
+    for to in out {
+        *to = rows.next().map(|row| row_of(row, by)).unwrap_or_default();
+    }
 }
 
 /// A text of fixed size: up to its first NUL, trimmed.

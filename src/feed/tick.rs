@@ -233,7 +233,7 @@ pub const KNEO_DEPTH_ROWS: usize = 20;
 
 /// One price of the market depth.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DepthRow {
     /// The price in rupees.
     pub price: f64,
@@ -367,13 +367,7 @@ impl Default for Tick {
 
 impl Default for Depth {
     fn default() -> Self {
-        let none = DepthRow {
-            price: 0.0,
-            price_raw: 0,
-            quantity: 0,
-            orders: 0,
-            reserved: 0,
-        };
+        let none = DepthRow::default();
         Self {
             buy: [none; KNEO_DEPTH_ROWS],
             sell: [none; KNEO_DEPTH_ROWS],

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -21,10 +22,13 @@ use crate::state::State;
 const MOST_TOKENS: usize = 3_000;
 
 /// How many packets are made at a time, so that texts are read in between.
-const PACKETS_AT_A_TIME: u64 = 2_048;
+const PACKETS_AT_A_TIME: usize = 2_048;
 
 /// A socket that was not served for so long sends on from now, and not what it owes.
 const MOST_OWED: Duration = Duration::from_millis(200);
+
+/// How long the frames of a flood may be sent again and again.
+const FLOOD_KEPT: Duration = Duration::from_millis(100);
 
 /// What is subscribed of an instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,7 +82,41 @@ pub(super) struct Plane {
     turn: usize,
     /// Since when, and how many packets went out at a rate.
     paced: Option<(FeedRate, Instant, u64)>,
+    flood: Flood,
     seq: u8,
+}
+
+/// Frames that were made beforehand: each subscribed instrument once.
+struct Flood {
+    frames: Vec<Bytes>,
+    /// How many of them were sent in this turn.
+    sent: usize,
+    made: Instant,
+    /// The last change of a price, and the packets of a frame; `None` once the list has changed.
+    basis: Option<(u64, u16)>,
+}
+
+impl Flood {
+    fn none() -> Self {
+        Self {
+            frames: Vec::new(),
+            sent: 0,
+            made: Instant::now(),
+            basis: None,
+        }
+    }
+
+    /// Whether the turn is over.
+    fn is_sent(&self) -> bool {
+        self.sent == self.frames.len()
+    }
+
+    /// What is left of the turn, and the end of the flood.
+    fn rest(&mut self) -> Vec<Bytes> {
+        std::mem::replace(self, Self::none())
+            .frames
+            .split_off(self.sent)
+    }
 }
 
 impl Plane {
@@ -99,6 +137,7 @@ impl Plane {
             seen: exchange.market.changes(),
             turn: 0,
             paced: None,
+            flood: Flood::none(),
             seq: 0,
         }
     }
@@ -177,6 +216,7 @@ impl Plane {
                     self.subscribed.remove(&(kind, id));
                 }
                 self.list.retain(|entry| self.subscribed.contains(entry));
+                self.flood.basis = None;
                 return Ok(None);
             }
             "subscribe" => {
@@ -193,6 +233,7 @@ impl Plane {
                         self.list.push((kind, *id));
                     }
                 }
+                self.flood.basis = None;
             }
             _ => {}
         }
@@ -239,8 +280,7 @@ impl Plane {
     /// How many packets are due at a rate.
     fn due(&mut self, rate: FeedRate) -> u64 {
         let per_second = match rate {
-            FeedRate::Steps => return 0,
-            FeedRate::Flood => return PACKETS_AT_A_TIME,
+            FeedRate::Steps | FeedRate::Flood => return 0,
             FeedRate::PerSecond(per_second) => u64::from(per_second),
         };
         let now = Instant::now();
@@ -254,7 +294,7 @@ impl Plane {
         {
             (*known, *since, *sent) = (rate, now, 0);
         }
-        let due = owed(*since, *sent).min(PACKETS_AT_A_TIME);
+        let due = owed(*since, *sent).min(PACKETS_AT_A_TIME as u64);
         *sent += due;
         due
     }
@@ -265,8 +305,7 @@ impl Plane {
             return None;
         }
         match rate {
-            FeedRate::Steps => None,
-            FeedRate::Flood => Some(Instant::now()),
+            FeedRate::Steps | FeedRate::Flood => None,
             FeedRate::PerSecond(per_second) => Some(match self.paced {
                 Some((known, since, sent)) if known == rate => {
                     let nanos = (u128::from(sent) + 1) * 1_000_000_000 / u128::from(per_second);
@@ -312,6 +351,12 @@ impl super::Plane for Plane {
             return true;
         }
         let rate = self.manners.borrow().rate;
+        let flooding = rate == FeedRate::Flood && !self.list.is_empty();
+        if sending && (flooding || !self.flood.is_sent()) {
+            // The rest of the sandbox has a turn first.
+            tokio::task::yield_now().await;
+            return true;
+        }
         let due = self.next_due(rate);
         tokio::select! {
             biased;
@@ -328,8 +373,13 @@ impl super::Plane for Plane {
         let manners = *self.manners.borrow();
         let state = Arc::clone(&self.state);
         let mut exchange = state.exchange();
+        let flooding = manners.rate == FeedRate::Flood;
         let mut frames = Frames::new(manners.batch);
 
+        if !flooding {
+            // Nobody misses a price of a flood that is over.
+            frames.done = self.flood.rest();
+        }
         let open = exchange.switches.market_open;
         if open != self.market_open {
             self.market_open = open;
@@ -371,6 +421,13 @@ impl super::Plane for Plane {
         for (kind, id) in &fresh {
             self.put(&mut frames, &mut exchange, *kind, *id);
         }
+        if flooding {
+            self.paced = None;
+            frames.end_frame();
+            let next = self.next_of_flood(&mut exchange, manners.batch);
+            frames.done.extend(next);
+            return frames.all(manners.stamp);
+        }
         let seen = std::mem::replace(&mut self.seen, exchange.market.changes());
         if manners.rate == FeedRate::Steps {
             self.paced = None;
@@ -394,7 +451,7 @@ impl super::Plane for Plane {
             // What was nudged here is sent.
             self.seen = exchange.market.changes();
         }
-        frames.all()
+        frames.all(manners.stamp)
     }
 
     fn cut(&mut self) -> Message {
@@ -415,6 +472,41 @@ impl super::Plane for Plane {
 }
 
 impl Plane {
+    /// The next frames of a flood.
+    fn next_of_flood(&mut self, exchange: &mut Exchange, batch: u16) -> Vec<Bytes> {
+        let basis = Some((exchange.market.changes(), batch));
+        let is_old = self.flood.is_sent() && self.flood.made.elapsed() > FLOOD_KEPT;
+        if is_old || self.flood.basis != basis {
+            let mut frames = Frames::new(batch);
+            for at in 0..self.list.len() {
+                let (kind, id) = self.list[at];
+                exchange.nudge(id);
+                self.put(&mut frames, exchange, kind, id);
+            }
+            self.seen = exchange.market.changes();
+            self.flood = Flood {
+                frames: frames.finish(),
+                sent: 0,
+                made: Instant::now(),
+                basis: Some((self.seen, batch)),
+            };
+        }
+        let flood = &mut self.flood;
+        if flood.is_sent() {
+            flood.sent = 0;
+        }
+        let most = (PACKETS_AT_A_TIME / usize::from(batch)).max(1);
+        let next: Vec<Bytes> = flood
+            .frames
+            .iter()
+            .skip(flood.sent)
+            .take(most)
+            .cloned()
+            .collect();
+        flood.sent += next.len();
+        next
+    }
+
     /// A packet of the first subscription; of a closed market if there is none.
     fn sample(&mut self) -> Vec<u8> {
         let mut packet = Vec::new();
@@ -438,7 +530,7 @@ struct Frames {
     most: u16,
     count: u16,
     buffer: Vec<u8>,
-    done: Vec<Message>,
+    done: Vec<Bytes>,
 }
 
 impl Frames {
@@ -454,19 +546,37 @@ impl Frames {
     /// Where the next packet is written.
     fn packet(&mut self) -> &mut Vec<u8> {
         if self.count == self.most {
-            self.done
-                .push(Message::binary(std::mem::take(&mut self.buffer)));
-            self.count = 0;
+            self.end_frame();
         }
         self.count += 1;
         &mut self.buffer
     }
 
-    fn all(mut self) -> Vec<Message> {
+    fn end_frame(&mut self) {
         if !self.buffer.is_empty() {
-            self.done.push(Message::binary(self.buffer));
+            self.done.push(std::mem::take(&mut self.buffer).into());
         }
+        self.count = 0;
+    }
+
+    fn finish(mut self) -> Vec<Bytes> {
+        self.end_frame();
         self.done
+    }
+
+    /// All frames, with the time if they are to carry it.
+    fn all(self, stamped: bool) -> Vec<Message> {
+        let all = self.finish().into_iter();
+        if !stamped {
+            return all.map(Message::Binary).collect();
+        }
+        let mut all: Vec<Vec<u8>> = all.map(Vec::from).collect();
+        // As late as can be: what was written until now does not count.
+        let sent_at = unix_nanos();
+        for frame in &mut all {
+            packets::stamp(frame, sent_at);
+        }
+        all.into_iter().map(Message::binary).collect()
     }
 }
 
@@ -659,6 +769,11 @@ fn raw_price(segment: Segment, price: i64) -> u32 {
     let (_, divider) = wire(segment);
     let raw = i128::from(price) * i128::from(divider) / i128::from(RUPEE);
     u32::try_from(raw).unwrap_or(u32::MAX)
+}
+
+fn unix_nanos() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// The average price of what was traded today.

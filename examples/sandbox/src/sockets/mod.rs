@@ -102,7 +102,8 @@ pub enum FeedRate {
     /// So many packets a second on each socket, the subscribed instruments in turn. Each takes a
     /// step of its walk just before. 1 to 1,000,000.
     PerSecond(u32),
-    /// As fast as the socket takes them.
+    /// As fast as the socket takes them, the subscribed instruments in turn. They take a step of
+    /// their walk ten times a second at most, so that writing packets holds up nobody.
     Flood,
 }
 
@@ -135,6 +136,9 @@ pub struct Feed {
     pub acks: Acks,
     /// The pause before each message that is read, in milliseconds: a slow reader.
     pub read_pause_ms: u64,
+    /// Touch lines and depths tell when they were sent, in Unix nanoseconds, in the place of the
+    /// volume of the day. The clock is that of this machine.
+    pub stamp: bool,
 }
 
 impl Default for Feed {
@@ -146,6 +150,7 @@ impl Default for Feed {
             batch: 16,
             acks: Acks::Sdk,
             read_pause_ms: 0,
+            stamp: false,
         }
     }
 }

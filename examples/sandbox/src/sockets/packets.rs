@@ -231,6 +231,21 @@ pub(crate) fn opened(out: &mut Vec<u8>, head: Head, open: bool) {
     finish(out, start);
 }
 
+/// Writes the time of sending into every touch line and depth of a frame that was made here, in
+/// the place of the volume.
+pub(crate) fn stamp(frame: &mut [u8], unix_ns: i64) {
+    const VOLUME: usize = 29;
+    let mut rest = frame;
+    while let Some(length) = rest.first_chunk() {
+        let (packet, others) = rest.split_at_mut(usize::from(u16::from_le_bytes(*length)));
+        let is_picture = packet[2..4] == PICTURE.to_le_bytes() && packet[5] != MINI;
+        if is_picture {
+            packet[VOLUME..VOLUME + 8].copy_from_slice(&unix_ns.to_le_bytes());
+        }
+        rest = others;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -433,5 +448,22 @@ mod tests {
             opened(&mut out, head(exchange, 0), open);
             assert_eq!(out, vector(name).0, "{name}");
         }
+    }
+
+    #[test]
+    fn a_stamp_goes_into_pictures_only() {
+        let (touch, depth) = (vector("touch_line.level4").0, vector("depth.level8").0);
+        let (mini, open) = (
+            vector("mini_touch_line.broker-doc").0,
+            vector("market_status.6511").0,
+        );
+        let mut frame = [touch.clone(), mini.clone(), depth, open.clone()].concat();
+        stamp(&mut frame, 1_756_636_800_123_456_789);
+        let (first, rest) = frame.split_at(touch.len());
+        assert_eq!(first[29..37], 1_756_636_800_123_456_789_i64.to_le_bytes());
+        assert_eq!((&first[..29], &first[37..]), (&touch[..29], &touch[37..]));
+        assert_eq!(rest[..mini.len()], mini);
+        assert_eq!(rest[mini.len() + 29..][..8], first[29..37]);
+        assert!(rest.ends_with(&open));
     }
 }
