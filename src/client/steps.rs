@@ -25,6 +25,7 @@ pub enum Step {
     Settled,
 }
 
+#[cfg(debug_assertions)]
 impl Step {
     /// All of them, in order.
     pub const ALL: [Self; 10] = [
