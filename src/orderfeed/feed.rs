@@ -713,7 +713,8 @@ impl Unconnected {
     /// Takes one message; gives why the connection would end.
     pub(crate) fn take(&mut self, text: &str, session: &Trade) -> Option<String> {
         self.0.shared.queue.resume();
-        self.0.take(text, session).map(|gone| gone.ended.reason)
+        let gone = self.0.take(text, session)?;
+        Some(brief(&gone.ended.reason, session))
     }
 
     /// Takes order book and trade book.

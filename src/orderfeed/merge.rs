@@ -50,7 +50,8 @@ pub(crate) struct Step {
     pub(crate) words: Option<String>,
     /// The state that was told before.
     pub(crate) previous: Option<&'static str>,
-    /// The quantity filled so far, as the row says it.
+    /// The quantity filled so far: what the rows said, and never less than
+    /// before.
     pub(crate) filled: Option<u64>,
     /// The part of it that nothing told before.
     pub(crate) fill: u64,
@@ -209,6 +210,8 @@ impl Merge {
         // A row without a state changes none.
         let state = given.unwrap_or(known.state);
         let news = known.is_news(&row, state);
+        // What is filled stays filled, whatever a row knows of it.
+        step.filled = row.filled.map(|now| now.max(known.filled.unwrap_or(0)));
         step.fill = row.filled.unwrap_or(0).saturating_sub(known.told);
         known.told += step.fill;
         if news {
