@@ -349,7 +349,7 @@ impl<A: Account> Worker<A> {
     async fn connection(&mut self, session: &Arc<Trade>) -> Gone {
         if session.ucc != self.owner {
             // Another account: its orders have nothing to do with those before.
-            self.merge = Merge::default();
+            self.merge = Merge::on(today());
             self.owner.clone_from(&session.ucc);
         }
         self.tell_state(State::Connecting, &Ended::new(None, ""), None);
@@ -555,7 +555,7 @@ impl<A> Worker<A> {
             rarely: Backoff::new(options.longest_wait * 2, options.longest_wait * 2),
             options,
             shared,
-            merge: Merge::default(),
+            merge: Merge::on(today()),
             tries: 0,
             owner: None,
         }

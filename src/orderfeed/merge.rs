@@ -159,6 +159,14 @@ fn hash(value: &impl Hash) -> u64 {
 }
 
 impl Merge {
+    /// Nothing yet, on this day.
+    pub(crate) fn on(day: u64) -> Self {
+        Self {
+            day,
+            ..Self::default()
+        }
+    }
+
     /// From here on it is this day; `false` if it was before.
     pub(crate) fn enter(&mut self, day: u64) -> bool {
         let is_new = day != self.day;

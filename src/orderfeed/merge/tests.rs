@@ -141,6 +141,16 @@ fn the_end_of_an_order_is_told_whatever_its_row_says_of_fills() {
     }
 }
 
+/// What was told live before the first reading of the books is of today, too.
+#[test]
+fn an_order_that_the_first_books_do_not_show_yet_is_not_forgotten() {
+    let mut merge = Merge::on(7);
+    assert!(offer(&mut merge, "open", 4, Some(1)).is_some());
+    assert!(!merge.enter(7));
+    merge.forget_earlier_days();
+    assert_eq!(offer(&mut merge, "open", 4, Some(1)), None);
+}
+
 /// Days follow each other in one process; only one day's orders are kept, and
 /// none of them is told twice.
 #[test]
