@@ -1102,7 +1102,7 @@ fn the_control_endpoint_shows_and_changes_the_sockets() {
         |path: &str, body: Value| Ask::post(&format!("/sandbox/{path}"), &body).reply(&sandbox);
     let feed = json!({
         "login": "check", "silence": "none", "rate": "steps", "batch": 16, "acks": "sdk",
-        "read_pause_ms": 0,
+        "read_pause_ms": 0, "stamp": false,
     });
     assert_eq!(get("feed").expect(200), feed);
     let order_feed = json!({
