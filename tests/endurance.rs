@@ -12,6 +12,8 @@
 mod broker;
 #[path = "parity/library.rs"]
 mod library;
+#[path = "support/memory.rs"]
+mod memory;
 
 use std::env;
 use std::fs;
@@ -91,16 +93,11 @@ struct Held {
 
 impl Held {
     fn now() -> Self {
-        let status = fs::read_to_string("/proc/self/status").expect("Linux shows it");
-        let memory = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|text| text.trim_end_matches("kB").trim().parse().ok());
         Self {
             descriptors: fs::read_dir("/proc/self/fd")
                 .expect("Linux shows it")
                 .count(),
-            memory_kib: memory.expect("the kernel gives a number"),
+            memory_kib: memory::resident_kib(),
             handles: kneo_live_handles(),
         }
     }

@@ -11,10 +11,11 @@
 
 #[path = "support/broker.rs"]
 mod broker;
+#[path = "support/memory.rs"]
+mod memory;
 
 use std::collections::{HashMap, VecDeque};
 use std::env;
-use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -491,13 +492,6 @@ fn broker() {
     });
 }
 
-fn memory_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux shows it");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.map(|text| text.trim_end_matches("kB").trim().parse());
-    number.expect("it is listed").expect("a number")
-}
-
 #[test]
 fn three_thousand_instruments_at_full_rate() {
     // A build without optimisation is not what anybody runs at this rate.
@@ -540,7 +534,7 @@ fn three_thousand_instruments_at_full_rate() {
     while begin.elapsed() < length {
         ticks += read(&mut seen);
         if Instant::now() > next_look {
-            most = most.max(memory_kib());
+            most = most.max(memory::resident_kib());
             next_look += Duration::from_secs(1);
         }
     }
@@ -548,7 +542,7 @@ fn three_thousand_instruments_at_full_rate() {
 
     // A reader who sleeps for five seconds gets every newest value at once.
     thread::sleep(Duration::from_secs(5));
-    most = most.max(memory_kib());
+    most = most.max(memory::resident_kib());
     let mut oldest: HashMap<u32, i64> = HashMap::new();
     let mut first = HashMap::new();
     let caught_up = Instant::now();
@@ -562,7 +556,7 @@ fn three_thousand_instruments_at_full_rate() {
         read.expect("the feed is open");
     }
     let pause = caught_up.elapsed();
-    most = most.max(memory_kib());
+    most = most.max(memory::resident_kib());
     let status = parse(feed.status().expect("it is open").json());
     println!(
         "{INSTRUMENTS} instruments for {} s: {rate:.0} ticks a second read, {most} KiB at most, \
