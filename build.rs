@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 fn main() {
     println!("cargo:rerun-if-changed=src/ffi");
-    println!("cargo:rerun-if-changed=src/feed/tick.rs");
+    println!("cargo:rerun-if-changed=src/feeds/tick.rs");
     println!("cargo:rerun-if-changed=cbindgen.toml");
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
@@ -30,7 +30,7 @@ fn main() {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }
     // The records are of the core: plain structs that callers see.
-    builder = builder.with_src(root.join("src/feed/tick.rs"));
+    builder = builder.with_src(root.join("src/feeds/tick.rs"));
     builder
         .generate()
         .expect("the header can be generated")

@@ -2,7 +2,7 @@
 
 mod call;
 mod exchange;
-mod feed;
+mod feeds;
 mod logins;
 pub(crate) mod orderfeed;
 mod orders;
@@ -22,13 +22,13 @@ use url::Url;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::feed::link::Roster;
+use crate::feeds::link::Roster;
+use crate::feeds::orders::wire::Forms;
 use crate::hosts::Hosts;
 use crate::judge;
 use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::login::Credentials;
-use crate::orderfeed::wire::Forms;
 use crate::pacing::Pace;
 use crate::random::Random;
 use crate::reply::{Meta, Reply};

@@ -9,11 +9,11 @@ use url::Url;
 
 use super::{Client, Inner};
 use crate::error::Error;
-use crate::feed::link::Switch;
+use crate::feeds::link::Switch;
+use crate::feeds::orders::feed::{Account, Feed, Options};
+use crate::feeds::orders::wire::Forms;
 use crate::hosts::Generation;
 use crate::operation::{self, Operation};
-use crate::orderfeed::feed::{Account, Feed, Options};
-use crate::orderfeed::wire::Forms;
 use crate::process;
 use crate::reads::{Asked, Expect};
 use crate::reply::{Meta, Reply};

@@ -10,8 +10,8 @@ use super::registry::registry;
 use super::response::kneo_response;
 use super::text::{optional, required};
 use crate::error::Error;
-use crate::feed::market::Feed;
-use crate::feed::tick::{Depth, Tick};
+use crate::feeds::market::Feed;
+use crate::feeds::tick::{Depth, Tick};
 use crate::reply::Reply;
 use crate::status::Status;
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::response::Response;
 use crate::client::Client;
 use crate::client::orderfeed::OrderFeed;
-use crate::feed::market::Feed;
+use crate::feeds::market::Feed;
 use crate::process::PerProcess;
 
 /// Bits below the type tag.

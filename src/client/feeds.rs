@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::feed::market::{Feed, Login, Options};
+use crate::feeds::market::{Feed, Login, Options};
 use crate::hosts::Generation;
 use crate::session::Trade;
 use crate::status::Status;

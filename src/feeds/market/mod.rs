@@ -1,6 +1,11 @@
 //! The market feed: its supervisor, which owns the socket, and what callers
 //! do with it.
 
+pub(crate) mod control;
+pub(crate) mod packet;
+pub(crate) mod store;
+pub(crate) mod watch;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,14 +18,14 @@ use tokio::sync::watch::Receiver;
 use tokio::time::timeout;
 use url::Url;
 
-use super::control::{self, Answer, INTENTS, Instrument, Intent, Verb};
-use super::link::{self, Backoff, State, Switch};
-use super::packet::{self, Dividers, Kind, Packets, Step};
-use super::socket::{Ended, Frame, Socket};
-use super::store::{Closed, Store};
-use super::tick::{Depth, Tick};
-use super::watch::{Due, Probes, Times, Watch};
+use self::control::{Answer, INTENTS, Instrument, Intent, Verb};
+use self::packet::{Dividers, Kind, Packets, Step};
+use self::store::{Closed, Store};
+use self::watch::{Due, Probes, Times, Watch};
 use crate::error::Error;
+use crate::feeds::link::{self, Backoff, State, Switch};
+use crate::feeds::socket::{Ended, Frame, Socket};
+use crate::feeds::tick::{Depth, Tick};
 use crate::json::Fields;
 use crate::process;
 use crate::redact;

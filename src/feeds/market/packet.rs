@@ -6,7 +6,7 @@
 use std::ffi::c_char;
 use std::fmt::Write;
 
-use super::tick::{self, Depth, DepthRow, KNEO_DEPTH_ROWS, Tick, put_text};
+use crate::feeds::tick::{self, Depth, DepthRow, KNEO_DEPTH_ROWS, Tick, put_text};
 use crate::json::write_string;
 
 const HEADER: usize = 9;
@@ -817,7 +817,7 @@ mod tests {
     use serde_json::Value;
 
     fn vectors() -> Vec<Value> {
-        let text = include_str!("../../tests/fixtures/feed_packets.json");
+        let text = include_str!("../../../tests/fixtures/feed_packets.json");
         serde_json::from_str(text).expect("the vectors are JSON")
     }
 

@@ -10,8 +10,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::value::RawValue;
 
-use super::states::{self, Phase, State};
 use super::wire;
+use crate::orderfeed::states::{self, Phase, State};
 
 /// More orders than anybody may place in a day. What comes above it is told
 /// without being remembered.

@@ -10,9 +10,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::link::State;
 use super::packet::{self, Kind, Packet};
-use super::tick::{self, Depth, Tick, put_text};
+use crate::feeds::link::State;
+use crate::feeds::tick::{self, Depth, Tick, put_text};
 use crate::json::write_string;
 
 /// Twice what can be subscribed, and some room for snapshots.
@@ -959,7 +959,7 @@ fn age(then: Arrival, now: Arrival) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::packet::{Packets, Step};
+    use crate::feeds::market::packet::{Packets, Step};
     use std::sync::Arc;
 
     /// A mini touch line of `token` with a price.
