@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::feeds::market::packet::{Dividers, Packet, Packets, Step};
+use crate::feeds::market::exchange::Dividers;
+use crate::feeds::market::packet::{Packet, Packets, Step};
 use crate::feeds::market::{Feed, Options};
 use crate::feeds::orders::feed::{Feed as OrderEvents, Unconnected};
 use crate::feeds::tick::{Depth, Tick};

@@ -2,6 +2,8 @@
 //! do with it.
 
 pub(crate) mod control;
+mod event;
+pub(crate) mod exchange;
 pub(crate) mod packet;
 pub(crate) mod store;
 pub(crate) mod watch;
@@ -19,7 +21,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use self::control::{Answer, INTENTS, Instrument, Intent, Verb};
-use self::packet::{Dividers, Kind, Packets, Step};
+use self::exchange::Dividers;
+use self::packet::{Kind, Packets, Step};
 use self::store::{Closed, Store};
 use self::watch::{Due, Probes, Times, Watch};
 use crate::error::Error;

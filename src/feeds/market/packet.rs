@@ -3,11 +3,8 @@
 //! A frame is packets end to end, little-endian, without padding. Whatever
 //! the bytes are, reading them never panics.
 
-use std::ffi::c_char;
-use std::fmt::Write;
-
+use super::exchange::exchange_name;
 use crate::feeds::tick::{self, Depth, DepthRow, KNEO_DEPTH_ROWS, Tick, put_text};
-use crate::json::write_string;
 
 const HEADER: usize = 9;
 const PICTURE: usize = 144;
@@ -15,114 +12,6 @@ const ROW: usize = 16;
 /// Some 250 rows of depth on each side: more than any exchange shows. What
 /// is kept of an instrument cannot grow beyond it.
 const LARGEST: usize = 8192;
-
-/// What is divided by where the login named no divider.
-pub(crate) const USUAL_DIVIDER: i32 = 100;
-
-const EXCHANGES: [&str; 11] = [
-    "none", "nse_cm", "nse_fo", "cde_fo", "nse_com", "bse_cm", "bse_fo", "bse_cd", "bse_co",
-    "mcx_fo", "ncd_co",
-];
-
-/// The same, as structs have them.
-const FIELDS: [[c_char; 8]; EXCHANGES.len()] = {
-    let mut fields = [[0; 8]; EXCHANGES.len()];
-    let mut at = 0;
-    while at < fields.len() {
-        let name = EXCHANGES[at].as_bytes();
-        let mut byte = 0;
-        while byte < name.len() {
-            fields[at][byte] = name[byte] as c_char;
-            byte += 1;
-        }
-        at += 1;
-    }
-    fields
-};
-
-const STATUS_TEXTS: [&str; 12] = [
-    "Market open",
-    "Market closed",
-    "Pre-open session ending",
-    "Pre-open ended, normal market open",
-    "Auction status changed",
-    "Closing session started",
-    "Closing session ended",
-    "Continuous trading closed, closing auction starting soon",
-    "Closing auction price band set",
-    "Closing auction (CAS) started",
-    "Market orders restricted",
-    "Closing auction (CAS) ended",
-];
-
-/// The number of an exchange segment.
-pub(crate) fn exchange_id(name: &str) -> Option<i8> {
-    let at = EXCHANGES.iter().position(|known| *known == name)?;
-    i8::try_from(at).ok()
-}
-
-/// The name of an exchange segment; one that is not known has its number.
-pub(crate) fn exchange_name(id: i8) -> ExchangeName {
-    ExchangeName(id)
-}
-
-#[derive(Clone, Copy)]
-pub(crate) struct ExchangeName(i8);
-
-impl ExchangeName {
-    /// Fixed-size and with a NUL at its end.
-    #[inline]
-    fn field(self) -> [c_char; 8] {
-        match usize::try_from(self.0).ok().and_then(|at| FIELDS.get(at)) {
-            Some(field) => *field,
-            None => self.number(),
-        }
-    }
-
-    #[cold]
-    fn number(self) -> [c_char; 8] {
-        let mut field = [0; 8];
-        put_text(&mut field, &self.0.to_string());
-        field
-    }
-
-    fn known(self) -> Option<&'static str> {
-        EXCHANGES.get(usize::try_from(self.0).ok()?).copied()
-    }
-}
-
-impl std::fmt::Display for ExchangeName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.known() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "{}", self.0),
-        }
-    }
-}
-
-/// What raw prices are divided by, for each exchange.
-#[derive(Clone, Debug)]
-pub(crate) struct Dividers([i32; 256]);
-
-impl Default for Dividers {
-    fn default() -> Self {
-        Self([USUAL_DIVIDER; 256])
-    }
-}
-
-impl Dividers {
-    /// Zero and negative ones stand for the usual one.
-    pub(crate) fn set(&mut self, exchange: i8, divider: i64) {
-        self.0[usize::from(exchange as u8)] = i32::try_from(divider)
-            .ok()
-            .filter(|divider| *divider > 0)
-            .unwrap_or(USUAL_DIVIDER);
-    }
-
-    pub(crate) fn of(&self, exchange: i8) -> i32 {
-        self.0[usize::from(exchange as u8)]
-    }
-}
 
 /// What a packet tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,22 +149,6 @@ impl<'a> Packet<'a> {
         })
     }
 
-    fn status_text(self) -> Option<std::borrow::Cow<'a, str>> {
-        let code = self.status_code()?;
-        let known = usize::from(code)
-            .checked_sub(1)
-            .and_then(|at| STATUS_TEXTS.get(at));
-        if let Some(known) = known {
-            return Some((*known).into());
-        }
-        let label = text(&self.bytes[11..16]);
-        Some(if label.is_empty() {
-            format!("Unknown status_code {code}").into()
-        } else {
-            label
-        })
-    }
-
     fn u16(self, at: usize) -> u16 {
         u16_at(self.bytes, at)
     }
@@ -293,7 +166,7 @@ impl<'a> Packet<'a> {
     }
 
     /// How many bids and asks the packet really carries.
-    fn rows(self) -> (usize, usize) {
+    pub(super) fn rows(self) -> (usize, usize) {
         if self.kind != Kind::Scrip {
             return (0, 0);
         }
@@ -377,7 +250,7 @@ impl<'a> Packet<'a> {
 
     /// Rows of one side.
     #[inline]
-    fn side(self, first: usize, count: usize) -> impl Iterator<Item = &'a [u8; ROW]> {
+    pub(super) fn side(self, first: usize, count: usize) -> impl Iterator<Item = &'a [u8; ROW]> {
         let from = PICTURE + first * ROW;
         let bytes = self.bytes.get(from..from + count * ROW);
         let rows = bytes.unwrap_or_default().chunks_exact(ROW);
@@ -468,92 +341,6 @@ impl<'a> Packet<'a> {
         out.reserved = 0;
         out.exchange_segment = exchange_name(self.exchange()).field();
         out.trading_symbol = [0; 48];
-    }
-
-    /// Writes the members of the event for this packet, without braces: the
-    /// field names are those of the official SDK.
-    pub(crate) fn write_json(self, divider: i32, symbol: Option<&str>, out: &mut String) {
-        let mut tick = Tick::default();
-        self.to_tick(divider, &mut tick);
-        let mut json = Members(out);
-        let kind = match self.kind {
-            Kind::Scrip => "scrip",
-            Kind::Lite => "scrip_lite",
-            Kind::Index => "index",
-            Kind::Status => "market_status",
-            Kind::Cas => "cas_change",
-        };
-        json.text("type", kind);
-        json.text(
-            "exchange_segment",
-            &exchange_name(self.exchange()).to_string(),
-        );
-        if let (Some(code), Some(text)) = (self.status_code(), self.status_text()) {
-            json.whole("status_code", code.into());
-            json.text("status", &text);
-            return;
-        }
-        json.text("instrument_token", &self.token().to_string());
-        match symbol {
-            Some(symbol) => json.text("trading_symbol", symbol),
-            None => json.null("trading_symbol"),
-        }
-        if self.kind == Kind::Cas {
-            json.price("ref_price", tick.ref_price);
-            json.whole("imbalance_qty", tick.imbalance_qty);
-            json.whole("imbalance_qty_at_market", tick.imbalance_qty_at_market);
-            return;
-        }
-        json.price("last_traded_price", tick.last_traded_price);
-        json.price("close_price", tick.close_price);
-        json.price("net_change_percent", tick.net_change_percent);
-        json.time(
-            "last_trade_time",
-            tick.last_trade_time,
-            tick.valid & tick::KNEO_HAS_LAST_TRADE_TIME,
-        );
-        json.whole("precision", tick.precision.into());
-        if self.kind != Kind::Lite {
-            json.price("open_price", tick.open_price);
-            json.price("high_price", tick.high_price);
-            json.price("low_price", tick.low_price);
-            json.price("yearly_high", tick.yearly_high);
-            json.price("yearly_low", tick.yearly_low);
-        }
-        if self.kind == Kind::Index {
-            json.text("name", &text(&self.bytes[66..87]));
-            json.price("change", tick.net_change);
-            json.price("multiplier", tick.multiplier);
-            return;
-        }
-        json.price("net_change", tick.net_change);
-        json.whole("last_trade_qty", tick.last_trade_qty);
-        json.whole("market_lot", tick.market_lot);
-        json.whole("multiplier", tick.multiplier as i64);
-        if self.kind == Kind::Scrip {
-            json.whole("level", tick.level.into());
-            json.price("average_trade_price", tick.average_trade_price);
-            json.time(
-                "last_update_time",
-                tick.last_update_time,
-                tick.valid & tick::KNEO_HAS_LAST_UPDATE_TIME,
-            );
-            json.whole("total_buy_quantity", tick.total_buy_quantity);
-            json.whole("total_sell_quantity", tick.total_sell_quantity);
-            json.whole("volume_traded_today", tick.volume_traded_today);
-            json.whole("open_interest", tick.open_interest);
-            json.price("upper_circuit_limit", tick.upper_circuit_limit);
-            json.price("lower_circuit_limit", tick.lower_circuit_limit);
-            match tick.valid & tick::KNEO_HAS_TOTAL_TRADED_VALUE {
-                0 => json.null("total_traded_value"),
-                _ => json.price("total_traded_value", tick.total_traded_value),
-            }
-            json.raw("auction", if tick.auction == 0 { "false" } else { "true" });
-            let (buy, sell) = self.rows();
-            let by = f64::from(divider);
-            json.rows("buy", self.side(0, buy).map(|row| row_of(row, by)));
-            json.rows("sell", self.side(buy, sell).map(|row| row_of(row, by)));
-        }
     }
 }
 
@@ -719,7 +506,7 @@ fn f64_at(bytes: &[u8], at: usize) -> f64 {
 }
 
 #[inline]
-fn row_of(bytes: &[u8; ROW], by: f64) -> DepthRow {
+pub(super) fn row_of(bytes: &[u8; ROW], by: f64) -> DepthRow {
     let all = u128::from_le_bytes(*bytes);
     let raw = (all >> 64) as i32;
     DepthRow {
@@ -744,7 +531,7 @@ fn put_rows<'a>(
 }
 
 /// A text of fixed size: up to its first NUL, trimmed.
-fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+pub(super) fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     let end = bytes.iter().position(|byte| *byte == 0);
     let bytes = &bytes[..end.unwrap_or(bytes.len())];
     match String::from_utf8_lossy(bytes) {
@@ -753,331 +540,5 @@ fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// Writes members of a JSON object.
-struct Members<'a>(&'a mut String);
-
-impl Members<'_> {
-    fn raw(&mut self, key: &str, value: &str) {
-        self.key(key);
-        self.0.push_str(value);
-    }
-
-    fn null(&mut self, key: &str) {
-        self.raw(key, "null");
-    }
-
-    fn text(&mut self, key: &str, value: &str) {
-        self.key(key);
-        write_string(self.0, value);
-    }
-
-    fn whole(&mut self, key: &str, value: i64) {
-        self.key(key);
-        // Writing to a String cannot fail.
-        let _written = write!(self.0, "{value}");
-    }
-
-    fn price(&mut self, key: &str, value: f64) {
-        self.key(key);
-        let _written = write!(self.0, "{value:?}");
-    }
-
-    fn time(&mut self, key: &str, value: i64, there: u64) {
-        match there {
-            0 => self.null(key),
-            _ => self.whole(key, value),
-        }
-    }
-
-    fn rows(&mut self, key: &str, rows: impl Iterator<Item = DepthRow>) {
-        self.key(key);
-        self.0.push('[');
-        for (at, row) in rows.enumerate() {
-            let comma = if at == 0 { "" } else { "," };
-            let _written = write!(
-                self.0,
-                r#"{comma}{{"quantity":{},"price":{:?},"orders":{}}}"#,
-                row.quantity, row.price, row.orders
-            );
-        }
-        self.0.push(']');
-    }
-
-    fn key(&mut self, key: &str) {
-        if !self.0.ends_with('{') {
-            self.0.push(',');
-        }
-        let _written = write!(self.0, "\"{key}\":");
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::Value;
-
-    fn vectors() -> Vec<Value> {
-        let text = include_str!("../../../tests/fixtures/feed_packets.json");
-        serde_json::from_str(text).expect("the vectors are JSON")
-    }
-
-    fn bytes_of(vector: &Value) -> Vec<u8> {
-        let hex = vector["hex"].as_str().expect("each vector has bytes");
-        data_encoding::HEXLOWER
-            .decode(hex.as_bytes())
-            .expect("they are in hex")
-    }
-
-    fn dividers_of(vector: &Value) -> Dividers {
-        let mut dividers = Dividers::default();
-        for (exchange, divider) in vector["dividers"].as_object().expect("an object") {
-            dividers.set(
-                exchange.parse().expect("a number"),
-                divider.as_i64().expect("a number"),
-            );
-        }
-        dividers
-    }
-
-    fn packets(frame: &[u8]) -> Vec<Packet<'_>> {
-        Packets::new(frame)
-            .filter_map(|step| match step {
-                Step::Packet(packet) => Some(packet),
-                _ => None,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn every_vector_gives_what_the_sdk_gives() {
-        let all = vectors();
-        assert!(all.len() > 20);
-        for vector in &all {
-            let (name, frame, dividers) = (&vector["name"], bytes_of(vector), dividers_of(vector));
-            let mut expected = vector["expected"].as_array().expect("a list").clone();
-            expected.retain(|one| !one.is_null());
-            for one in &mut expected {
-                // The SDK shows these as 0.
-                for time in ["last_update_time", "last_trade_time"] {
-                    if one.get(time).is_some_and(|shown| *shown == 0) {
-                        one[time] = Value::Null;
-                    }
-                }
-            }
-            let found: Vec<Value> = packets(&frame)
-                .into_iter()
-                .map(|packet| {
-                    let mut json = "{".to_owned();
-                    packet.write_json(dividers.of(packet.exchange()), None, &mut json);
-                    json.push('}');
-                    serde_json::from_str(&json).expect(&json)
-                })
-                .collect();
-            let plain = |values: &[Value]| -> Vec<Value> {
-                // Numbers are compared by value, not by how they are written.
-                values.iter().map(by_value).collect()
-            };
-            assert_eq!(plain(&found), plain(&expected), "{name}");
-        }
-    }
-
-    fn by_value(value: &Value) -> Value {
-        match value {
-            Value::Number(number) => {
-                let number = number.as_f64().expect("a number");
-                Value::String(format!("{number:?}"))
-            }
-            Value::Array(all) => all.iter().map(by_value).collect(),
-            Value::Object(all) => all
-                .iter()
-                .map(|(key, value)| (key.clone(), by_value(value)))
-                .collect::<serde_json::Map<_, _>>()
-                .into(),
-            other => other.clone(),
-        }
-    }
-
-    #[test]
-    fn the_struct_says_the_same() {
-        for vector in &vectors() {
-            let (frame, dividers) = (bytes_of(vector), dividers_of(vector));
-            let expected = vector["expected"].as_array().expect("a list");
-            let expected = expected.iter().filter(|one| !one.is_null());
-            for (packet, expected) in packets(&frame).into_iter().zip(expected) {
-                let mut tick = Tick::default();
-                packet.to_tick(dividers.of(packet.exchange()), &mut tick);
-                let shown = |key: &str| expected.get(key).and_then(Value::as_f64);
-                let name = &vector["name"];
-                for (key, value, raw, bit) in [
-                    (
-                        "last_traded_price",
-                        tick.last_traded_price,
-                        tick.last_traded_price_raw,
-                        tick::KNEO_HAS_LAST_TRADED_PRICE,
-                    ),
-                    (
-                        "open_price",
-                        tick.open_price,
-                        tick.open_price_raw,
-                        tick::KNEO_HAS_OHL,
-                    ),
-                    (
-                        "high_price",
-                        tick.high_price,
-                        tick.high_price_raw,
-                        tick::KNEO_HAS_OHL,
-                    ),
-                    (
-                        "low_price",
-                        tick.low_price,
-                        tick.low_price_raw,
-                        tick::KNEO_HAS_OHL,
-                    ),
-                    (
-                        "close_price",
-                        tick.close_price,
-                        tick.close_price_raw,
-                        tick::KNEO_HAS_CLOSE_PRICE,
-                    ),
-                    (
-                        "average_trade_price",
-                        tick.average_trade_price,
-                        tick.average_trade_price_raw,
-                        tick::KNEO_HAS_AVERAGE_TRADE_PRICE,
-                    ),
-                    (
-                        "upper_circuit_limit",
-                        tick.upper_circuit_limit,
-                        tick.upper_circuit_limit_raw,
-                        tick::KNEO_HAS_CIRCUIT_LIMITS,
-                    ),
-                    (
-                        "yearly_low",
-                        tick.yearly_low,
-                        tick.yearly_low_raw,
-                        tick::KNEO_HAS_YEARLY,
-                    ),
-                    (
-                        "ref_price",
-                        tick.ref_price,
-                        tick.ref_price_raw,
-                        tick::KNEO_HAS_CAS,
-                    ),
-                ] {
-                    let there = tick.valid & bit != 0;
-                    assert_eq!(there.then_some(value), shown(key), "{name} {key}");
-                    assert_eq!(raw as f64 / f64::from(tick.divider), value, "{name} {key}");
-                }
-                let status = (tick.valid & tick::KNEO_HAS_STATUS_CODE != 0)
-                    .then_some(f64::from(tick.status_code));
-                assert_eq!(status, shown("status_code"), "{name}");
-                let time = (tick.valid & tick::KNEO_HAS_LAST_UPDATE_TIME != 0)
-                    .then_some(tick.last_update_time as f64);
-                assert_eq!(time, shown("last_update_time").filter(|time| *time > 0.0));
-
-                let mut depth = Depth::default();
-                packet.to_depth(dividers.of(packet.exchange()), &mut depth);
-                for (side, rows, count) in [
-                    ("buy", &depth.buy, depth.buy_rows),
-                    ("sell", &depth.sell, depth.sell_rows),
-                ] {
-                    let expected = expected.get(side).and_then(Value::as_array);
-                    assert_eq!(count as usize, expected.map_or(0, Vec::len), "{name}");
-                    for (row, expected) in rows.iter().zip(expected.into_iter().flatten()) {
-                        assert_eq!(expected["price"].as_f64(), Some(row.price), "{name}");
-                        assert_eq!(expected["quantity"].as_i64(), Some(row.quantity));
-                        assert_eq!(expected["orders"].as_i64(), Some(row.orders.into()));
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_value_that_is_no_number_is_none() {
-        let vector = &vectors()[2];
-        let mut frame = bytes_of(vector);
-        frame[107..115].copy_from_slice(&f64::NAN.to_le_bytes());
-        let packet = packets(&frame)[0];
-        let mut tick = Tick::default();
-        packet.to_tick(100, &mut tick);
-        assert_eq!(tick.valid & tick::KNEO_HAS_TOTAL_TRADED_VALUE, 0);
-        let mut json = "{".to_owned();
-        packet.write_json(100, Some("A\"B"), &mut json);
-        assert!(json.contains(r#""total_traded_value":null"#), "{json}");
-        assert!(json.contains(r#""trading_symbol":"A\"B""#), "{json}");
-    }
-
-    /// Every frame here is a vector with bytes changed, cut or put together.
-    #[test]
-    fn survives_any_bytes() {
-        let seeds: Vec<Vec<u8>> = vectors().iter().map(bytes_of).collect();
-        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-        let mut random = move || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as usize
-        };
-        let mut json = String::new();
-        let mut seen = 0_usize;
-        for _ in 0..120_000 {
-            let mut frame = seeds[random() % seeds.len()].clone();
-            if random() % 4 == 0 {
-                frame.extend_from_slice(&seeds[random() % seeds.len()]);
-            }
-            for _ in 0..random() % 12 {
-                let at = random() % frame.len();
-                frame[at] = random() as u8;
-            }
-            frame.truncate(1 + random() % frame.len());
-            for step in Packets::new(&frame) {
-                let Step::Packet(packet) = step else { continue };
-                seen += 1;
-                let divider = 1 + (random() % 1000) as i32;
-                let (mut tick, mut depth) = (Tick::default(), Depth::default());
-                packet.to_tick(divider, &mut tick);
-                packet.to_depth(divider, &mut depth);
-                assert!(depth.buy_rows_sent + depth.sell_rows_sent <= 512);
-                json.clear();
-                json.push('{');
-                packet.write_json(divider, Some("X"), &mut json);
-                json.push('}');
-                let parsed: Result<Value, _> = serde_json::from_str(&json);
-                assert!(parsed.is_ok(), "{json}");
-                assert!(Packet::again(packet.kind(), packet.bytes()).key() == packet.key());
-            }
-        }
-        assert!(seen > 10_000, "{seen}");
-    }
-
-    #[test]
-    fn absurd_counts_and_sizes() {
-        let mut frame = vec![0; 9000];
-        frame[..2].copy_from_slice(&9000_u16.to_le_bytes());
-        frame[5] = 8;
-        assert!(matches!(Packets::new(&frame).next(), Some(Step::Malformed)));
-        frame.truncate(176);
-        frame[..2].copy_from_slice(&176_u16.to_le_bytes());
-        frame[89..97].fill(0xff);
-        assert_eq!(packets(&frame)[0].rows(), (2, 0));
-        assert!(matches!(Packets::new(&[5]).next(), Some(Step::Malformed)));
-        assert!(Packets::new(&[]).next().is_none());
-    }
-
-    #[test]
-    fn exchanges_and_dividers() {
-        assert_eq!(exchange_id("mcx_fo"), Some(9));
-        assert_eq!(exchange_id("nyse"), None);
-        assert_eq!(exchange_name(-128).to_string(), "-128");
-        let field = exchange_name(-128).field().map(|byte| byte as u8);
-        assert_eq!(&field, b"-128\0\0\0\0");
-        let mut dividers = Dividers::default();
-        dividers.set(3, 10_000_000);
-        dividers.set(1, 0);
-        assert_eq!(
-            (dividers.of(3), dividers.of(1), dividers.of(-1)),
-            (10_000_000, 100, 100)
-        );
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::exchange::{self, exchange_name};
 use super::packet::{self, Kind, Packet};
 use crate::feeds::link::State;
 use crate::feeds::tick::{self, Depth, Tick, put_text};
@@ -479,7 +480,7 @@ fn business_day(unix_ns: i64) -> i64 {
 }
 
 fn symbol_of(symbols: &HashMap<String, Box<str>>, packet: Packet<'_>) -> Option<Box<str>> {
-    let exchange = packet::exchange_name(packet.exchange());
+    let exchange = exchange_name(packet.exchange());
     let by_token = symbols.get(&format!("{exchange}|{}", packet.token()));
     let found = by_token.or_else(|| {
         let name = packet.index_name()?;
@@ -595,7 +596,7 @@ impl Inner {
             key: packet.key(),
             kind: packet.kind(),
             packet: packet.bytes().to_vec(),
-            divider: packet::USUAL_DIVIDER,
+            divider: exchange::USUAL_DIVIDER,
             arrival: Arrival::default(),
             sequence: 0,
             replaced: 0,
@@ -660,7 +661,7 @@ impl Inner {
         let mut used: HashSet<String> = self.wanted.iter().map(|key| instrument_of(*key)).collect();
         for slot in self.slots.iter().filter(|slot| !slot.packet.is_empty()) {
             used.insert(instrument_of(slot.key));
-            let exchange = packet::exchange_name(slot.packet().exchange());
+            let exchange = exchange_name(slot.packet().exchange());
             let index = slot.packet().index_name();
             used.extend(index.map(|name| format!("{exchange}|{name}")));
         }
@@ -837,7 +838,7 @@ fn is_queued(slots: &[Slot], (at, number): &(u32, u64)) -> bool {
 /// The instrument of a key, as acknowledgements write it.
 fn instrument_of(key: u64) -> String {
     let (exchange, token) = packet::of_key(key);
-    format!("{}|{token}", packet::exchange_name(exchange))
+    format!("{}|{token}", exchange_name(exchange))
 }
 
 impl Record<'_> {
