@@ -5,6 +5,7 @@ pub(crate) mod control;
 mod event;
 pub(crate) mod exchange;
 pub(crate) mod packet;
+mod record;
 pub(crate) mod store;
 pub(crate) mod watch;
 
