@@ -52,12 +52,13 @@ mod totp;
 mod transport;
 
 pub use client::Client;
-pub use client::orderfeed::OrderFeed;
+
 #[cfg(debug_assertions)]
 #[doc(hidden)]
 pub use client::steps as order_steps;
 pub use error::Error;
 pub use feeds::market::Feed;
+pub use feeds::orders::OrderFeed;
 pub use feeds::tick::{Depth, DepthRow, Tick};
 pub use reply::Reply;
 pub use status::Status;

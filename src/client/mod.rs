@@ -4,7 +4,6 @@ mod call;
 mod exchange;
 mod feeds;
 mod logins;
-pub(crate) mod orderfeed;
 mod orders;
 mod reads;
 mod register;

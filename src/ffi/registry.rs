@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::response::Response;
 use crate::client::Client;
-use crate::client::orderfeed::OrderFeed;
+
 use crate::feeds::market::Feed;
+use crate::feeds::orders::OrderFeed;
 use crate::process::PerProcess;
 
 /// Bits below the type tag.

@@ -22,42 +22,53 @@ mod supervisor;
 mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tokio::sync::watch::Receiver;
 
-use self::control::{INTENTS, Instrument, Intent, Verb};
+use self::control::{Instrument, Intent, Verb};
 use self::exchange::Dividers;
 pub(crate) use self::options::Options;
 use self::shared::Shared;
-use self::store::Closed;
 use self::subscriptions::{Subscription, keys};
 use self::supervisor::{End, Supervisor};
 pub(crate) use self::supervisor::{Login, Sessions};
 use self::watch::Probes;
 use crate::error::Error;
-use crate::feeds::link::{self, State, Switch};
+use crate::feeds::link::{self, Switch};
+use crate::feeds::readers::{self, Cut, until};
+use crate::feeds::state::State;
 use crate::feeds::tick::{Depth, Tick};
 use crate::process;
-use crate::reply::{Meta, Reply};
+use crate::reply::Reply;
 use crate::secret::Secret;
 use crate::status::Status;
 use crate::transport::Settings;
 
+/// Records that are written as JSON while the store is held.
+const AT_ONCE: usize = 64;
+
 /// A market feed. Clones are the same feed.
 ///
-/// It connects and reconnects on a thread of its own until [`Feed::close`] or
-/// the end of its client. All methods may be called from any thread at any
-/// time; several readers share one queue.
+/// It connects and reconnects on a thread of its own until [`Feed::close`], the
+/// end of its client, or until the last clone is dropped. All methods may be
+/// called from any thread at any time; several readers share one queue.
 #[derive(Clone)]
-pub struct Feed(Arc<Shared>);
+pub struct Feed(Arc<Owner>);
+
+/// Ends the feed when the last of its callers goes.
+struct Owner(Arc<Shared>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
 
 impl std::fmt::Debug for Feed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Feed")
-            .field("state", &self.0.store.state().state)
+            .field("state", &self.shared().store.state().0.state)
             .finish_non_exhaustive()
     }
 }
@@ -70,38 +81,27 @@ impl Feed {
         sessions: Sessions,
         changed: Receiver<u64>,
     ) -> Result<Self, Error> {
-        let shared = Arc::new(Shared::new(options));
+        let feed = Self::unconnected(options);
+        let shared = Arc::clone(&feed.0.0);
         let supervisor = Supervisor {
-            shared: Arc::clone(&shared),
             settings,
             sessions,
             changed,
             probes: Probes::default(),
+            retries: shared.options.times.retries(),
+            shared: Arc::clone(&shared),
         };
-        let at_end = Arc::clone(&shared);
-        link::spawn(
-            "kneo-feed",
-            Arc::clone(&shared.switch),
-            supervisor.run(),
-            move |panicked| {
-                at_end.store.close(match panicked {
-                    true => Closed::Defect,
-                    false => Closed::ByCaller,
-                });
-            },
-        )
-        .map_err(|error| {
-            Error::new(
-                Status::Internal,
-                format!("no thread for the feed could be had: {error}"),
-            )
-        })?;
-        Ok(Self(shared))
+        let switch = Arc::clone(&shared.switch);
+        link::spawn("kneo-feed", switch, supervisor.run(), move |panicked| {
+            shared.store.close(Cut::by_end(panicked));
+        })
+        .map_err(link::no_thread)?;
+        Ok(feed)
     }
 
     /// A feed without a connection, which takes what it is given.
     pub(crate) fn unconnected(options: Options) -> Self {
-        Self(Arc::new(Shared::new(options)))
+        Self(Arc::new(Owner(Arc::new(Shared::new(options)))))
     }
 
     /// Takes a text frame; the error is why the connection would end.
@@ -111,7 +111,7 @@ impl Feed {
         sid: &Secret,
         dividers: &mut Dividers,
     ) -> Result<(), String> {
-        match self.0.text(text, sid, dividers) {
+        match self.shared().text(text, sid, dividers) {
             Ok(_) => Ok(()),
             Err(End::Refused(why) | End::Lost { why, .. }) => Err(why.reason),
         }
@@ -119,17 +119,16 @@ impl Feed {
 
     /// Takes a binary frame.
     pub(crate) fn take_binary(&self, bytes: &[u8], dividers: &Dividers) {
-        self.0.binary(bytes, dividers);
-    }
-
-    /// The answer of `kneo_feed_open`.
-    pub(crate) fn opened(&self) -> Reply {
-        self.answer("feed_open")
+        self.shared().binary(bytes, dividers);
     }
 
     /// What ends it, for the roster of its client.
     pub(crate) fn switch(&self) -> &Arc<Switch> {
-        &self.0.switch
+        &self.shared().switch
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.0.0
     }
 
     /// Subscribes to instruments, now and after every reconnect.
@@ -145,14 +144,14 @@ impl Feed {
     pub fn subscribe(&self, kind: &str, tokens: Option<&str>) -> Result<Reply, Error> {
         let all = self.read_request(kind, tokens)?;
         let keys: Vec<u64> = all.iter().flat_map(keys).collect();
-        let mut wanted = self.0.wanted();
+        let mut wanted = self.shared().wanted();
         let changes = wanted.add(all)?;
-        self.0.store.want(keys.into_iter());
+        self.shared().store.want(keys.into_iter());
         drop(wanted);
         if changes {
-            self.0.changed.notify_one();
+            self.shared().changed.notify_one();
         }
-        Ok(self.answer("feed_subscribe"))
+        self.told("feed_subscribe")
     }
 
     /// Ends subscriptions, and forgets what came of them. Instruments that
@@ -163,7 +162,7 @@ impl Feed {
     /// [`Status::InvalidArgument`]; [`Status::Closed`].
     pub fn unsubscribe(&self, kind: &str, tokens: Option<&str>) -> Result<Reply, Error> {
         let unwanted = self.read_request(kind, tokens)?;
-        let mut wanted = self.0.wanted();
+        let mut wanted = self.shared().wanted();
         let changes = wanted.remove(&unwanted);
         let going: Vec<u64> = unwanted.iter().flat_map(keys).collect();
         let indices: Vec<(i8, String)> = unwanted
@@ -172,12 +171,12 @@ impl Feed {
             .map(|(_, one)| (one.exchange, one.token))
             .collect();
         // Before anybody can subscribe to them again.
-        self.0.store.forget(&going, &indices);
+        self.shared().store.forget(&going, &indices);
         drop(wanted);
         if changes {
-            self.0.changed.notify_one();
+            self.shared().changed.notify_one();
         }
-        Ok(self.answer("feed_unsubscribe"))
+        self.told("feed_unsubscribe")
     }
 
     /// Asks for the values of instruments once. They come as records.
@@ -194,7 +193,7 @@ impl Feed {
         if !intent.has_snapshot() {
             return Err(Error::argument("kind", "the broker has no snapshot of it"));
         }
-        let state = self.0.store.state().state;
+        let state = self.shared().store.state().0.state;
         if !matches!(state, State::Live | State::Stale) {
             return Err(Error::new(
                 Status::Network,
@@ -206,27 +205,48 @@ impl Feed {
         }
         let all: Vec<Instrument> = wanted.into_iter().map(|(_, one)| one).collect();
         let frames = control::frames(Verb::Snapshot, intent, &all);
-        self.0.wanted().ask_once(frames)?;
-        self.0.changed.notify_one();
-        Ok(self.answer("feed_snapshot"))
+        self.shared().wanted().ask_once(frames)?;
+        self.shared().changed.notify_one();
+        self.told("feed_snapshot")
     }
 
     /// The next event as JSON. Zero does not wait.
     ///
     /// # Errors
     ///
-    /// [`Status::End`] if there was none in time; [`Status::Closed`].
+    /// [`Status::End`] if there was none in time; [`Status::Closed`] after an
+    /// interrupt, and after the end of the feed when all was read.
     pub fn next(&self, wait: Duration) -> Result<Reply, Error> {
-        let _counted = process::shared().calls.count();
-        let mut json = String::new();
-        let read = self.0.store.read(until(wait), 1, |record, _, now| {
-            record.to_json(now, &mut json)
+        let event = readers::event(wait, |until, most, json| self.events(until, most, json));
+        readers::answer("feed_next", event)
+    }
+
+    /// Up to `most` events (1 to 65,536) as one JSON array, or fewer that are
+    /// some 4 MiB together. Waits for the first one; zero does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::InvalidArgument`] naming `most`; else those of [`Feed::next`].
+    pub fn next_batch(&self, most: usize, wait: Duration) -> Result<Reply, Error> {
+        let events = readers::batch(most, wait, |until, most, json| {
+            // The supervisor must not wait while all of them are written.
+            self.events(until, most.min(AT_ONCE), json)
         });
-        match read {
-            Ok(0) => Err(Error::new(Status::End, "no event in time")),
-            Ok(_) => Ok(local("feed_next", json)),
-            Err(why) => Err(closed(why)),
-        }
+        readers::answer("feed_next_batch", events)
+    }
+
+    /// Ends the waits of other threads that are under way with
+    /// [`Status::Closed`], or the next one if there is none. The feed goes on.
+    pub fn interrupt(&self) {
+        self.shared().store.interrupt();
+    }
+
+    fn events(&self, until: Option<Instant>, most: usize, json: &mut String) -> Result<usize, Cut> {
+        let store = &self.shared().store;
+        store.read(until, most, |record, _, now| {
+            record.to_json(now, json);
+            json.push(',');
+        })
     }
 
     /// Reads up to `most` records, oldest first, and gives each to `take`.
@@ -234,7 +254,8 @@ impl Feed {
     ///
     /// # Errors
     ///
-    /// [`Status::Closed`].
+    /// [`Status::Closed`] after an interrupt, and after the end of the feed when
+    /// all was read.
     pub fn read(
         &self,
         most: usize,
@@ -243,11 +264,14 @@ impl Feed {
     ) -> Result<usize, Error> {
         let _counted = process::shared().calls.count();
         let mut tick = Tick::default();
-        let read = self.0.store.read(until(wait), most, |record, state, now| {
-            record.to_tick(state, now, &mut tick);
-            take(&tick);
-        });
-        read.map_err(closed)
+        let read = self
+            .shared()
+            .store
+            .read(until(wait), most, |record, state, now| {
+                record.to_tick(state, now, &mut tick);
+                take(&tick);
+            });
+        read.map_err(Cut::error)
     }
 
     /// The newest price of an instrument, like `nse_cm|11536`, or of an index,
@@ -260,7 +284,7 @@ impl Feed {
         let wanted = self.read_instrument(instrument, true)?;
         let token = wanted.number().ok_or(wanted.token.as_str());
         Ok(self
-            .0
+            .shared()
             .store
             .last(wanted.exchange, token, |record, state, now| {
                 record.to_tick(state, now, out);
@@ -279,7 +303,7 @@ impl Feed {
             return Ok(false);
         };
         Ok(self
-            .0
+            .shared()
             .store
             .depth(wanted.exchange, token, |record, state, now| {
                 record.to_depth(state, now, out);
@@ -292,47 +316,19 @@ impl Feed {
     ///
     /// [`Status::Closed`].
     pub fn status(&self) -> Result<Reply, Error> {
-        self.must_be_open()?;
-        Ok(self.answer("feed_status"))
+        let open = self.must_be_open();
+        readers::answer("feed_status", open.map(|()| self.shared().status()))
     }
 
-    /// Ends the feed and all waits on it. Takes no time.
+    /// Ends the feed and all waits on it. Takes no time. What waits to be read
+    /// can still be read.
     pub fn close(&self) {
-        self.0.switch.turn_off();
-        self.0.store.close(Closed::ByCaller);
+        self.shared().close();
     }
 
-    fn answer(&self, operation: &'static str) -> Reply {
-        let shared = &self.0;
-        let state = shared.store.state();
-        let (counts, newest, waiting, instruments) = shared.store.counts();
-        let wanted = shared.wanted();
-        let kinds: serde_json::Map<_, _> = INTENTS
-            .into_iter()
-            .map(|intent| (intent.name().to_owned(), wanted.count(intent).into()))
-            .collect();
-        let now = shared.store.now();
-        let json = json!({
-            "state": state.state.name(),
-            "reason": state.reason,
-            "close_code": state.close_code,
-            "retry_in_ms": state.retry_in.map(|wait| wait.as_millis() as u64),
-            "subscribed": wanted.tokens(),
-            "allowed": control::MOST_TOKENS,
-            "subscriptions": kinds,
-            "connects": shared.connects.load(Ordering::Relaxed),
-            "gaps": shared.gaps.load(Ordering::Relaxed),
-            "frames": counts.frames,
-            "packets": counts.packets,
-            "ignored": counts.ignored,
-            "malformed": counts.malformed,
-            "replaced": counts.replaced,
-            "no_room": counts.no_room,
-            "waiting": waiting,
-            "instruments": instruments,
-            "newest_age_ms": newest.map(|newest| now.us.saturating_sub(newest.us) / 1000),
-        });
-        local(operation, json.to_string())
+    /// The answer of what changes what is subscribed.
+    fn told(&self, operation: &'static str) -> Result<Reply, Error> {
+        readers::answer(operation, Ok(self.shared().status()))
     }
 
     fn read_request(&self, kind: &str, tokens: Option<&str>) -> Result<Vec<Subscription>, Error> {
@@ -354,37 +350,10 @@ impl Feed {
     }
 
     fn must_be_open(&self) -> Result<(), Error> {
-        match self.0.store.closed() {
-            Some(why) => Err(closed(why)),
-            None if self.0.switch.is_off() => Err(closed(Closed::ByCaller)),
+        match self.shared().ended() {
+            Some(why) => Err(why.error()),
             None => Ok(()),
         }
-    }
-}
-
-fn until(wait: Duration) -> Option<Instant> {
-    // As good as for ever, and no more than a clock can tell.
-    const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    (!wait.is_zero()).then(|| Instant::now() + wait.min(LONGEST))
-}
-
-fn local(operation: &'static str, json: String) -> Reply {
-    Reply {
-        meta: Meta {
-            operation,
-            ..Meta::default()
-        },
-        ..Reply::local(json)
-    }
-}
-
-fn closed(why: Closed) -> Error {
-    match why {
-        Closed::ByCaller => Error::new(Status::Closed, "the feed was closed"),
-        Closed::Defect => Error::new(
-            Status::Internal,
-            "a defect in this library has ended the feed; please report it",
-        ),
     }
 }
 
@@ -412,11 +381,5 @@ mod tests {
         for ended in calls {
             assert_eq!(ended.expect_err("it ended").status(), Status::Internal);
         }
-    }
-
-    #[test]
-    fn any_wait_can_be_asked_for() {
-        assert_eq!(until(Duration::ZERO), None);
-        assert!(until(Duration::MAX) > until(Duration::from_secs(3600)));
     }
 }

@@ -1,29 +1,15 @@
 //! What readers of the market feed get: a packet or a change of the state, as
 //! the struct of the C ABI and as a JSON event.
 
-use std::time::Duration;
-
 use super::packet::Packet;
-use crate::feeds::link::State;
+use crate::feeds::arrival::Arrival;
+use crate::feeds::state::{Change, State};
 use crate::feeds::tick::{self, Depth, Tick, put_text};
-use crate::json::write_string;
 
-/// When something arrived.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Arrival {
-    /// Unix nanoseconds.
-    pub(crate) ns: i64,
-    /// Microseconds since the feed was opened, by a clock that never jumps.
-    pub(crate) us: u64,
-}
-
-/// A change of the feed's state.
+/// A change of the feed's state, as it waits to be read.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
-    pub(crate) state: State,
-    pub(crate) reason: String,
-    pub(crate) close_code: Option<u16>,
-    pub(crate) retry_in: Option<Duration>,
+pub(crate) struct StateRecord {
+    pub(super) change: Change,
     /// How many changes it stands for.
     pub(super) changes: u32,
     pub(super) arrival: Arrival,
@@ -32,7 +18,7 @@ pub(crate) struct Change {
 
 /// What a reader gets.
 pub(crate) enum Record<'a> {
-    Change(&'a Change),
+    State(&'a StateRecord),
     Packet {
         packet: Packet<'a>,
         divider: i32,
@@ -47,19 +33,20 @@ impl Record<'_> {
     /// The record as the struct of the C ABI.
     pub(crate) fn to_tick(&self, state: State, now: Arrival, out: &mut Tick) {
         match self {
-            Self::Change(change) => {
+            Self::State(record) => {
+                let close_code = record.change.close_code;
                 *out = Tick {
                     kind: tick::KNEO_KIND_STATE,
-                    feed_state: change.state as i32,
-                    state_changes: i32::try_from(change.changes).unwrap_or(i32::MAX),
-                    close_code: change.close_code.unwrap_or(0).into(),
-                    valid: match change.close_code {
+                    feed_state: record.change.state as i32,
+                    state_changes: i32::try_from(record.changes).unwrap_or(i32::MAX),
+                    close_code: close_code.unwrap_or(0).into(),
+                    valid: match close_code {
                         Some(_) => tick::KNEO_HAS_CLOSE_CODE,
                         None => 0,
                     },
-                    sequence: change.sequence,
-                    received_ns: change.arrival.ns,
-                    age_us: age(change.arrival, now),
+                    sequence: record.sequence,
+                    received_ns: record.arrival.ns,
+                    age_us: record.arrival.age_us(now),
                     ..Tick::default()
                 };
             }
@@ -74,7 +61,7 @@ impl Record<'_> {
                 packet.to_tick(*divider, out);
                 out.feed_state = state as i32;
                 out.received_ns = arrival.ns;
-                out.age_us = age(*arrival, now);
+                out.age_us = arrival.age_us(now);
                 out.sequence = *sequence;
                 out.replaced = *replaced;
                 if let Some(symbol) = symbol {
@@ -100,7 +87,7 @@ impl Record<'_> {
         packet.to_depth(*divider, out);
         out.feed_state = state as i32;
         out.received_ns = arrival.ns;
-        out.age_us = age(*arrival, now);
+        out.age_us = arrival.age_us(now);
         out.sequence = *sequence;
         if let Some(symbol) = symbol {
             put_text(&mut out.trading_symbol, symbol);
@@ -113,24 +100,15 @@ impl Record<'_> {
         out.push('{');
         // Writing to a String cannot fail.
         let _written = match self {
-            Self::Change(change) => {
-                out.push_str("\"type\":\"state\",\"state\":\"");
-                out.push_str(change.state.name());
-                out.push_str("\",\"reason\":");
-                write_string(out, &change.reason);
-                let or_null = |number: Option<u128>| match number {
-                    Some(number) => number.to_string(),
-                    None => "null".to_owned(),
-                };
+            Self::State(record) => {
+                record.change.write_members(out);
                 write!(
                     out,
-                    ",\"close_code\":{},\"retry_in_ms\":{},\"changes\":{},\"received_ns\":{},\"age_us\":{},\"sequence\":{}",
-                    or_null(change.close_code.map(u128::from)),
-                    or_null(change.retry_in.map(|wait| wait.as_millis())),
-                    change.changes,
-                    change.arrival.ns,
-                    age(change.arrival, now),
-                    change.sequence,
+                    ",\"changes\":{},\"received_ns\":{},\"age_us\":{},\"sequence\":{}",
+                    record.changes,
+                    record.arrival.ns,
+                    record.arrival.age_us(now),
+                    record.sequence,
                 )
             }
             Self::Packet {
@@ -146,15 +124,10 @@ impl Record<'_> {
                     out,
                     ",\"received_ns\":{},\"age_us\":{},\"sequence\":{sequence},\"replaced\":{replaced}",
                     arrival.ns,
-                    age(*arrival, now),
+                    arrival.age_us(now),
                 )
             }
         };
         out.push('}');
     }
-}
-
-/// Microseconds between two arrivals.
-fn age(then: Arrival, now: Arrival) -> i64 {
-    i64::try_from(now.us.saturating_sub(then.us)).unwrap_or(i64::MAX)
 }

@@ -1,20 +1,23 @@
 //! What the callers of a market feed and its supervisor share, and what is
 //! done with a frame that came.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::{Map, json};
 use tokio::sync::Notify;
 
-use super::control::{self, Answer};
+use super::control::{self, Answer, INTENTS, MOST_TOKENS};
 use super::exchange::Dividers;
 use super::options::Options;
 use super::packet::{Kind, Packets, Step};
 use super::store::Store;
 use super::subscriptions::Wanted;
-use super::supervisor::{End, masked};
-use crate::feeds::link::Switch;
+use super::supervisor::End;
+use crate::feeds::link::{Switch, masked};
+use crate::feeds::options::millis;
+use crate::feeds::readers::Cut;
 use crate::feeds::socket::Ended;
+use crate::feeds::state::{Change, Counters, Standing};
 use crate::secret::Secret;
 
 pub(super) struct Shared {
@@ -24,9 +27,14 @@ pub(super) struct Shared {
     /// Something was asked for.
     pub(super) changed: Notify,
     pub(super) options: Options,
-    pub(super) connects: AtomicU64,
-    /// Connections that were lost after they had been live.
-    pub(super) gaps: AtomicU64,
+    pub(super) counters: Counters,
+}
+
+/// What a frame had in it.
+#[derive(Default)]
+pub(super) struct Came {
+    pub(super) values: bool,
+    pub(super) status: bool,
 }
 
 impl Shared {
@@ -37,13 +45,23 @@ impl Shared {
             wanted: Mutex::default(),
             changed: Notify::new(),
             options,
-            connects: AtomicU64::new(0),
-            gaps: AtomicU64::new(0),
+            counters: Counters::default(),
         }
     }
 
     pub(super) fn wanted(&self) -> MutexGuard<'_, Wanted> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the feed has ended, if it has.
+    pub(super) fn ended(&self) -> Option<Cut> {
+        let is_off = self.switch.is_off().then_some(Cut::Closed);
+        self.store.closed().or(is_off)
+    }
+
+    pub(super) fn close(&self) {
+        self.switch.turn_off();
+        self.store.close(Cut::Closed);
     }
 
     /// Reads a text frame; gives whether it is a welcome, and a sure one.
@@ -54,6 +72,7 @@ impl Shared {
         sid: &Secret,
         dividers: &mut Dividers,
     ) -> Result<Option<bool>, End> {
+        self.counters.frame();
         match control::answer(text) {
             Answer::Welcome {
                 sure,
@@ -76,10 +95,10 @@ impl Shared {
                 self.store.name(&all);
             }
             Answer::NotSubscribed(words) => {
-                let words = masked(&words, sid);
+                let words = masked(&words, &[sid.expose()]);
                 let reason = format!("the broker did not take a subscription: {words}");
-                let state = self.store.state().state;
-                self.store.change(state, &reason, None, None);
+                let state = self.store.state().0.state;
+                self.store.change(Change::new(state, reason));
             }
             Answer::Other => {}
         }
@@ -88,6 +107,7 @@ impl Shared {
 
     /// Takes the packets of a frame in.
     pub(super) fn binary(&self, bytes: &[u8], dividers: &Dividers) -> Came {
+        self.counters.frame();
         let mut came = Came::default();
         let mut writer = self.store.write();
         for step in Packets::new(bytes) {
@@ -106,11 +126,36 @@ impl Shared {
         }
         came
     }
-}
 
-/// What a frame had in it.
-#[derive(Default)]
-pub(super) struct Came {
-    pub(super) values: bool,
-    pub(super) status: bool,
+    /// How the feed is, as JSON.
+    pub(super) fn status(&self) -> String {
+        let (change, since) = self.store.state();
+        let counts = self.store.counts();
+        let wanted = self.wanted();
+        let kinds: Map<_, _> = INTENTS
+            .into_iter()
+            .map(|intent| (intent.name().to_owned(), wanted.count(intent).into()))
+            .collect();
+        let now = self.store.now();
+        let standing = Standing {
+            change: &change,
+            state_for: since.age(now),
+            counters: &self.counters,
+            waiting: counts.waiting,
+            last_sequence: counts.last_sequence,
+            options: self.options.describe(),
+        };
+        standing.to_json(json!({
+            "subscribed": wanted.tokens(),
+            "allowed": MOST_TOKENS,
+            "subscriptions": kinds,
+            "packets": counts.packets,
+            "ignored": counts.ignored,
+            "malformed": counts.malformed,
+            "replaced": counts.replaced,
+            "no_room": counts.no_room,
+            "instruments": counts.instruments,
+            "newest_age_ms": counts.newest.map(|newest| millis(newest.age(now))),
+        }))
+    }
 }

@@ -8,12 +8,14 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::exchange::{self, exchange_name};
 use super::packet::{self, Kind, Packet};
-use super::record::{Arrival, Change, Record};
-use crate::feeds::link::State;
+use super::record::{Record, StateRecord};
+use crate::feeds::arrival::{Arrival, Timeline};
+use crate::feeds::readers::{self, Cut, News, Waited, Waiting};
+use crate::feeds::state::{Change, State};
 
 /// Twice what can be subscribed, and some room for snapshots.
 const MOST_SLOTS: usize = 8192;
@@ -76,7 +78,6 @@ struct Entry {
 /// What happened so far, for the status.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
-    pub(crate) frames: u64,
     pub(crate) packets: u64,
     pub(crate) ignored: u64,
     pub(crate) malformed: u64,
@@ -85,6 +86,14 @@ pub(crate) struct Counts {
     /// Packets for which there was no room: far more instruments than can be
     /// subscribed.
     pub(crate) no_room: u64,
+    /// When the newest packet arrived.
+    pub(crate) newest: Option<Arrival>,
+    /// Records that wait to be read.
+    pub(crate) waiting: usize,
+    /// With a value.
+    pub(crate) instruments: usize,
+    /// The number of the record that was read last.
+    pub(crate) last_sequence: u64,
 }
 
 struct Inner {
@@ -101,35 +110,30 @@ struct Inner {
     /// number it was queued once more, further back, and the entry is void.
     pending: VecDeque<(u32, u64)>,
     behind: bool,
-    changes: VecDeque<Change>,
+    changes: VecDeque<StateRecord>,
     /// The number of the newest change.
     changed: u64,
-    state: Change,
+    state: StateRecord,
+    /// When the state became what it is.
+    since: Arrival,
     sequence: u64,
+    /// The number of the record that was read last.
+    given: u64,
     symbols: HashMap<String, Box<str>>,
     wanted: HashSet<u64, BuildHasherDefault<Spread>>,
     counts: Counts,
     newest: Option<Arrival>,
     /// Exchanges, the last status that they told, and when.
     markets: HashMap<i8, (u16, i64)>,
-    waiting: usize,
-    closed: Option<Closed>,
+    waiting: Waiting,
+    closed: Option<Cut>,
 }
 
 /// See the module.
 pub(crate) struct Store {
     inner: Mutex<Inner>,
     news: Condvar,
-    opened: Instant,
-}
-
-/// Nothing comes any more, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Closed {
-    /// The feed or its client was closed.
-    ByCaller,
-    /// A defect in this library ended it.
-    Defect,
+    timeline: Timeline,
 }
 
 /// A writer's hold on the store, for one frame.
@@ -142,11 +146,8 @@ pub(crate) struct Writer<'a> {
 impl Store {
     /// `history` is how many bytes of packets are kept for a reader.
     pub(crate) fn new(history: usize) -> Self {
-        let state = Change {
-            state: State::Connecting,
-            reason: "opened".to_owned(),
-            close_code: None,
-            retry_in: None,
+        let state = StateRecord {
+            change: Change::new(State::Connecting, "opened"),
             changes: 1,
             arrival: Arrival::default(),
             sequence: 0,
@@ -165,17 +166,19 @@ impl Store {
                 changes: VecDeque::new(),
                 changed: 0,
                 state,
+                since: Arrival::default(),
                 sequence: 0,
+                given: 0,
                 symbols: HashMap::new(),
                 wanted: HashSet::default(),
                 counts: Counts::default(),
                 newest: None,
                 markets: HashMap::new(),
-                waiting: 0,
+                waiting: Waiting::default(),
                 closed: None,
             }),
             news: Condvar::new(),
-            opened: Instant::now(),
+            timeline: Timeline::begin(),
         }
     }
 
@@ -185,20 +188,13 @@ impl Store {
 
     /// The time now, in the terms of this store.
     pub(crate) fn now(&self) -> Arrival {
-        let wall = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        Arrival {
-            ns: i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX),
-            us: u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX),
-        }
+        self.timeline.now()
     }
 
     /// Takes the store for the packets of one frame.
     pub(crate) fn write(&self) -> Writer<'_> {
         let arrival = self.now();
-        let mut inner = self.lock();
-        inner.counts.frames += 1;
+        let inner = self.lock();
         Writer {
             inner,
             news: &self.news,
@@ -206,82 +202,70 @@ impl Store {
         }
     }
 
-    /// Tells a new state.
-    pub(crate) fn change(
-        &self,
-        state: State,
-        reason: &str,
-        close_code: Option<u16>,
-        retry_in: Option<Duration>,
-    ) {
+    /// Tells a new state, or a new reason for the one that is.
+    pub(crate) fn change(&self, change: Change) {
         let arrival = self.now();
         let mut inner = self.lock();
+        let inner = &mut *inner;
         inner.sequence += 1;
-        let mut change = Change {
-            state,
-            reason: reason.to_owned(),
-            close_code,
-            retry_in,
+        let mut record = StateRecord {
+            change,
             changes: 1,
             arrival,
             sequence: inner.sequence,
         };
-        inner.state = change.clone();
+        if record.change.state != inner.state.change.state {
+            inner.since = arrival;
+        }
+        inner.state = record.clone();
         inner.changed = inner.sequence;
         if inner.changes.len() >= MOST_STATES {
             let earlier: u32 = inner.changes.iter().map(|one| one.changes).sum();
-            change.changes = change.changes.saturating_add(earlier);
+            record.changes = record.changes.saturating_add(earlier);
             inner.changes.clear();
         }
-        inner.changes.push_back(change);
-        wake(&inner, &self.news);
+        inner.changes.push_back(record);
+        readers::wake(&self.news, inner);
     }
 
-    /// The state now.
-    pub(crate) fn state(&self) -> Change {
-        self.lock().state.clone()
+    /// The state now, and since when it is.
+    pub(crate) fn state(&self) -> (Change, Arrival) {
+        let inner = self.lock();
+        (inner.state.change.clone(), inner.since)
     }
 
-    /// Ends all waits. What was not read yet is gone for readers; the newest
+    /// Nothing comes any more. What waits can still be read, and the newest
     /// values stay. The first reason counts.
-    pub(crate) fn close(&self, why: Closed) {
+    pub(crate) fn close(&self, why: Cut) {
         self.lock().closed.get_or_insert(why);
         self.news.notify_all();
     }
 
     /// Whether it was closed, and why.
-    pub(crate) fn closed(&self) -> Option<Closed> {
+    pub(crate) fn closed(&self) -> Option<Cut> {
         self.lock().closed
     }
 
-    /// Waits until there is something to read, at most until `deadline`, and
-    /// gives up to `most` records to `take`, oldest first. 0 means that the
-    /// wait ended with nothing.
+    /// Ends the waits under way, or the next one if there is none.
+    pub(crate) fn interrupt(&self) {
+        readers::interrupt(&self.news, &mut *self.lock());
+    }
+
+    /// Waits until there is something to read, at most `until` then, and gives
+    /// up to `most` records to `take`, oldest first. 0 means that the wait
+    /// ended with nothing.
     pub(crate) fn read(
         &self,
-        deadline: Option<Instant>,
+        until: Option<Instant>,
         most: usize,
         mut take: impl FnMut(Record<'_>, State, Arrival),
-    ) -> Result<usize, Closed> {
-        let mut inner = self.lock();
-        while inner.closed.is_none() && !inner.has_news() {
-            let left = match deadline {
-                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-                None => Duration::ZERO,
-            };
-            if left.is_zero() {
-                return Ok(0);
-            }
-            inner.waiting += 1;
-            inner = self
-                .news
-                .wait_timeout(inner, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-            inner.waiting -= 1;
-        }
-        if let Some(why) = inner.closed {
-            return Err(why);
+    ) -> Result<usize, Cut> {
+        let (mut inner, waited) = readers::wait(&self.news, self.lock(), until);
+        match (waited, inner.closed) {
+            (Waited::Ready, Some(why)) if !inner.has_news() => return Err(why),
+            (Waited::Ready, _) => {}
+            (Waited::InVain, _) => return Ok(0),
+            (Waited::Interrupted, _) => return Err(Cut::Interrupted),
         }
         let now = self.now();
         let mut given = 0;
@@ -290,7 +274,7 @@ impl Store {
         }
         if inner.has_news() {
             // This reader had no room for the rest: another may.
-            wake(&inner, &self.news);
+            readers::wake(&self.news, &mut *inner);
         }
         Ok(given)
     }
@@ -352,7 +336,7 @@ impl Store {
         match found {
             None => false,
             Some(slot) => {
-                take(slot.record(slot.replaced), inner.state.state, now);
+                take(slot.record(slot.replaced), inner.state.change.state, now);
                 true
             }
         }
@@ -413,12 +397,16 @@ impl Store {
         inner.remove(&going);
     }
 
-    /// Counts, the arrival of the newest packet, and how much waits.
-    pub(crate) fn counts(&self) -> (Counts, Option<Arrival>, usize, usize) {
+    pub(crate) fn counts(&self) -> Counts {
         let inner = self.lock();
         let pending = inner.pending.iter().filter(|entry| inner.is_queued(entry));
-        let waiting = inner.history.len() + pending.count() + inner.changes.len();
-        (inner.counts, inner.newest, waiting, inner.by_key.len())
+        Counts {
+            newest: inner.newest,
+            waiting: inner.history.len() + pending.count() + inner.changes.len(),
+            instruments: inner.by_key.len(),
+            last_sequence: inner.given,
+            ..inner.counts
+        }
     }
 
     /// Whether an exchange has told that it is closed. One that closed before
@@ -431,9 +419,13 @@ impl Store {
     }
 }
 
-fn wake(inner: &Inner, news: &Condvar) {
-    if inner.waiting > 0 {
-        news.notify_one();
+impl News for Inner {
+    fn is_there(&self) -> bool {
+        self.has_news() || self.closed.is_some()
+    }
+
+    fn waiting(&mut self) -> &mut Waiting {
+        &mut self.waiting
     }
 }
 
@@ -507,7 +499,7 @@ impl Writer<'_> {
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
         if self.inner.has_news() {
-            wake(&self.inner, self.news);
+            readers::wake(self.news, &mut *self.inner);
         }
     }
 }
@@ -732,7 +724,7 @@ impl Inner {
 
     /// Gives the oldest record to `take`.
     fn give(&mut self, now: Arrival, take: &mut impl FnMut(Record<'_>, State, Arrival)) -> bool {
-        let state = self.state.state;
+        let state = self.state.change.state;
         while self
             .pending
             .front()
@@ -751,8 +743,9 @@ impl Inner {
             (Some(change), Some(oldest)) => change.sequence < oldest,
         };
         if change_first {
-            if let Some(change) = self.changes.pop_front() {
-                take(Record::Change(&change), state, now);
+            if let Some(record) = self.changes.pop_front() {
+                self.given = record.sequence;
+                take(Record::State(&record), state, now);
                 return true;
             }
         }
@@ -772,6 +765,7 @@ impl Inner {
                 replaced: std::mem::take(&mut slot.replaced),
                 symbol: slot.symbol.as_deref(),
             };
+            self.given = entry.sequence;
             take(record, state, now);
             return true;
         }
@@ -785,6 +779,7 @@ impl Inner {
         }
         if let Some(slot) = self.slots.get_mut(at as usize) {
             slot.queued = 0;
+            self.given = slot.sequence;
             let replaced = std::mem::take(&mut slot.replaced);
             take(slot.record(replaced), state, now);
         }

@@ -2,20 +2,18 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch::Receiver;
-use tokio::time::timeout;
 use url::Url;
 
 use super::control;
 use super::exchange::Dividers;
 use super::shared::Shared;
 use super::watch::{Due, Probes, Watch};
-use crate::feeds::link::{Backoff, State};
-use crate::feeds::socket::{Ended, Frame, Socket};
-use crate::redact;
+use crate::feeds::link::{Retries, brief, other_session};
+use crate::feeds::socket::{Ended, Frame, Socket, within};
+use crate::feeds::state::{Change, State};
 use crate::secret::Secret;
 use crate::transport::Settings;
 
@@ -31,11 +29,6 @@ pub(crate) struct Login {
     pub(crate) sid: Secret,
 }
 
-/// The broker's words, which may quote the session.
-pub(super) fn masked(words: &str, sid: &Secret) -> String {
-    redact::secrets(words, &[sid.expose()]).into_owned()
-}
-
 /// Gives the session of the client, if it has one.
 pub(crate) type Sessions = Box<dyn Fn() -> Option<Login> + Send + Sync>;
 
@@ -47,6 +40,7 @@ pub(super) struct Supervisor {
     /// Tells when the client has a new session.
     pub(super) changed: Receiver<u64>,
     pub(super) probes: Probes,
+    pub(super) retries: Retries,
 }
 
 /// How a connection ended.
@@ -79,84 +73,81 @@ impl From<Ended> for End {
 impl Supervisor {
     /// Connects for ever. Ends only with the client.
     pub(super) async fn run(mut self) {
-        let options = &self.shared.options;
-        let mut backoff = Backoff::new(options.reconnect_first, options.reconnect_cap);
-        // A refusal may be a mistake, so the same session is tried again; but
-        // rarely, for the broker has said no.
-        let rarely = options.reconnect_cap * 2;
-        let mut rarely = Backoff::new(rarely, rarely);
         loop {
             self.changed.borrow_and_update();
             let Some(login) = (self.sessions)() else {
-                self.tell(State::Refused, "there is no session; log in", None, None);
+                self.tell(State::Refused, "there is no trade session; log in");
                 if self.changed.changed().await.is_err() {
                     return;
                 }
                 continue;
             };
             let end = self.connection(&login).await;
-            let words = masked(&end.why().reason, &login.sid);
-            let (state, reason, wait) = match &end {
-                End::Refused(_) => {
-                    let reason = format!("{words}; log in again");
-                    (State::Refused, reason, rarely.next())
-                }
-                End::Lost { lasted, .. } => {
-                    if *lasted {
-                        backoff.reset();
-                    }
-                    (State::Down, words, backoff.next())
-                }
-            };
             // Another session is tried at once, and that there is none any more
             // is told at once.
             let next = (self.sessions)();
             let is_same = next.is_some_and(|next| next.sid == login.sid);
-            let wait = if is_same { wait } else { Duration::ZERO };
-            self.tell(state, &reason, end.why().code, Some(wait));
+            let wait = self.tell_end(end, &login, is_same);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 told = self.changed.changed() => {
                     if told.is_err() {
                         return;
                     }
-                    backoff.reset();
+                    self.retries.lasted();
                 }
             }
         }
     }
 
-    fn tell(&self, state: State, reason: &str, code: Option<u16>, retry_in: Option<Duration>) {
-        self.shared.store.change(state, reason, code, retry_in);
+    /// Tells the end of a connection; gives when to connect again.
+    fn tell_end(&mut self, end: End, login: &Login, is_same_session: bool) -> Duration {
+        let words = brief(&end.why().reason, &[login.sid.expose()]);
+        let (state, reason) = match &end {
+            End::Refused(_) => (State::Refused, format!("{words}; log in again")),
+            End::Lost { lasted, .. } => {
+                if *lasted {
+                    self.retries.lasted();
+                }
+                (State::Down, words)
+            }
+        };
+        let wait = self.retries.after(state == State::Refused, is_same_session);
+        self.change(Change::after(end.why(), state, reason).retry_in(Some(wait)));
+        wait
+    }
+
+    fn tell(&self, state: State, reason: &str) {
+        self.change(Change::new(state, reason));
+    }
+
+    fn change(&self, change: Change) {
+        let attempt = self.retries.attempt();
+        self.shared.store.change(change.attempt(attempt));
     }
 
     /// One connection, from its beginning to its end.
     async fn connection(&mut self, login: &Login) -> End {
         let host = login.url.host_str().unwrap_or("");
-        self.tell(
-            State::Connecting,
-            &format!("connecting to {host}"),
-            None,
-            None,
-        );
+        self.tell(State::Connecting, &format!("connecting to {host}"));
         let mut socket = match Socket::open(&self.settings, &login.url).await {
             Ok(socket) => socket,
             Err(why) => return why.into(),
         };
-        self.tell(State::Authenticating, "logging in", None, None);
+        self.shared.counters.connected();
+        self.tell(State::Authenticating, "logging in");
         let mut dividers = Dividers::default();
         if let Err(end) = self.log_in(&mut socket, login, &mut dividers).await {
             socket.close().await;
             return end;
         }
-        self.shared.connects.fetch_add(1, Ordering::Relaxed);
-        self.tell(State::Live, "logged in", None, None);
+        self.tell(State::Live, "logged in");
         let since = Instant::now();
         let mut end = self.serve(&mut socket, login, &mut dividers).await;
         if let End::Lost { lasted, .. } = &mut end {
             *lasted |= since.elapsed() >= LASTED;
         }
-        self.shared.gaps.fetch_add(1, Ordering::Relaxed);
+        self.shared.counters.lost();
         socket.close().await;
         end
     }
@@ -174,7 +165,7 @@ impl Supervisor {
             login.sid.expose(),
             u128::try_from(now_ms).unwrap_or(0),
         );
-        let limit = self.shared.options.login;
+        let limit = self.shared.options.times.login;
         let mut deadline = Instant::now() + limit;
         self.put(socket, std::mem::take(&mut *text)).await?;
         let mut welcomed = false;
@@ -202,7 +193,8 @@ impl Supervisor {
                     self.shared.binary(&bytes, dividers);
                 }
                 // Without dividers there are no prices.
-                Ok(Ok(Frame::Binary(_) | Frame::Pong)) => {}
+                Ok(Ok(Frame::Binary(_))) => self.shared.counters.frame(),
+                Ok(Ok(Frame::Pong)) => {}
             }
         }
     }
@@ -210,7 +202,7 @@ impl Supervisor {
     /// Serves a connection that is logged in.
     async fn serve(&mut self, socket: &mut Socket, login: &Login, dividers: &mut Dividers) -> End {
         let shared = Arc::clone(&self.shared);
-        let mut watch = Watch::new(shared.options.times.clone(), Instant::now());
+        let mut watch = Watch::new(shared.options.patience.clone(), Instant::now());
         let mut wake = pin!(tokio::time::sleep(Duration::ZERO));
         shared.wanted().reconnected();
         // What is subscribed already is sent at once.
@@ -237,8 +229,7 @@ impl Supervisor {
                 told = self.changed.changed() => {
                     let now = (self.sessions)();
                     if told.is_err() || now.is_none_or(|now| now.user != login.user) {
-                        let reason = "the session of this connection is no longer in force";
-                        return Ended::new(None, reason).into();
+                        return other_session().into();
                     }
                 }
                 frame = socket.next() => match frame {
@@ -250,7 +241,7 @@ impl Supervisor {
                         }
                         match came.values {
                             true if watch.data(now, &mut self.probes) => {
-                                self.tell(State::Live, "values come again", None, None);
+                                self.tell(State::Live, "values come again");
                             }
                             true => {}
                             false => watch.heard(now),
@@ -270,20 +261,20 @@ impl Supervisor {
     }
 
     async fn act(&self, due: Due, socket: &mut Socket, watch: &mut Watch) -> Result<(), End> {
-        let times = &self.shared.options.times;
+        let patience = &self.shared.options.patience;
         match due {
             Due::Ping => {
                 self.within(socket.ping()).await?;
                 watch.pinged(Instant::now());
             }
             Due::Dead => {
-                let reason = format!("no answer to a ping in {} ms", times.pong.as_millis());
+                let reason = format!("no answer to a ping in {} ms", patience.pong.as_millis());
                 return Err(Ended::new(Some(1006), reason).into());
             }
             Due::Stale => {
-                let ms = times.stale.as_millis();
+                let ms = patience.stale.as_millis();
                 let reason = format!("nothing came for {ms} ms of what is subscribed");
-                self.tell(State::Stale, &reason, None, None);
+                self.tell(State::Stale, &reason);
             }
             Due::Probe(0) => {
                 let frames = self.shared.wanted().probe();
@@ -322,7 +313,7 @@ impl Supervisor {
         let store = &self.shared.store;
         let open = exchanges.iter().any(|one| !store.is_closed(*one));
         if watch.expects(!exchanges.is_empty(), open, Instant::now()) {
-            self.tell(State::Live, "nothing is subscribed", None, None);
+            self.tell(State::Live, "nothing is subscribed");
         }
     }
 
@@ -330,11 +321,8 @@ impl Supervisor {
         self.within(socket.send(text)).await
     }
 
-    /// A server that takes nothing any more must not hold us up.
     async fn within(&self, work: impl Future<Output = Result<(), Ended>>) -> Result<(), End> {
-        match timeout(self.shared.options.times.pong, work).await {
-            Ok(done) => done.map_err(End::from),
-            Err(_) => Err(Ended::new(Some(1006), "the server takes nothing any more").into()),
-        }
+        let limit = self.shared.options.patience.pong;
+        within(limit, work).await.map_err(End::from)
     }
 }

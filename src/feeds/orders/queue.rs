@@ -1,13 +1,15 @@
 //! What waits for the caller: bounded, and nothing lost in silence.
 
 use std::collections::VecDeque;
+use std::fmt::Write;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use crate::error::Error;
-use crate::status::Status;
+use super::event;
+use crate::feeds::arrival::{Arrival, Timeline};
+use crate::feeds::readers::{self, Cut, News, Waited};
 
 /// How many events are kept for a slow reader.
 pub(crate) const CAPACITY: usize = 65_536;
@@ -16,15 +18,16 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// How many notices in a row are kept before they coalesce.
 const NOTICES: usize = 64;
 
-/// An event without its number: the members of a JSON object.
+/// An event without its number and times: the members of a JSON object.
 struct Event {
     members: Box<str>,
-    /// How many earlier notices this one stands for.
-    coalesced: u64,
+    arrival: Arrival,
+    /// How many notices this one stands for; 0 if it is none.
+    changes: u64,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct Inner {
     events: VecDeque<Event>,
     bytes: usize,
     /// The number of the last event that was handed out.
@@ -34,82 +37,100 @@ struct Waiting {
     /// The reader was too slow: no order event is taken until he has caught
     /// up.
     overflowed: bool,
-    closed: Option<(Status, &'static str)>,
+    closed: Option<Cut>,
+    waiting: readers::Waiting,
 }
 
 /// A queue that one feed fills and any number of readers empty.
 pub(crate) struct Queue {
-    waiting: Mutex<Waiting>,
+    inner: Mutex<Inner>,
     filled: Condvar,
     /// Told when a reader has caught up after an overflow.
     pub(crate) drained: Notify,
     capacity: usize,
+    timeline: Timeline,
+}
+
+impl News for Inner {
+    fn is_there(&self) -> bool {
+        !self.events.is_empty() || self.closed.is_some()
+    }
+
+    fn waiting(&mut self) -> &mut readers::Waiting {
+        &mut self.waiting
+    }
 }
 
 impl Queue {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            waiting: Mutex::default(),
+            inner: Mutex::default(),
             filled: Condvar::new(),
             drained: Notify::new(),
             capacity,
+            timeline: Timeline::begin(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The time now, in the terms of this queue.
+    pub(crate) fn now(&self) -> Arrival {
+        self.timeline.now()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there is room for an event of an order. Without, the one
     /// `overflow` event is put at the end, and the caller must not merge what
     /// it cannot tell.
     pub(crate) fn has_room(&self) -> bool {
-        let mut waiting = self.lock();
-        if waiting.overflowed {
+        let mut inner = self.lock();
+        if inner.overflowed {
             return false;
         }
-        if waiting.events.len() < self.capacity && waiting.bytes < MOST_BYTES {
+        if inner.events.len() < self.capacity && inner.bytes < MOST_BYTES {
             return true;
         }
-        waiting.overflowed = true;
-        waiting.notices = 0;
-        let kept = waiting.events.len();
-        let members = format!(r#""type":"overflow","kept":{kept}"#);
-        self.push(waiting, members);
+        inner.overflowed = true;
+        inner.notices = 0;
+        let members = event::overflow(inner.events.len());
+        self.push(inner, members, 0);
         false
     }
 
     /// Adds an event of an order, trade or position.
     pub(crate) fn event(&self, members: String) {
-        let mut waiting = self.lock();
-        waiting.notices = 0;
-        self.push(waiting, members);
+        let mut inner = self.lock();
+        inner.notices = 0;
+        self.push(inner, members, 0);
     }
 
     /// Adds a notice: of many in a row the newest stands for those before.
     pub(crate) fn notice(&self, members: String) {
-        let mut waiting = self.lock();
-        if waiting.notices < NOTICES {
-            waiting.notices += 1;
-            self.push(waiting, members);
-        } else if let Some(last) = waiting.events.back_mut() {
+        let mut inner = self.lock();
+        if inner.notices < NOTICES {
+            inner.notices += 1;
+            self.push(inner, members, 1);
+        } else if let Some(last) = inner.events.back_mut() {
             let before = std::mem::replace(&mut last.members, members.into());
-            last.coalesced += 1;
+            last.changes += 1;
+            last.arrival = self.now();
             let now = last.members.len();
-            waiting.bytes = waiting.bytes - before.len() + now;
+            inner.bytes = inner.bytes - before.len() + now;
         }
     }
 
-    fn push(&self, mut waiting: MutexGuard<'_, Waiting>, members: String) {
-        if waiting.closed.is_none() {
-            waiting.bytes += members.len();
-            waiting.events.push_back(Event {
+    fn push(&self, mut inner: MutexGuard<'_, Inner>, members: String, changes: u64) {
+        if inner.closed.is_none() {
+            inner.bytes += members.len();
+            inner.events.push_back(Event {
                 // Without the room to spare that it was made with.
                 members: members.into(),
-                coalesced: 0,
+                arrival: self.now(),
+                changes,
             });
-            drop(waiting);
-            self.filled.notify_one();
+            readers::wake(&self.filled, &mut *inner);
         }
     }
 
@@ -120,16 +141,16 @@ impl Queue {
 
     /// Takes events of orders again, once the reader has read half.
     pub(crate) fn resume(&self) -> bool {
-        let mut waiting = self.lock();
-        let resumed = waiting.overflowed && self.is_half_empty(&waiting);
+        let mut inner = self.lock();
+        let resumed = inner.overflowed && self.is_half_empty(&inner);
         if resumed {
-            waiting.overflowed = false;
+            inner.overflowed = false;
         }
         resumed
     }
 
-    fn is_half_empty(&self, waiting: &Waiting) -> bool {
-        waiting.events.len() <= self.capacity / 2 && waiting.bytes <= MOST_BYTES / 2
+    fn is_half_empty(&self, inner: &Inner) -> bool {
+        inner.events.len() <= self.capacity / 2 && inner.bytes <= MOST_BYTES / 2
     }
 
     /// How many events wait.
@@ -142,75 +163,107 @@ impl Queue {
         self.lock().numbered
     }
 
-    /// Nothing comes any more. What waits can still be read.
-    pub(crate) fn close(&self, status: Status, why: &'static str) {
-        let mut waiting = self.lock();
-        waiting.closed.get_or_insert((status, why));
-        drop(waiting);
+    /// Nothing comes any more. What waits can still be read. The first reason
+    /// counts.
+    pub(crate) fn close(&self, why: Cut) {
+        self.lock().closed.get_or_insert(why);
         self.filled.notify_all();
     }
 
-    /// The next event as JSON, or [`Status::End`] after `timeout`.
-    pub(crate) fn next(&self, timeout: Duration) -> Result<String, Error> {
-        let end = Instant::now() + timeout;
-        let mut waiting = self.lock();
-        loop {
-            if let Some(event) = waiting.events.pop_front() {
-                waiting.numbered += 1;
-                waiting.bytes -= event.members.len();
-                if waiting.events.len() < waiting.notices {
-                    waiting.notices = waiting.events.len();
-                }
-                if waiting.overflowed && self.is_half_empty(&waiting) {
-                    self.drained.notify_one();
-                }
-                let number = waiting.numbered;
-                drop(waiting);
-                let Event { members, coalesced } = event;
-                return Ok(match coalesced {
-                    0 => format!(r#"{{"seq":{number},{members}}}"#),
-                    more => format!(r#"{{"seq":{number},{members},"coalesced":{more}}}"#),
-                });
-            }
-            if let Some((status, why)) = waiting.closed {
-                return Err(Error::new(status, why));
-            }
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Error::new(Status::End, "no event in time"));
-            }
-            let woken = self.filled.wait_timeout(waiting, left);
-            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+    /// Whether it was closed, and why.
+    pub(crate) fn closed(&self) -> Option<Cut> {
+        self.lock().closed
+    }
+
+    /// Ends the waits under way, or the next one if there is none.
+    pub(crate) fn interrupt(&self) {
+        readers::interrupt(&self.filled, &mut *self.lock());
+    }
+
+    /// Waits for an event, at most `until` then, and appends it to `out` as
+    /// JSON with a comma behind it. 0 means that the wait ended with nothing.
+    pub(crate) fn read(&self, until: Option<Instant>, out: &mut String) -> Result<usize, Cut> {
+        let (mut inner, waited) = readers::wait(&self.filled, self.lock(), until);
+        match waited {
+            Waited::Ready => {}
+            Waited::InVain => return Ok(0),
+            Waited::Interrupted => return Err(Cut::Interrupted),
         }
+        let Some(event) = inner.events.pop_front() else {
+            return inner.closed.map_or(Ok(0), Err);
+        };
+        inner.numbered += 1;
+        inner.bytes -= event.members.len();
+        if inner.events.len() < inner.notices {
+            inner.notices = inner.events.len();
+        }
+        if inner.overflowed && self.is_half_empty(&inner) {
+            self.drained.notify_one();
+        }
+        let number = inner.numbered;
+        if !inner.events.is_empty() {
+            // Another reader may have them.
+            readers::wake(&self.filled, &mut *inner);
+        }
+        drop(inner);
+        event.write(number, self.now(), out);
+        Ok(1)
+    }
+}
+
+impl Event {
+    /// As JSON, with a comma behind it.
+    fn write(&self, number: u64, now: Arrival, out: &mut String) {
+        // Writing to a String cannot fail.
+        let _written = write!(
+            out,
+            r#"{{"sequence":{number},"received_ns":{},"age_us":{},{}"#,
+            self.arrival.ns,
+            self.arrival.age_us(now),
+            self.members
+        );
+        if self.changes > 0 {
+            let _written = write!(out, r#","changes":{}"#, self.changes);
+        }
+        out.push_str("},");
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feeds::readers::until;
     use serde_json::{Value, json};
+    use std::time::Duration;
 
+    /// The next event, without its times.
     fn next(queue: &Queue) -> Value {
-        let text = queue.next(Duration::ZERO).expect("an event waits");
-        serde_json::from_str(&text).expect("it is JSON")
+        let mut text = String::new();
+        assert_eq!(queue.read(None, &mut text), Ok(1), "an event waits");
+        assert_eq!(text.pop(), Some(','));
+        let mut event: Value = serde_json::from_str(&text).expect("it is JSON");
+        for time in ["received_ns", "age_us"] {
+            let members = event.as_object_mut().expect("an object");
+            assert!(members.remove(time).is_some_and(|time| time.is_i64()));
+        }
+        event
     }
 
-    fn status(queue: &Queue) -> Status {
-        let ended = queue.next(Duration::from_millis(1));
-        ended.expect_err("nothing waits").status()
+    fn nothing(queue: &Queue) -> Result<usize, Cut> {
+        queue.read(until(Duration::from_millis(1)), &mut String::new())
     }
 
     #[test]
     fn numbers_without_a_gap_and_ends_by_itself() {
         let queue = Queue::new(8);
-        assert_eq!(status(&queue), Status::End);
+        assert_eq!(nothing(&queue), Ok(0));
         queue.event(r#""a":1"#.to_owned());
         queue.event(r#""a":2"#.to_owned());
-        assert_eq!(next(&queue), json!({"seq": 1, "a": 1}));
-        queue.close(Status::Closed, "closed");
+        assert_eq!(next(&queue), json!({"sequence": 1, "a": 1}));
+        queue.close(Cut::Closed);
         queue.event(r#""a":3"#.to_owned());
-        assert_eq!(next(&queue), json!({"seq": 2, "a": 2}));
-        assert_eq!(status(&queue), Status::Closed);
+        assert_eq!(next(&queue), json!({"sequence": 2, "a": 2}));
+        assert_eq!(nothing(&queue), Err(Cut::Closed));
     }
 
     #[test]
@@ -229,9 +282,9 @@ mod tests {
         assert_eq!(next(&queue)["a"], 3);
         assert_eq!(
             next(&queue),
-            json!({"seq": 5, "type": "overflow", "kept": 4})
+            json!({"sequence": 5, "type": "overflow", "kept": 4})
         );
-        assert_eq!(status(&queue), Status::End);
+        assert_eq!(nothing(&queue), Ok(0));
     }
 
     #[test]
@@ -261,18 +314,20 @@ mod tests {
             assert_eq!(next(&queue)["n"], at);
         }
         let last = next(&queue);
-        assert_eq!((&last["n"], &last["coalesced"]), (&json!(999), &json!(936)));
+        assert_eq!((&last["n"], &last["changes"]), (&json!(999), &json!(937)));
         queue.notice(r#""n":1"#.to_owned());
-        assert_eq!(next(&queue)["seq"], 65);
+        assert_eq!(next(&queue)["sequence"], 65);
     }
 
     #[test]
     fn closing_wakes_a_reader() {
         let queue = std::sync::Arc::new(Queue::new(4));
         let reader = std::sync::Arc::clone(&queue);
-        let waits = std::thread::spawn(move || reader.next(Duration::from_secs(600)));
-        queue.close(Status::Closed, "closed");
+        let waits = std::thread::spawn(move || {
+            reader.read(until(Duration::from_secs(600)), &mut String::new())
+        });
+        queue.close(Cut::Closed);
         let ended = waits.join().expect("the reader does not panic");
-        assert_eq!(ended.expect_err("nothing came").status(), Status::Closed);
+        assert_eq!(ended, Err(Cut::Closed));
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::feeds::market::packet::{Packets, Step};
 use crate::feeds::tick::{self, Tick};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A mini touch line of `token` with a price.
 fn lite(token: u32, price: u32) -> Vec<u8> {
@@ -55,7 +56,7 @@ fn a_reader_that_keeps_up_gets_every_packet() {
         }
     }
     assert_eq!(seen, 4998);
-    assert_eq!(store.counts().0.replaced, 0);
+    assert_eq!(store.counts().replaced, 0);
 }
 
 #[test]
@@ -67,8 +68,8 @@ fn a_slow_reader_loses_old_values_never_the_newest() {
                 put(&store, &lite(token, price));
             }
         }
-        let (counts, _, _, slots) = store.counts();
-        assert_eq!((counts.packets, slots), (50_000, 50));
+        let counts = store.counts();
+        assert_eq!((counts.packets, counts.instruments), (50_000, 50));
         let mut all = read(&store, usize::MAX);
         assert_eq!(all.len(), 50, "each newest value once");
         all.sort_by_key(|tick| tick.token);
@@ -92,7 +93,10 @@ fn a_slow_reader_loses_old_values_never_the_newest() {
 fn states_stand_between_the_packets_and_become_one_when_there_are_many() {
     let store = Store::new(4096);
     put(&store, &lite(1, 1));
-    store.change(State::Down, "lost", Some(1006), None);
+    store.change(Change {
+        close_code: Some(1006),
+        ..Change::new(State::Down, "lost")
+    });
     put(&store, &lite(1, 2));
     let kinds: Vec<_> = read(&store, 9).iter().map(|tick| tick.kind).collect();
     assert_eq!(
@@ -104,11 +108,11 @@ fn states_stand_between_the_packets_and_become_one_when_there_are_many() {
         ]
     );
     for _ in 0..33 {
-        store.change(State::Connecting, "again", None, None);
+        store.change(Change::new(State::Connecting, "again"));
     }
     let all = read(&store, 99);
     assert_eq!((all.len(), all[0].state_changes), (1, 33));
-    assert_eq!(store.state().state, State::Connecting);
+    assert_eq!(store.state().0.state, State::Connecting);
 }
 
 #[test]
@@ -119,7 +123,7 @@ fn unknown_instruments_cannot_fill_the_memory() {
     for token in 100..60_000 {
         put(&store, &lite(token, 1));
     }
-    assert!(store.counts().3 <= MOST_SLOTS);
+    assert!(store.counts().instruments <= MOST_SLOTS);
     let mut found = Tick::default();
     assert!(store.last(1, Ok(7), |record, state, now| {
         record.to_tick(state, now, &mut found);
@@ -157,8 +161,8 @@ fn index(token: u32, name: &str) -> Vec<u8> {
 fn a_slow_reader_sees_no_old_value_after_the_change_that_followed_it() {
     let store = Store::new(0);
     put(&store, &[lite(1, 10), lite(2, 20)].concat());
-    store.change(State::Down, "lost", None, None);
-    store.change(State::Live, "back", None, None);
+    store.change(Change::new(State::Down, "lost"));
+    store.change(Change::new(State::Live, "back"));
     put(&store, &lite(1, 11));
     put(&store, &lite(1, 12));
     let all: Vec<_> = read(&store, 99)
@@ -227,7 +231,7 @@ fn any_order_of_events_keeps_the_promises() {
                     put(&store, &frame);
                 }
                 12 if !last && changes.len() < MOST_STATES => {
-                    store.change(State::Live, "again", None, None);
+                    store.change(Change::new(State::Live, "again"));
                     changes.push_back(price);
                 }
                 13 if !last && seed % 2 == 0 => {
@@ -264,7 +268,7 @@ fn any_order_of_events_keeps_the_promises() {
         }
         if !forgotten.contains(&true) {
             assert_eq!(added.iter().sum::<i64>(), price, "{seed}");
-            assert_eq!(store.counts().0.packets, price as u64, "{seed}");
+            assert_eq!(store.counts().packets, price as u64, "{seed}");
         }
     }
 }
@@ -273,14 +277,14 @@ fn any_order_of_events_keeps_the_promises() {
 fn a_flapping_feed_that_nobody_reads_stays_small() {
     let store = Store::new(0);
     for price in 0..5000 {
-        store.change(State::Down, "lost", None, None);
+        store.change(Change::new(State::Down, "lost"));
         for token in 0..10 {
             put(&store, &lite(token, price));
         }
     }
     assert!(store.lock().pending.len() <= 21);
     assert!(store.lock().pending.capacity() < 100);
-    assert_eq!(store.counts().2, 10 + store.lock().changes.len());
+    assert_eq!(store.counts().waiting, 10 + store.lock().changes.len());
     let all = read(&store, usize::MAX);
     let prices: Vec<i64> = all
         .iter()
@@ -333,7 +337,7 @@ fn indices_that_nobody_knows_do_not_shut_others_out() {
     }
     put(&store, &lite(10_000, 77));
     assert!(store.last(1, Ok(10_000), |_, _, _| {}));
-    assert!(store.counts().3 <= MOST_SLOTS);
+    assert!(store.counts().instruments <= MOST_SLOTS);
 }
 
 #[test]
@@ -362,11 +366,51 @@ fn a_wait_ends_with_news_with_time_and_with_the_feed() {
     assert_eq!(waiter.join().expect("it must not panic"), Ok(1));
     let other = Arc::clone(&store);
     let waiter = std::thread::spawn(move || other.read(Some(late), 1, |_, _, _| {}));
-    store.close(Closed::ByCaller);
-    assert_eq!(
-        waiter.join().expect("it must not panic"),
-        Err(Closed::ByCaller)
-    );
+    store.close(Cut::Closed);
+    assert_eq!(waiter.join().expect("it must not panic"), Err(Cut::Closed));
+}
+
+#[test]
+fn what_waited_at_the_end_can_still_be_read() {
+    let store = Store::new(4096);
+    put(&store, &[lite(1, 1), lite(2, 2)].concat());
+    store.close(Cut::Defect);
+    store.close(Cut::Closed);
+    assert_eq!(store.read(None, 1, |_, _, _| {}), Ok(1));
+    assert_eq!(store.counts().last_sequence, 1);
+    assert_eq!(store.read(None, 9, |_, _, _| {}), Ok(1));
+    assert_eq!(store.read(None, 9, |_, _, _| {}), Err(Cut::Defect));
+}
+
+#[test]
+fn interrupts_lose_nothing() {
+    let store = Arc::new(Store::new(1 << 20));
+    let late = Instant::now() + Duration::from_secs(60);
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            std::thread::spawn(move || {
+                let mut mine = 0;
+                loop {
+                    match store.read(Some(late), 16, |_, _, _| {}) {
+                        Ok(given) => mine += given,
+                        Err(Cut::Interrupted) => {}
+                        Err(_) => return mine,
+                    }
+                }
+            })
+        })
+        .collect();
+    for price in 0..2000 {
+        put(&store, &lite(price % 5, price));
+        store.interrupt();
+    }
+    store.close(Cut::Closed);
+    let all: usize = readers
+        .into_iter()
+        .map(|reader| reader.join().expect("it must not panic"))
+        .sum();
+    assert_eq!(all, 2000);
 }
 
 #[test]
@@ -388,10 +432,10 @@ fn several_readers_share_one_queue() {
     for price in 0..2000 {
         put(&store, &lite(price % 5, price));
     }
-    while store.counts().2 > 0 {
+    while store.counts().waiting > 0 {
         std::thread::yield_now();
     }
-    store.close(Closed::ByCaller);
+    store.close(Cut::Closed);
     let all: usize = readers
         .into_iter()
         .map(|reader| reader.join().expect("it must not panic"))
