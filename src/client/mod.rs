@@ -1,5 +1,6 @@
 //! The client: what it holds, and what needs no network.
 
+mod by_name;
 mod call;
 mod exchange;
 mod feed;

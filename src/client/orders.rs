@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::call::Call;
-use super::reads::deadline;
 use super::register::{Open, Register, Settled};
 use super::steps::{Step, reached};
 use super::{Client, Inner, not_logged_in};
@@ -22,7 +21,8 @@ use crate::operation::{self, Kind, Operation};
 use crate::orders::{self, Instruction, InstructionKind, Lookup};
 use crate::outcome::{self, Asked, Clocks, Progress, Row, Sent, Sight};
 use crate::pacing::{Slot, Use};
-use crate::reads::{self, Expect, PARAMS};
+use crate::params::{self, PARAMS};
+use crate::reads::{self, Expect};
 use crate::reply::{Meta, Reply};
 use crate::session::{self, Trade};
 use crate::status::Status;
@@ -157,20 +157,13 @@ impl Inner {
             Some(trade) => trade.generation,
             None => self.config.generation.unwrap_or(Generation::Three),
         };
-        let checked = Fields::parse(PARAMS, params).and_then(|mut fields| {
-            let limit = deadline(&mut fields)?;
-            let instruction = check(&mut fields, generation)?;
-            fields.finish()?;
-            Ok((limit, instruction))
-        });
-        let limit = checked.as_ref().map_or(None, |(limit, _)| *limit);
-        let limit = limit.unwrap_or_else(|| op.time.of(&self.config.timeouts));
+        let (common, checked) = params::read(params, |fields| check(fields, generation));
         let sheet = Sheet::default();
         self.call_at_door(
             op,
-            limit,
+            &common,
             async |call, line| {
-                let (_, instruction) = checked?;
+                let instruction = checked?;
                 // The session whose generation the parameters were checked for.
                 let trade = trade.ok_or_else(not_logged_in)?;
                 self.send_once(call, line, op, &trade, instruction, &sheet)
@@ -218,7 +211,7 @@ impl Inner {
         if instruction.lookup != Lookup::Nothing {
             self.complete(call, line, trade, &mut instruction).await?;
         }
-        let target = self.target(op, trade, reads::Asked::default());
+        let target = self.target(op, trade, reads::Parts::default());
         let body = instruction.body(&tag, trade.generation);
         let credentials = self.credentials().with_trade(trade);
         let (request, id) = self.request(call, &target, &credentials, Some(body))?;
@@ -415,7 +408,7 @@ impl Inner {
         trade: &Trade,
         instruction: &mut Instruction,
     ) -> Result<(), Error> {
-        let target = self.target(&operation::ORDER_REPORT, trade, reads::Asked::default());
+        let target = self.target(&operation::ORDER_REPORT, trade, reads::Parts::default());
         let credentials = self.credentials().with_trade(trade);
         let (request, id) = self.request(call, &target, &credentials, None)?;
         self.ready(line, &request.url).await?;
@@ -460,28 +453,9 @@ impl Inner {
 
     fn order_outcome(&self, params: &str) -> Result<Reply, Error> {
         let op = &operation::ORDER_OUTCOME;
-        let checked = Fields::parse(PARAMS, params).and_then(|mut fields| {
-            let limit = deadline(&mut fields)?;
-            let tag = fields.text("tag")?;
-            let order_id = fields.number_or_text("order_id")?;
-            fields.finish()?;
-            match (tag, order_id) {
-                (Some(_), Some(_)) | (None, None) => {
-                    Err(Error::argument(PARAMS, "give either tag or order_id"))
-                }
-                (None, Some(id)) => {
-                    reads::order_id("params.order_id", &id).map(|id| (limit, None, Some(id)))
-                }
-                (Some(tag), None) if tag.trim().is_empty() => {
-                    Err(Error::argument("params.tag", "must not be blank"))
-                }
-                (tag, None) => Ok((limit, tag, None)),
-            }
-        });
-        let limit = checked.as_ref().map_or(None, |(limit, ..)| *limit);
-        let limit = limit.unwrap_or_else(|| op.time.of(&self.config.timeouts));
-        self.call_within(op, limit, async |call| {
-            let (_, tag, order_id) = checked?;
+        let (common, wanted) = params::read(params, orders::wanted);
+        self.call(op, &common, async |call| {
+            let (tag, order_id) = wanted?;
             let search = self.search(tag, order_id);
             if let Some(tag) = &search.tag {
                 call.is_about(tag);
@@ -560,7 +534,7 @@ impl Inner {
             // proves nothing.
             let trade = self.trade()?;
             search.is_of(&trade)?;
-            let reading = self.ask_of(call, op, Expect::Data, reads::Asked::default(), Some(trade));
+            let reading = self.ask_of(call, op, Expect::Data, reads::Parts::default(), Some(trade));
             let read = tokio::time::timeout_at(end.into(), reading).await;
             match read {
                 Err(_) => match seen {
