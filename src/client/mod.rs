@@ -10,6 +10,7 @@ mod orders;
 mod reads;
 mod register;
 mod scrips;
+mod settle;
 pub mod steps;
 
 use std::sync::atomic::{AtomicBool, Ordering};
