@@ -35,6 +35,7 @@ mod ledger;
 mod log;
 mod login;
 mod operation;
+mod order_book;
 mod orderfeed;
 mod orders;
 mod outcome;
@@ -51,6 +52,7 @@ mod session;
 mod status;
 mod totp;
 mod transport;
+mod words;
 
 pub use client::Client;
 pub use client::orderfeed::OrderFeed;

@@ -18,9 +18,10 @@ use crate::hosts::{Environment, Generation, Hosts};
 use crate::judge::{self, Verdict};
 use crate::login;
 use crate::operation::{self, Operation};
+use crate::order_book;
 use crate::orderfeed::feed::{Feed as OrderEvents, Unconnected};
 use crate::orders::InstructionKind;
-use crate::outcome::{self, Asked, Clocks, Progress, Sent};
+use crate::outcome::{self, Clocks, Instructed, Progress, Sent};
 use crate::params;
 use crate::reads::{self, Expect};
 use crate::redact;
@@ -250,8 +251,8 @@ pub fn outcome(choice: usize, facts: &str, book: &str) -> Option<String> {
     const WINDOW: Duration = Duration::from_secs(10);
     let kind = [Place, Modify, Cancel][choice % 3];
     let sent = Instant::now();
-    let asked = Asked::new(kind, "mine", Some("1"), facts, 0, Sent::At(sent));
-    let rows = outcome::rows(book)?;
+    let asked = Instructed::new(kind, "mine", Some("1"), facts, 0, Sent::At(sent));
+    let rows = order_book::rows(book)?;
     let clocks = Clocks {
         at: sent + WINDOW,
         ours: 0,

@@ -15,8 +15,9 @@ use crate::json::Fields;
 use crate::judge::{self, Verdict};
 use crate::ledger::{Begun, Earlier, End, Intent, Ledger, Ticket};
 use crate::operation::{self, Kind, Operation};
+use crate::order_book;
 use crate::orders::{self, Instruction, InstructionKind, Lookup};
-use crate::outcome::{self, Sent};
+use crate::outcome::Sent;
 use crate::pacing::{Slot, Use};
 use crate::params;
 use crate::reads;
@@ -25,6 +26,7 @@ use crate::session::Trade;
 use crate::status::Status;
 use crate::transport::Point;
 use crate::transport::door::Line;
+use crate::words;
 
 /// A connection that was looked at within this time need not be looked at again.
 const NO_TIME: Duration = Duration::from_millis(1);
@@ -374,7 +376,7 @@ impl Inner {
         let rows = if judge::is_no_data(&answer) {
             Vec::new()
         } else {
-            let body = |body: &[u8]| outcome::rows(&String::from_utf8_lossy(body));
+            let body = |body: &[u8]| order_book::rows(&String::from_utf8_lossy(body));
             self.accept(call, &target, answer, body)
                 .map(|(_, rows)| rows)
                 .map_err(|error| {
@@ -392,7 +394,7 @@ impl Inner {
             return Err(Error::argument("params.order_id", problem));
         };
         let state = row.state();
-        if outcome::is_final(&state) {
+        if words::find(&state).is_over() {
             let reason = row.text("rejRsn").filter(|reason| reason != "--");
             let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
             let problem = format!("the order is {state}{reason}; nothing was sent");

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use std::time::Instant;
 
 use crate::ledger::Intent;
-use crate::outcome::{Asked, Progress, Sent};
+use crate::outcome::{Instructed, Progress, Sent};
 
 /// The most open instructions that are remembered. Far beyond what a day of
 /// failures makes; the ledger has no such limit.
@@ -35,7 +35,7 @@ pub(super) struct Open {
 }
 
 impl Open {
-    fn is(&self, asked: &Asked) -> bool {
+    fn is(&self, asked: &Instructed) -> bool {
         self.intent.tag == asked.tag && self.intent.sent_at_ms == asked.sent_at_ms
     }
 }
@@ -129,7 +129,7 @@ impl Register {
 
     /// What was seen of the instruction that is asked about. Its tag may be
     /// that of a newer one by now.
-    pub(super) fn remember(&mut self, asked: &Asked, progress: &Progress) {
+    pub(super) fn remember(&mut self, asked: &Instructed, progress: &Progress) {
         let mut open = self.open.iter_mut();
         if let Some(open) = open.find(|open| open.is(asked)) {
             open.progress = progress.clone();
@@ -140,7 +140,7 @@ impl Register {
     /// any more.
     pub(super) fn settle_asked(
         &mut self,
-        asked: &Asked,
+        asked: &Instructed,
         placed: Option<&str>,
         how: Settled,
     ) -> bool {
@@ -228,7 +228,7 @@ mod tests {
         let mut register = Register::default();
         let asked = |sent_at_ms: u64| {
             let (kind, sent) = (InstructionKind::Place, Sent::At(Instant::now()));
-            Asked::new(kind, "t", None, "{}", sent_at_ms, sent)
+            Instructed::new(kind, "t", None, "{}", sent_at_ms, sent)
         };
         assert!(register.begin(intent("t", None)));
         assert!(register.settle_asked(&asked(1), None, Settled::NotTaken));

@@ -13,8 +13,9 @@ use super::{Client, Inner};
 use crate::error::Error;
 use crate::ledger::{End, Intent, Ledger};
 use crate::operation::{self, Operation};
+use crate::order_book::{self, Row};
 use crate::orders::{self, InstructionKind};
-use crate::outcome::{self, Asked, Clocks, Progress, Row, Sent, Sight};
+use crate::outcome::{self, Clocks, Instructed, Progress, Sent, Sight};
 use crate::params::{self, PARAMS};
 use crate::reads::{Expect, Parts};
 use crate::reply::Reply;
@@ -120,7 +121,7 @@ impl Inner {
             "cancel_order" => InstructionKind::Cancel,
             _ => InstructionKind::Place,
         };
-        let asked = Asked::new(
+        let asked = Instructed::new(
             kind,
             &intent.tag,
             intent.order_id.as_deref(),
@@ -173,7 +174,7 @@ impl Inner {
                     _ => return Err(error),
                 },
                 Ok(Ok(reply)) => {
-                    let Some(rows) = outcome::rows(reply.json()) else {
+                    let Some(rows) = order_book::rows(reply.json()) else {
                         let message = "the broker's order book is not what it documents";
                         return Err(Error::new(Status::Protocol, message));
                     };
@@ -305,7 +306,7 @@ impl Inner {
     }
 
     /// Settles in register and ledger what was proved of an instruction.
-    fn write_down(&self, call: &Call, asked: &Asked, finding: &Finding) {
+    fn write_down(&self, call: &Call, asked: &Instructed, finding: &Finding) {
         let taken = finding.outcome != "absent";
         let number = finding.order_id.clone().unwrap_or_default();
         let (placed, how) = match (taken, asked.kind) {
@@ -339,7 +340,7 @@ struct Search {
     order_id: Option<String>,
     account: Option<String>,
     /// What was asked, and whether its call is still running.
-    asked: Option<(Asked, bool)>,
+    asked: Option<(Instructed, bool)>,
     progress: Progress,
     how: Option<Settled>,
 }
