@@ -46,6 +46,7 @@ mod random;
 mod reads;
 mod redact;
 mod reply;
+mod request;
 mod scrips;
 mod secret;
 mod session;

@@ -14,10 +14,11 @@ use crate::check::{self, Mobile};
 use crate::error::Error;
 use crate::hosts::{Environment, GW_NAPI, Generation};
 use crate::judge;
-use crate::login::{self, Credentials};
+use crate::login;
 use crate::operation::{self, Operation};
 use crate::params::Common;
 use crate::reply::Reply;
+use crate::request::{self, Credentials};
 use crate::secret::Secret;
 use crate::session::{self, Identity, Trade, View};
 use crate::status::Status;
@@ -410,7 +411,7 @@ impl Inner {
         // What the next step cannot do without, before anything is sent.
         let config = &self.config;
         if config.access_token.is_none() && self.state().bearer.is_none() {
-            login::application(
+            request::application(
                 config.consumer_key.as_ref(),
                 config.consumer_secret.as_ref(),
             )?;
@@ -479,7 +480,7 @@ impl Inner {
         let op = &operation::SESSION_INIT;
         let target = Target::new(op, generation, &Place::fixed(oauth.clone()));
         let config = &self.config;
-        let pair = login::application(
+        let pair = request::application(
             config.consumer_key.as_ref(),
             config.consumer_secret.as_ref(),
         )?;
