@@ -443,7 +443,7 @@ fn again(call: &Call, op: &Operation, earlier: Earlier) -> Result<Reply, Error> 
                     } else {
                         Status::Rejected
                     };
-                    let mut error = Error::new(status, message).with_code(code);
+                    let mut error = judge::with_code(Error::new(status, message), code);
                     if let Some(http_status) = http_status {
                         error = error.with_broker(http_status, &broker.unwrap_or_default(), &[]);
                     }
