@@ -20,6 +20,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use url::Url;
 
+use crate::clock;
 use crate::config::Config;
 use crate::error::Error;
 use crate::feed::link::Roster;
@@ -33,7 +34,7 @@ use crate::pacing::Pace;
 use crate::random::Random;
 use crate::reply::{Meta, Reply};
 use crate::secret::Secret;
-use crate::session::{self, Trade, View};
+use crate::session::{Trade, View};
 use crate::status::Status;
 use crate::transport::door::Door;
 use crate::transport::{Cookies, EventLoop, Net, Settings};
@@ -159,7 +160,8 @@ impl Client {
     /// today (IST), expired, or names a host that may not be used.
     pub fn session_import(&self, session_json: &str) -> Result<Reply, Error> {
         self.0.local("session_import", |_| {
-            let (trade, cookies) = Trade::import(session_json, &self.0.hosts, session::now())?;
+            let (trade, cookies) =
+                Trade::import(session_json, &self.0.hosts, clock::unix_seconds())?;
             if self
                 .0
                 .config

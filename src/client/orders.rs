@@ -13,6 +13,7 @@ use super::reads::deadline;
 use super::register::{Open, Register, Settled};
 use super::steps::{Step, reached};
 use super::{Client, Inner, not_logged_in};
+use crate::clock;
 use crate::error::Error;
 use crate::hosts::Generation;
 use crate::json::Fields;
@@ -24,7 +25,7 @@ use crate::outcome::{self, Asked, Clocks, Progress, Row, Sent, Sight};
 use crate::pacing::{Slot, Use};
 use crate::reads::{self, Expect, PARAMS};
 use crate::reply::{Meta, Reply};
-use crate::session::{self, Trade};
+use crate::session::Trade;
 use crate::status::Status;
 use crate::transport::Point;
 use crate::transport::door::Line;
@@ -584,7 +585,7 @@ impl Inner {
                     };
                     let clocks = Clocks {
                         at: Instant::now(),
-                        ours: session::now(),
+                        ours: clock::unix_seconds(),
                         broker: reply.date,
                     };
                     let finding = self.judge_book(&mut search, &rows, began, &clocks);
