@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::session::IST_OFFSET;
+use crate::calendar::india_time;
 use crate::words;
 
 /// One row of the order book.
@@ -46,7 +46,7 @@ impl Row {
     pub(crate) fn entered_at(&self) -> Option<u64> {
         ["ordEntTm", "ordDtTm"]
             .iter()
-            .find_map(|key| unix_seconds(&self.text(key)?))
+            .find_map(|key| india_time(&self.text(key)?))
     }
 
     /// Whether a member is what was asked for. `None` if the row does not
@@ -123,57 +123,9 @@ fn normal(text: &str) -> Option<(&str, &str)> {
     ))
 }
 
-/// Unix seconds of a time like `22-Jan-2025 14:28:01` in India.
-fn unix_seconds(text: &str) -> Option<u64> {
-    const MONTHS: [&str; 12] = [
-        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-    ];
-    let (date, time) = text.split_once(' ')?;
-    let mut date = date.split('-');
-    let (day, month, year) = (date.next()?, date.next()?, date.next()?);
-    let day: u64 = day.parse().ok().filter(|day| (1..=31).contains(day))?;
-    let month = MONTHS
-        .iter()
-        .position(|name| month.eq_ignore_ascii_case(name))?;
-    let year: u64 = year
-        .parse()
-        .ok()
-        .filter(|year| (1970..=9999).contains(year))?;
-    // History pages have blanks after the colons.
-    let mut time = time.split(':').map(|part| part.trim().parse::<u64>().ok());
-    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
-    if hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let before = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334][month];
-    let years: u64 = (1970..year).map(|year| 365 + u64::from(leap(year))).sum();
-    let days = years + before + u64::from(month > 1 && leap(year)) + day - 1;
-    let local = ((days * 24 + hour) * 60 + minute) * 60 + second;
-    local.checked_sub(IST_OFFSET)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_of_the_broker() {
-        assert_eq!(unix_seconds("22-Jan-2025 14:28:01"), Some(1_737_536_281));
-        assert_eq!(unix_seconds("22-JAN-2025 14: 28: 01"), Some(1_737_536_281));
-        assert_eq!(unix_seconds("01-Mar-2024 05:30:00"), Some(1_709_251_200));
-        for odd in [
-            "",
-            "--",
-            "NA",
-            "22-Jan-2025",
-            "2025/01/22 14:28:01",
-            "40-Jan-2025 1:1:1",
-            "01-Jan-1970 00:00:00",
-        ] {
-            assert_eq!(unix_seconds(odd), None, "{odd}");
-        }
-    }
 
     #[test]
     fn numbers_are_compared_as_numbers() {

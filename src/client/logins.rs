@@ -11,6 +11,7 @@ use super::call::Call;
 use super::exchange::{Place, Target};
 use super::{Bearer, Client, Inner, State};
 use crate::check::{self, Mobile};
+use crate::clock;
 use crate::error::Error;
 use crate::hosts::{Environment, GW_NAPI, Generation};
 use crate::judge;
@@ -624,7 +625,7 @@ impl Inner {
             bearer: view.bearer.clone(),
             feed_url,
             order_feed_url,
-            logged_in_at: session::now(),
+            logged_in_at: clock::unix_seconds(),
         })
     }
 

@@ -22,6 +22,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use url::Url;
 
+use crate::clock;
 use crate::config::Config;
 use crate::error::Error;
 use crate::feed::link::Roster;
@@ -35,7 +36,7 @@ use crate::random::Random;
 use crate::reply::{Meta, Reply};
 use crate::request::Credentials;
 use crate::secret::Secret;
-use crate::session::{self, Trade, View};
+use crate::session::{Trade, View};
 use crate::status::Status;
 use crate::transport::door::Door;
 use crate::transport::{Cookies, EventLoop, Net, Settings};
@@ -161,7 +162,8 @@ impl Client {
     /// today (IST), expired, or names a host that may not be used.
     pub fn session_import(&self, session_json: &str) -> Result<Reply, Error> {
         self.0.local("session_import", |_| {
-            let (trade, cookies) = Trade::import(session_json, &self.0.hosts, session::now())?;
+            let (trade, cookies) =
+                Trade::import(session_json, &self.0.hosts, clock::unix_seconds())?;
             if self
                 .0
                 .config

@@ -10,6 +10,7 @@ use super::call::Call;
 use super::orders::now_ms;
 use super::register::Settled;
 use super::{Client, Inner};
+use crate::clock;
 use crate::error::Error;
 use crate::ledger::{End, Intent, Ledger};
 use crate::operation::{self, Operation};
@@ -19,7 +20,7 @@ use crate::outcome::{self, Clocks, Instructed, Progress, Sent, Sight};
 use crate::params::{self, PARAMS};
 use crate::reads::{Expect, Parts};
 use crate::reply::Reply;
-use crate::session::{self, Trade};
+use crate::session::Trade;
 use crate::status::Status;
 
 /// How long to wait between two readings of the order book.
@@ -180,7 +181,7 @@ impl Inner {
                     };
                     let clocks = Clocks {
                         at: Instant::now(),
-                        ours: session::now(),
+                        ours: clock::unix_seconds(),
                         broker: reply.date,
                     };
                     let finding = self.judge_book(&mut search, &rows, began, &clocks);

@@ -21,9 +21,10 @@ use std::time::Instant;
 use fs4::fs_std::FileExt;
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::trading_day;
+use crate::clock;
 use crate::config::LedgerSync;
 use crate::error::Error;
-use crate::session;
 use crate::status::Status;
 use record::{HEADER, Record};
 
@@ -62,12 +63,12 @@ impl Intent {
 
     /// Whether it counts yet. The clock may have been set back since.
     fn lives(&self, now_ms: u64) -> bool {
-        self.day() >= session::day(now_ms / 1000)
+        self.day() >= trading_day(now_ms / 1000)
             || now_ms.saturating_sub(self.sent_at_ms) < LEAST_MS
     }
 
     fn day(&self) -> u64 {
-        session::day(self.sent_at_ms / 1000)
+        trading_day(self.sent_at_ms / 1000)
     }
 }
 
@@ -197,7 +198,7 @@ impl Ledger {
                  orders by the order book, then move the file away"
             ))
         })?;
-        let today = session::day(now_ms / 1000);
+        let today = trading_day(now_ms / 1000);
         let id = Id::of(&file).map_err(|error| unusable(&error))?;
         let mut state = State {
             file,
@@ -491,7 +492,7 @@ impl State {
 
     /// Drops what does not count any more.
     fn forget_old(&mut self, now_ms: u64) {
-        self.day = session::day(now_ms / 1000);
+        self.day = trading_day(now_ms / 1000);
         if self.oldest < self.day {
             let entries = &mut self.entries;
             entries.retain(|_, entry| entry.intent.lives(now_ms));
@@ -676,7 +677,7 @@ fn hold(path: &Path) -> Result<Lock, Error> {
     let text = format!(
         "process {} since unix second {}\n",
         std::process::id(),
-        session::now()
+        clock::unix_seconds()
     );
     let mut write = || -> io::Result<()> {
         lock.set_len(0)?;

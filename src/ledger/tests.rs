@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::calendar::IST_OFFSET;
 
 /// 2025-10-09 in India.
 const NOON: u64 = 1_760_000_000_000;
@@ -386,8 +387,8 @@ fn odd_paths_are_told() {
 
 /// Midnight in India, half a day after `NOON` of that day.
 fn midnight() -> u64 {
-    let day = session::day(NOON / 1000) + 1;
-    (day * 24 * 3600 - session::IST_OFFSET) * 1000
+    let day = trading_day(NOON / 1000) + 1;
+    (day * 24 * 3600 - IST_OFFSET) * 1000
 }
 
 /// An order of one second before midnight is asked about after it.

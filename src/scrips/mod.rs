@@ -9,7 +9,7 @@ mod tests;
 
 pub(crate) use query::Query;
 pub(crate) use store::Store;
-pub(crate) use table::{Broken, Table, date_text};
+pub(crate) use table::{Broken, Table};
 
 /// The largest scrip file that is taken.
 pub(crate) const LARGEST_FILE: u64 = 256 * 1024 * 1024;

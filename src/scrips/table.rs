@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use memchr::{memchr, memchr_iter};
 use once_cell::sync::OnceCell;
 
+use crate::calendar::date_text;
 use crate::json;
 
 /// Seconds from 1 January 1980, Indian time, to the unix epoch's count of the
@@ -598,17 +599,17 @@ impl Table {
     }
 
     fn write_row(&self, out: &mut String, keys: &[String], row: u32) {
-        let expiry = self.expiry(row);
+        let expiry = self.expiry(row).and_then(date_text);
         out.push('{');
         for (place, cell) in cells(self.line(row)).enumerate() {
             if place > 0 {
                 out.push(',');
             }
             out.push_str(&keys[place]);
-            match expiry {
+            match &expiry {
                 Some(day) if self.at.expiry == Some(place) => {
                     out.push('"');
-                    out.push_str(&date_text(day));
+                    out.push_str(day);
                     out.push('"');
                 }
                 _ => self.columns[place].write(out, cell),
@@ -762,68 +763,6 @@ fn is_flag(cell: &[u8]) -> bool {
         cell,
         b"true" | b"false" | b"True" | b"False" | b"TRUE" | b"FALSE"
     )
-}
-
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
-
-/// A day since 1970 as `22Sep2026`.
-pub(crate) fn date_text(day: i32) -> String {
-    // Counted from 1 March of the year 0, so that leap days come last.
-    let day = i64::from(day) + 719_468;
-    let era = day.div_euclid(146_097);
-    let of_era = day.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let date = of_year - (153 * month + 2) / 5 + 1;
-    let month = (month + 2) % 12;
-    let year = year_of_era + era * 400 + i64::from(month < 2);
-    let name = MONTHS[usize::try_from(month).unwrap_or(0)];
-    format!("{date:02}{name}{year}")
-}
-
-/// The day since 1970 of `22SEP2026`, `22 Sep 2026` or `20260922`.
-pub(crate) fn parse_date(text: &str) -> Option<i32> {
-    let plain: String = text.chars().filter(|c| *c != ' ').collect();
-    if !plain.is_ascii() {
-        return None;
-    }
-    let number = |part: &str| -> Option<i64> {
-        let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        digits.then(|| part.parse().ok())?
-    };
-    let (year, month, date) = if plain.len() == 8 && number(&plain).is_some() {
-        (
-            number(&plain[..4])?,
-            number(&plain[4..6])?,
-            number(&plain[6..])?,
-        )
-    } else {
-        let digits = plain.bytes().take_while(u8::is_ascii_digit).count();
-        let (date, rest) = plain.split_at(digits);
-        let (name, year) = rest.split_at_checked(3)?;
-        let month = MONTHS
-            .iter()
-            .position(|known| known.eq_ignore_ascii_case(name))?;
-        if year.len() != 4 || date.len() > 2 {
-            return None;
-        }
-        (number(year)?, i64::try_from(month).ok()? + 1, number(date)?)
-    };
-    if !(1..=12).contains(&month) || !(1..=31).contains(&date) {
-        return None;
-    }
-    let shifted = year - i64::from(month <= 2);
-    let era = shifted.div_euclid(400);
-    let of_era = shifted.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + date - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    let days = i32::try_from(days).ok()?;
-    // 31 February is no date.
-    let written = date_text(days);
-    (written.get(..2)? == format!("{date:02}")).then_some(days)
 }
 
 #[cfg(test)]
