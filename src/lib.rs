@@ -34,6 +34,7 @@ mod judge;
 mod ledger;
 mod log;
 mod login;
+mod message;
 mod operation;
 mod orderfeed;
 mod orders;
@@ -62,8 +63,6 @@ pub use feed::tick::{Depth, DepthRow, Tick};
 pub use reply::Reply;
 pub use status::Status;
 pub use totp::generate as totp_generate;
-#[doc(hidden)]
-pub use transport::door;
 
 #[allow(unsafe_code)]
 #[doc(hidden)]

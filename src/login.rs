@@ -16,10 +16,10 @@ use crate::check::Mobile;
 use crate::error::Error;
 use crate::hosts::{Environment, Generation, Hosts};
 use crate::json::{self, Member};
+use crate::message::Request;
 use crate::operation::{Auth, Operation};
 use crate::secret::Secret;
 use crate::session::{Identity, Trade, View};
-use crate::transport::Request;
 
 /// The credentials that requests may carry. Which of them do is written in
 /// the table of operations.

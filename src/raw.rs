@@ -18,6 +18,7 @@ use crate::hosts::{Environment, Generation, Hosts};
 use crate::json::Fields;
 use crate::judge::{self, Verdict};
 use crate::login;
+use crate::message::Answer;
 use crate::operation::{self, Operation};
 use crate::orderfeed::feed::{Feed as OrderEvents, Unconnected};
 use crate::orders::InstructionKind;
@@ -28,7 +29,7 @@ use crate::reply::Reply;
 use crate::scrips::{Query, Table};
 use crate::secret::Secret;
 use crate::session::Trade;
-use crate::transport::{Answer, Settings};
+use crate::transport::Settings;
 
 /// Reads a configuration; gives the one in force. Opens no file.
 ///

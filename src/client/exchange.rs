@@ -11,13 +11,14 @@ use crate::hosts::{self, Environment, Generation};
 use crate::judge;
 use crate::log::Level;
 use crate::login::{self, Credentials};
+use crate::message::{Answer, Request};
 use crate::operation::{Auth, Kind, Operation, Route};
 use crate::reads::Asked;
 use crate::reply::{Meta, Reply};
 use crate::secret::Secret;
 use crate::session::Trade;
 use crate::status::Status;
-use crate::transport::{Answer, Point, Request};
+use crate::transport::Point;
 
 /// Where the requests of one login go.
 pub(super) struct Place {

@@ -7,7 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::process;
 
 /// Has no thread of its own, but for name lookups.
-pub struct EventLoop(Option<Runtime>);
+pub(crate) struct EventLoop(Option<Runtime>);
 
 impl EventLoop {
     /// A loop that nobody drives yet.
@@ -15,7 +15,7 @@ impl EventLoop {
     /// # Errors
     ///
     /// If the system gives no descriptor for it.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -28,7 +28,7 @@ impl EventLoop {
 
     /// Drives `work` to its end on the calling thread. `None` only while it is
     /// being dropped.
-    pub fn drive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub(crate) fn drive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         Some(self.0.as_ref()?.block_on(work))
     }
 }

@@ -14,7 +14,8 @@ use tower_service::Service;
 use url::Url;
 
 use super::names::Names;
-use super::{Failure, Settings, connect_failure, host_of};
+use super::{Settings, failure, host_of};
+use crate::message::Failure;
 
 /// Bytes to and from a host.
 pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -26,8 +27,8 @@ impl Settings {
         let host = host_of(url);
         match tokio::time::timeout(self.connect, self.open(url)).await {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(connect_failure(&host, self.connect, false, &*error)),
-            Err(elapsed) => Err(connect_failure(&host, self.connect, true, &elapsed)),
+            Ok(Err(error)) => Err(failure::no_connection(&host, self.connect, false, &*error)),
+            Err(elapsed) => Err(failure::no_connection(&host, self.connect, true, &elapsed)),
         }
     }
 

@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
+use super::failure;
 use crate::error::Error;
 use crate::process;
 
@@ -150,7 +151,7 @@ impl Tls {
 
 /// What is wrong with the certificate of `host`, if that is what failed.
 pub(crate) fn explain(host: &str, error: &(dyn StdError + 'static)) -> Option<String> {
-    let tls = find(error)?;
+    let tls = failure::find(error)?;
     let rustls::Error::InvalidCertificate(reason) = tls else {
         return Some(format!("TLS with {host} failed: {tls}"));
     };
@@ -174,25 +175,6 @@ pub(crate) fn explain(host: &str, error: &(dyn StdError + 'static)) -> Option<St
         }
     };
     Some(format!("the certificate of {host} {what}"))
-}
-
-/// The TLS error in a chain of causes. An `io::Error` hides what it wraps
-/// from `source`, so it is opened by hand.
-fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return Some(tls);
-        }
-        next = match cause
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
-            Some(inner) => Some(inner),
-            None => cause.source(),
-        };
-    }
-    None
 }
 
 #[cfg(test)]
