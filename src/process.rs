@@ -122,7 +122,6 @@ impl Drop for Counted<'_> {
 /// What the core keeps for the whole process.
 #[derive(Default)]
 pub(crate) struct Shared {
-    pub(crate) tls: crate::transport::tls::Cache,
     /// Threads of ours: system name lookups.
     pub(crate) threads: Census,
     /// Calls that are under way.

@@ -1,6 +1,7 @@
 //! The client: what it holds, and what needs no network.
 
 mod call;
+pub(crate) mod config;
 mod exchange;
 mod feed;
 mod logins;
@@ -20,7 +21,6 @@ use serde_json::json;
 use tokio::sync::Notify;
 use url::Url;
 
-use crate::config::Config;
 use crate::error::Error;
 use crate::feed::link::Roster;
 use crate::hosts::Hosts;
@@ -29,14 +29,15 @@ use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::login::Credentials;
 use crate::orderfeed::wire::Forms;
-use crate::pacing::Pace;
 use crate::random::Random;
 use crate::reply::{Meta, Reply};
 use crate::secret::Secret;
 use crate::session::{self, Trade, View};
 use crate::status::Status;
 use crate::transport::door::Door;
+use crate::transport::pacing::Pace;
 use crate::transport::{Cookies, EventLoop, Net, Settings};
+use config::Config;
 use register::Register;
 use scrips::Scrips;
 
@@ -225,8 +226,8 @@ fn meta(operation: &'static str) -> Meta {
 
 impl Inner {
     fn new(config: Config) -> Result<Self, Error> {
-        let settings = Arc::new(Settings::new(&config)?);
-        let log = Log::open(config.log.as_ref())?;
+        let settings = Arc::new(config.connection()?);
+        let log = config.open_log()?;
         let event_loop = EventLoop::new().map_err(|error| call::no_event_loop(&error))?;
         let orders = &config.orders;
         let ledger = match &orders.ledger_file {

@@ -21,13 +21,13 @@ use crate::ledger::{Begun, Earlier, End, Intent, Ledger, Ticket};
 use crate::operation::{self, Kind, Operation};
 use crate::orders::{self, Instruction, InstructionKind, Lookup};
 use crate::outcome::{self, Asked, Clocks, Progress, Row, Sent, Sight};
-use crate::pacing::{Slot, Use};
 use crate::reads::{self, Expect, PARAMS};
 use crate::reply::{Meta, Reply};
 use crate::session::{self, Trade};
 use crate::status::Status;
 use crate::transport::Point;
 use crate::transport::door::Line;
+use crate::transport::pacing::{Slot, Use};
 
 /// How long to wait between two readings of the order book.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

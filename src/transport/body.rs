@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use zeroize::Zeroizing;
 
-use crate::pacing::Slot;
+use super::pacing::Slot;
 use crate::secret::Wiped;
 
 /// The point after which a byte of a request may have left.

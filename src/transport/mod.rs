@@ -10,9 +10,10 @@ mod event_loop;
 mod failure;
 mod names;
 mod net;
+pub(crate) mod pacing;
 mod proxy;
 mod stream;
-pub(crate) mod tls;
+mod tls;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -22,7 +23,6 @@ use std::time::{Duration, SystemTime};
 use once_cell::sync::OnceCell;
 use url::Url;
 
-use crate::config::{self, Config};
 use crate::error::Error;
 use crate::message::Failure;
 use crate::status::Status;
@@ -31,6 +31,7 @@ pub(crate) use cookies::Cookies;
 pub(crate) use event_loop::EventLoop;
 pub(crate) use net::{Fetched, Net};
 use proxy::Proxies;
+pub(crate) use proxy::Proxy;
 pub(crate) use stream::Stream;
 use tls::Tls;
 
@@ -49,18 +50,10 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Reads the CA file, so that a wrong one is told when the client opens.
-    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
-        Self::with(
-            config.ca_file.as_deref(),
-            &config.proxy,
-            config.local_address,
-            config.timeouts.connect,
-        )
-    }
-
-    fn with(
+    /// `connect` is how long a connection may take.
+    pub(crate) fn new(
         ca_file: Option<&Path>,
-        proxy: &config::Proxy,
+        proxy: &Proxy,
         local_address: Option<IpAddr>,
         connect: Duration,
     ) -> Result<Self, Error> {

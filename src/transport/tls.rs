@@ -15,7 +15,7 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use super::failure;
 use crate::error::Error;
-use crate::process;
+use crate::process::PerProcess;
 
 /// All authorities of the world fit in far less.
 const LARGEST_CA_FILE: u64 = 16 * 1024 * 1024;
@@ -34,9 +34,11 @@ pub(crate) struct Wanted {
     extra: Vec<CertificateDer<'static>>,
 }
 
+static CACHE: PerProcess<Cache> = PerProcess::new();
+
 /// What has been loaded in this process.
 #[derive(Default)]
-pub(crate) struct Cache {
+struct Cache {
     roots: OnceLock<Arc<RootCertStore>>,
     made: Mutex<Vec<(Vec<CertificateDer<'static>>, Weak<Tls>)>>,
     /// Kept for ever: the configuration without a CA file, which nearly
@@ -75,7 +77,7 @@ impl Wanted {
     }
 
     pub(crate) fn get(&self) -> Result<Arc<Tls>, rustls::Error> {
-        let cache = &process::shared().tls;
+        let cache = CACHE.get();
         if self.extra.is_empty() {
             if let Some(made) = cache.plain.get() {
                 return Ok(Arc::clone(made));

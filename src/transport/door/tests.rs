@@ -9,7 +9,7 @@ use http::{HeaderMap, Method};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::config;
+use crate::transport::Proxy;
 
 /// What the server does with one connection.
 #[derive(Clone, Copy, PartialEq)]
@@ -88,8 +88,8 @@ fn read_request(stream: &mut TcpStream) -> Option<String> {
 }
 
 fn door() -> Door {
-    let settings = Settings::with(None, &config::Proxy::None, None, Duration::from_secs(30))
-        .expect("no CA file");
+    let settings =
+        Settings::new(None, &Proxy::None, None, Duration::from_secs(30)).expect("no CA file");
     Door::new(Arc::new(settings), Arc::default())
 }
 
@@ -254,7 +254,7 @@ fn over_tls_it_stays_with_http_1() {
     });
     let sandbox = sandbox.expect("the sandbox starts");
     let limit = Duration::from_secs(30);
-    let settings = Settings::with(sandbox.ca_file(), &config::Proxy::None, None, limit);
+    let settings = Settings::new(sandbox.ca_file(), &Proxy::None, None, limit);
     let door = Door::new(
         Arc::new(settings.expect("the CA file is good")),
         Arc::default(),
