@@ -1,4 +1,5 @@
-//! State that belongs to one process and must not be touched after `fork`.
+//! State that belongs to one process and must not be touched after `fork`,
+//! and the count of what runs in it, which a shutdown waits for.
 //!
 //! A lock that another thread held at the moment of `fork` stays locked in
 //! the child for ever. So nothing inherited is ever locked: a child notices

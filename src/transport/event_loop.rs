@@ -1,4 +1,6 @@
-//! An event loop that its callers drive.
+//! An event loop that its callers drive: sockets and timers on the calling
+//! thread. Only name lookups run on threads beside it; they are counted for
+//! the shutdown, and none is waited for when the loop goes.
 
 use std::io;
 
@@ -6,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::process;
 
-/// Has no thread of its own, but for name lookups.
+/// The event loop of one lane, one feed or the reads of one client.
 pub(crate) struct EventLoop(Option<Runtime>);
 
 impl EventLoop {
