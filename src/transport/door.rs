@@ -19,7 +19,7 @@ use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE, USER_AGENT};
@@ -34,11 +34,13 @@ use super::body::{Point, Refused, SingleUse};
 use super::cookies::Cookies;
 use super::event_loop::EventLoop;
 use super::stream::Stream;
-use super::{OUR_NAME, Settings, failure, host_of, unix};
+use super::{OUR_NAME, Settings, failure, host_of};
+use crate::clock::{self, Moment, unix};
 use crate::message::{Answer, Failure, Request};
 use crate::status::Status;
 
-/// A connection that was idle for longer is replaced, not used.
+/// A connection that was idle for longer is replaced, not used. A night in
+/// which the machine slept counts.
 const LONGEST_IDLE: Duration = Duration::from_secs(20);
 /// The largest request, head and body. So much fits into the system's buffers
 /// at once: no part of an instruction waits here while another has left.
@@ -71,7 +73,7 @@ struct Connection {
     origin: url::Origin,
     sender: http1::SendRequest<SingleUse>,
     driver: http1::Connection<Stream, SingleUse>,
-    idle_since: Instant,
+    idle_since: Moment,
     closed: bool,
 }
 
@@ -234,14 +236,14 @@ impl Door {
 
     async fn connect(&self, url: &Url) -> Result<Connection, Failure> {
         let stream = self.settings.connect(url).await?;
-        let (sender, driver) = http1::handshake(stream).await.map_err(|error| {
-            failure::no_connection(&host_of(url), self.settings.connect, false, &error)
-        })?;
+        let (sender, driver) = http1::handshake(stream)
+            .await
+            .map_err(|error| failure::no_connection(&host_of(url), &error))?;
         Ok(Connection {
             origin: url.origin(),
             sender,
             driver,
-            idle_since: Instant::now(),
+            idle_since: clock::now(),
             closed: false,
         })
     }
@@ -290,7 +292,7 @@ impl Line {
         if connection.closed || !connection.sender.is_ready() {
             return;
         }
-        connection.idle_since = Instant::now();
+        connection.idle_since = clock::now();
         self.0 = Some(connection);
     }
 }

@@ -8,23 +8,20 @@ use super::tls;
 use crate::message::Failure;
 use crate::status::Status;
 
-/// No connection: nothing was sent.
-pub(super) fn no_connection(
-    host: &str,
-    limit: Duration,
-    timed_out: bool,
-    error: &(dyn StdError + 'static),
-) -> Failure {
-    if timed_out {
-        return Failure {
-            status: Status::Timeout,
-            message: format!(
-                "no connection to {host} within {} ms; nothing was sent",
-                limit.as_millis()
-            ),
-            sent: false,
-        };
+/// No connection in time: nothing was sent.
+pub(super) fn no_connection_within(limit: Duration, host: &str) -> Failure {
+    Failure {
+        status: Status::Timeout,
+        message: format!(
+            "no connection to {host} within {} ms; nothing was sent",
+            limit.as_millis()
+        ),
+        sent: false,
     }
+}
+
+/// No connection: nothing was sent.
+pub(super) fn no_connection(host: &str, error: &(dyn StdError + 'static)) -> Failure {
     let message = match tls::explain(host, error) {
         Some(reason) => format!("{reason}; nothing was sent"),
         None => format!(

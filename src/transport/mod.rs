@@ -18,7 +18,7 @@ mod tls;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 use url::Url;
@@ -85,11 +85,4 @@ fn host_of(url: &Url) -> String {
         (Some(host), None) => host.to_owned(),
         (None, _) => String::new(),
     }
-}
-
-/// The time since 1970, by the machine's clock.
-fn unix() -> Duration {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
 }

@@ -10,7 +10,8 @@ use url::Url;
 
 use super::body::{Point, SingleUse};
 use super::cookies::Cookies;
-use super::{OUR_NAME, Settings, failure, host_of, names, unix};
+use super::{OUR_NAME, Settings, failure, host_of, names};
+use crate::clock::unix;
 use crate::message::{Answer, Failure, Request};
 use crate::status::Status;
 
@@ -93,7 +94,10 @@ impl Net {
 
     fn failure(&self, host: &str, error: &reqwest::Error, point: &Point) -> Failure {
         if error.is_connect() {
-            return failure::no_connection(host, self.settings.connect, error.is_timeout(), error);
+            return match error.is_timeout() {
+                true => failure::no_connection_within(self.settings.connect, host),
+                false => failure::no_connection(host, error),
+            };
         }
         // A body that ends too early counts as one that cannot be decoded.
         if error.is_decode() && !failure::came_from_connection(error) {

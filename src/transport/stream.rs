@@ -15,6 +15,7 @@ use url::Url;
 
 use super::names::Names;
 use super::{Settings, failure, host_of};
+use crate::clock;
 use crate::message::Failure;
 
 /// Bytes to and from a host.
@@ -25,10 +26,10 @@ impl Settings {
     /// nothing of a request.
     pub(crate) async fn connect(&self, url: &Url) -> Result<Stream, Failure> {
         let host = host_of(url);
-        match tokio::time::timeout(self.connect, self.open(url)).await {
+        match clock::timeout(self.connect, self.open(url)).await {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(failure::no_connection(&host, self.connect, false, &*error)),
-            Err(elapsed) => Err(failure::no_connection(&host, self.connect, true, &elapsed)),
+            Ok(Err(error)) => Err(failure::no_connection(&host, &*error)),
+            Err(clock::Elapsed) => Err(failure::no_connection_within(self.connect, &host)),
         }
     }
 
