@@ -1,7 +1,9 @@
 //! Where requests go: the broker's hosts, and which hosts named by its
 //! answers may be used.
 
-use url::{Host, Url};
+use url::Url;
+
+use crate::loopback::is_loopback;
 
 /// Which of the broker's environments a client talks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,20 +229,6 @@ pub(crate) fn parse_base_url(text: &str) -> Result<Url, String> {
         ("http", _) => Err("plain http is allowed to loopback only; use https".to_owned()),
         _ => Err("must start with https:// (or http:// for loopback)".to_owned()),
     }
-}
-
-/// Whether `host` can be nothing but this machine. The name `localhost`
-/// counts, because our resolver gives loopback addresses only for it.
-pub(crate) fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
-    match host {
-        Host::Domain(name) => is_localhost(name.as_ref()),
-        Host::Ipv4(ip) => ip.is_loopback(),
-        Host::Ipv6(ip) => ip.is_loopback(),
-    }
-}
-
-pub(crate) fn is_localhost(name: &str) -> bool {
-    name.eq_ignore_ascii_case("localhost")
 }
 
 #[cfg(test)]

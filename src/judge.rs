@@ -11,9 +11,9 @@ use serde_json::value::RawValue;
 
 use crate::catalog::{self, Meaning};
 use crate::error::Error;
+use crate::message::Answer;
 use crate::operation::{Auth, Kind, Operation};
 use crate::status::Status;
-use crate::transport::Answer;
 
 /// What the broker said.
 #[derive(Debug, Default, PartialEq, Eq)]

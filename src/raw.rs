@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::config::Config;
+use crate::client::config::Config;
 use crate::error::Error;
 use crate::feed::market::{Feed, Options};
 use crate::feed::packet::{Dividers, Packet, Packets, Step};
@@ -17,6 +17,7 @@ use crate::feed::tick::{Depth, Tick};
 use crate::hosts::{Environment, Generation, Hosts};
 use crate::judge::{self, Verdict};
 use crate::login;
+use crate::message::Answer;
 use crate::operation::{self, Operation};
 use crate::order_book;
 use crate::orderfeed::feed::{Feed as OrderEvents, Unconnected};
@@ -29,7 +30,6 @@ use crate::reply::Reply;
 use crate::scrips::{Query, Table};
 use crate::secret::Secret;
 use crate::session::Trade;
-use crate::transport::{Answer, Settings};
 
 /// Reads a configuration; gives the one in force. Opens no file.
 ///
@@ -40,7 +40,7 @@ pub fn config(text: &str) -> Result<String, Error> {
     let mut config = Config::parse(text)?;
     let shown = config.describe().to_string();
     config.ca_file = None;
-    Settings::new(&config)?;
+    config.connection()?;
     Ok(shown)
 }
 

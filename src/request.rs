@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::hosts::{Environment, Generation};
+use crate::message::Request;
 use crate::operation::{Auth, Operation};
 use crate::secret::Secret;
 use crate::session::{Trade, View};
-use crate::transport::Request;
 
 /// The credentials that requests may carry. Which of them do is written in
 /// the table of operations.

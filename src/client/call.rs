@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use super::Inner;
-use crate::config::Timeouts;
+use super::config::Timeouts;
 use crate::error::Error;
 use crate::log::Level;
 use crate::operation::{Kind, Operation, TimeClass};

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::hosts::{self, Environment, Generation};
 use crate::judge;
 use crate::log::Level;
+use crate::message::{Answer, Request};
 use crate::operation::{Auth, Kind, Operation, Route};
 use crate::reads::Parts;
 use crate::reply::{Meta, Reply};
@@ -17,7 +18,7 @@ use crate::request::{self, Credentials};
 use crate::secret::Secret;
 use crate::session::Trade;
 use crate::status::Status;
-use crate::transport::{Answer, Point, Request};
+use crate::transport::Point;
 
 /// Where the requests of one login go.
 pub(super) struct Place {

@@ -2,6 +2,7 @@
 
 mod by_name;
 mod call;
+pub(crate) mod config;
 mod exchange;
 mod feed;
 mod logins;
@@ -23,7 +24,6 @@ use tokio::sync::Notify;
 use url::Url;
 
 use crate::clock;
-use crate::config::Config;
 use crate::error::Error;
 use crate::feed::link::Roster;
 use crate::hosts::Hosts;
@@ -31,7 +31,6 @@ use crate::judge;
 use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::orderfeed::wire::Forms;
-use crate::pacing::Pace;
 use crate::random::Random;
 use crate::reply::{Meta, Reply};
 use crate::request::Credentials;
@@ -39,7 +38,9 @@ use crate::secret::Secret;
 use crate::session::{Trade, View};
 use crate::status::Status;
 use crate::transport::door::Door;
+use crate::transport::pacing::Pace;
 use crate::transport::{Cookies, EventLoop, Net, Settings};
+use config::Config;
 use register::Register;
 use scrips::Scrips;
 
@@ -229,8 +230,8 @@ fn meta(operation: &'static str) -> Meta {
 
 impl Inner {
     fn new(config: Config) -> Result<Self, Error> {
-        let settings = Arc::new(Settings::new(&config)?);
-        let log = Log::open(config.log.as_ref())?;
+        let settings = Arc::new(config.connection()?);
+        let log = config.open_log()?;
         let event_loop = EventLoop::new().map_err(|error| call::no_event_loop(&error))?;
         let orders = &config.orders;
         let ledger = match &orders.ledger_file {

@@ -18,7 +18,6 @@ use crate::operation::{self, Kind, Operation};
 use crate::order_book;
 use crate::orders::{self, Instruction, InstructionKind, Lookup};
 use crate::outcome::Sent;
-use crate::pacing::{Slot, Use};
 use crate::params;
 use crate::reads;
 use crate::reply::{Meta, Reply};
@@ -26,6 +25,7 @@ use crate::session::Trade;
 use crate::status::Status;
 use crate::transport::Point;
 use crate::transport::door::Line;
+use crate::transport::pacing::{Slot, Use};
 use crate::words;
 
 /// A connection that was looked at within this time need not be looked at again.

@@ -23,10 +23,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::calendar::trading_day;
 use crate::clock;
-use crate::config::LedgerSync;
 use crate::error::Error;
 use crate::status::Status;
 use record::{HEADER, Record};
+
+/// What a ledger entry survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LedgerSync {
+    /// The death of the process.
+    Process,
+    /// The death of the machine.
+    Disk,
+}
 
 /// Far more than a day of orders makes; a larger file is none of ours.
 const LARGEST: u64 = 1 << 30;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use zeroize::Zeroizing;
 
-use crate::pacing::Slot;
+use super::pacing::Slot;
 use crate::secret::Wiped;
 
 /// The point after which a byte of a request may have left.
@@ -18,7 +18,7 @@ use crate::secret::Wiped;
 /// HTTP writes head and body through one buffer and asks for the body before
 /// it flushes, so until the body is asked for, nothing has left.
 #[derive(Clone, Debug, Default)]
-pub struct Point {
+pub(crate) struct Point {
     passed: Arc<Passed>,
     not_after: Option<Instant>,
     /// Counted when the point is passed.
@@ -33,7 +33,7 @@ struct Passed {
 
 impl Point {
     /// A point that cannot be passed once `deadline` is over.
-    pub fn not_after(deadline: Instant) -> Self {
+    pub(crate) fn not_after(deadline: Instant) -> Self {
         Self {
             not_after: Some(deadline),
             ..Self::default()
@@ -47,7 +47,7 @@ impl Point {
     }
 
     /// Whether a byte may have left.
-    pub fn passed(&self) -> bool {
+    pub(crate) fn passed(&self) -> bool {
         self.passed.yes.load(Ordering::Acquire)
     }
 

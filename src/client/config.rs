@@ -10,8 +10,10 @@ use url::Url;
 use crate::error::Error;
 use crate::hosts::{self, Environment, Generation};
 use crate::json::Fields;
-use crate::log;
+use crate::ledger::LedgerSync;
+use crate::log::{self, Level, Log};
 use crate::secret::Secret;
+use crate::transport::{Proxy, Settings};
 
 /// A checked configuration. The keys are documented in `docs/guide.md`.
 #[derive(Debug)]
@@ -42,31 +44,6 @@ pub(crate) struct Timeouts {
     pub(crate) connect: Duration,
 }
 
-/// Which proxy connections go through. Loopback never does.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Proxy {
-    None,
-    System,
-    Url(Url),
-}
-
-impl Proxy {
-    /// Without the login that a URL may carry.
-    fn shown(&self) -> Option<&str> {
-        match self {
-            Self::None => None,
-            Self::System => Some("system"),
-            Self::Url(url) => url.host_str(),
-        }
-    }
-}
-
-impl std::fmt::Debug for Proxy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", self.shown())
-    }
-}
-
 /// What orders keep to.
 #[derive(Clone, Debug)]
 pub(crate) struct Orders {
@@ -74,15 +51,6 @@ pub(crate) struct Orders {
     pub(crate) ledger_file: Option<PathBuf>,
     pub(crate) ledger_sync: LedgerSync,
     pub(crate) outcome_window: Duration,
-}
-
-/// What a ledger entry survives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LedgerSync {
-    /// The death of the process.
-    Process,
-    /// The death of the machine.
-    Disk,
 }
 
 const NAME: &str = "config_json";
@@ -134,7 +102,7 @@ impl Config {
                     )
                 })?),
             },
-            log: log::Settings::take(&mut fields)?,
+            log: log(&mut fields)?,
             orders: orders(&mut fields)?,
             cache_dir: path(&mut fields, "cache_dir")?,
         };
@@ -142,12 +110,28 @@ impl Config {
         Ok(config)
     }
 
+    /// What all connections have in common. Reads the CA file.
+    pub(crate) fn connection(&self) -> Result<Settings, Error> {
+        Settings::new(
+            self.ca_file.as_deref(),
+            &self.proxy,
+            self.local_address,
+            self.timeouts.connect,
+        )
+    }
+
+    /// The log, if the configuration asks for one.
+    pub(crate) fn open_log(&self) -> Result<Log, Error> {
+        Log::open(self.log.as_ref())
+            .map_err(|problem| Error::argument("config_json.log.file", problem))
+    }
+
     /// What is in force, defaults included, without any secret.
     pub(crate) fn describe(&self) -> serde_json::Value {
         let ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let show = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         json!({
-            "version": crate::VERSION,
+            "version": env!("CARGO_PKG_VERSION"),
             "environment": self.environment.name(),
             "generation": self.generation.map(Generation::number),
             "base_url": self.base_url.as_ref().map(Url::as_str),
@@ -215,6 +199,32 @@ fn proxy(fields: &mut Fields) -> Result<Proxy, Error> {
             Ok(_) => wrong("must be \"system\" or a URL like http://user:password@host:3128"),
             Err(_) => wrong("must be \"system\" or a URL"),
         },
+    }
+}
+
+fn log(fields: &mut Fields) -> Result<Option<log::Settings>, Error> {
+    let Some(mut given) = fields.object("log")? else {
+        return Ok(None);
+    };
+    let levels = [
+        ("off", Level::Off),
+        ("error", Level::Error),
+        ("warn", Level::Warn),
+        ("info", Level::Info),
+        ("debug", Level::Debug),
+        ("trace", Level::Trace),
+    ];
+    let level = given
+        .choice("level", &levels, false)?
+        .unwrap_or(Level::Info);
+    let file = given.text("file")?.filter(|path| !path.is_empty());
+    given.finish()?;
+    match file {
+        Some(file) => Ok(Some(log::Settings {
+            level,
+            file: PathBuf::from(file),
+        })),
+        None => Err(Error::argument("config_json.log.file", "must name a file")),
     }
 }
 
