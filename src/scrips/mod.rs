@@ -1,6 +1,7 @@
 //! Instruments: the scrip-master files, indexed and searched. Pure; the files
 //! come from `client/scrips.rs`.
 
+mod csv;
 mod query;
 mod store;
 mod table;
