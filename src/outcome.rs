@@ -3,8 +3,9 @@
 //! Nothing here does I/O or looks at a clock.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock::Moment;
 use crate::order_book::Row;
 use crate::orders::{self, InstructionKind};
 use crate::words::{self, Proof};
@@ -31,14 +32,14 @@ pub(crate) struct Instructed {
 /// Since when an instruction is on its way, by a clock that nobody sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
-    At(Instant),
+    At(Moment),
     /// By an earlier process: before this one took over the ledger.
-    Before(Instant),
+    Before(Moment),
 }
 
 impl Sent {
     /// A moment at which it had been sent for certain.
-    fn by(self) -> Instant {
+    fn by(self) -> Moment {
         match self {
             Self::At(when) | Self::Before(when) => when,
         }
@@ -48,7 +49,7 @@ impl Sent {
 /// What the clocks said when a reading of the order book was there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clocks {
-    pub(crate) at: Instant,
+    pub(crate) at: Moment,
     /// This machine's, in unix seconds. It may be wrong, and may have been set
     /// since the sending.
     pub(crate) ours: u64,
@@ -215,7 +216,7 @@ fn shows(asked: &Instructed, row: &Row) -> Option<bool> {
 pub(crate) struct Progress {
     pub(crate) reads: u32,
     /// When the first of the reads that showed nothing began.
-    first_clear: Option<Instant>,
+    first_clear: Option<Moment>,
     absent: bool,
 }
 
@@ -225,7 +226,7 @@ impl Progress {
         &mut self,
         sight: &Sight,
         asked: &Instructed,
-        began: Instant,
+        began: Moment,
         window: Duration,
     ) {
         self.reads += 1;
@@ -245,7 +246,7 @@ impl Progress {
     }
 
     /// When the next reading can prove more.
-    pub(crate) fn next_proof(&self, asked: &Instructed, window: Duration) -> Instant {
+    pub(crate) fn next_proof(&self, asked: &Instructed, window: Duration) -> Moment {
         let over = asked.sent.by() + window;
         let apart = BETWEEN_READS.min(window / 2);
         self.first_clear

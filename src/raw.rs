@@ -4,12 +4,13 @@
 //! What is here takes texts and bytes as the network or a caller gives them,
 //! does what the library does with them, and sends nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use url::Url;
 use zeroize::Zeroizing;
 
 use crate::client::config::Config;
+use crate::clock;
 use crate::error::Error;
 use crate::feed::market::{Feed, Options};
 use crate::feed::packet::{Dividers, Packet, Packets, Step};
@@ -250,7 +251,7 @@ pub fn outcome(choice: usize, facts: &str, book: &str) -> Option<String> {
     use InstructionKind::{Cancel, Modify, Place};
     const WINDOW: Duration = Duration::from_secs(10);
     let kind = [Place, Modify, Cancel][choice % 3];
-    let sent = Instant::now();
+    let sent = clock::now();
     let asked = Instructed::new(kind, "mine", Some("1"), facts, 0, Sent::At(sent));
     let rows = order_book::rows(book)?;
     let clocks = Clocks {

@@ -1,7 +1,7 @@
 //! The logins: which steps in which order.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use url::Url;
@@ -450,7 +450,7 @@ impl Inner {
         generation: Generation,
     ) -> Result<Secret, Error> {
         let good = |bearer: &&Bearer| {
-            let soon = Instant::now() + BEARER_MARGIN;
+            let soon = clock::now() + BEARER_MARGIN;
             bearer.from == *oauth && bearer.good_until.is_none_or(|end| end > soon)
         };
         let kept = self
@@ -494,7 +494,7 @@ impl Inner {
         let answer = self.exchange(call, &target, &credentials, body).await?;
         let (reply, (token, seconds)) = self.accept(call, &target, answer, login::bearer)?;
         let good_until =
-            seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
+            seconds.and_then(|seconds| clock::now().checked_add(Duration::from_secs(seconds)));
         Ok((
             reply,
             Bearer {
@@ -657,7 +657,7 @@ impl Inner {
             self.accept(call, &target, answer, read)
                 .map(|(_, urls)| urls)
         };
-        let limit = call.deadline.min(Instant::now() + FEED_CONFIG_LIMIT);
+        let limit = call.deadline.min(clock::now() + FEED_CONFIG_LIMIT);
         let problem = match call.best_effort(limit, asked).await {
             Ok(Ok(Some(urls))) => return urls,
             Ok(Ok(None)) => format!("no entry for the data centre {data_center}"),

@@ -16,14 +16,13 @@ pub mod steps;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use reqwest::cookie::CookieStore;
 use serde_json::json;
 use tokio::sync::Notify;
 use url::Url;
 
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::error::Error;
 use crate::feed::link::Roster;
 use crate::hosts::Hosts;
@@ -89,7 +88,7 @@ struct State {
 struct Bearer {
     token: Secret,
     from: Url,
-    good_until: Option<Instant>,
+    good_until: Option<Moment>,
 }
 
 impl Client {
@@ -236,7 +235,7 @@ impl Inner {
         let orders = &config.orders;
         let ledger = match &orders.ledger_file {
             None => None,
-            Some(path) => Some(Ledger::open(path, orders.ledger_sync, orders::now_ms())?),
+            Some(path) => Some(Ledger::open(path, orders.ledger_sync, clock::unix_ms())?),
         };
         let mut register = Register::default();
         for (tag, answer) in ledger.iter().flat_map(Ledger::take_taken) {

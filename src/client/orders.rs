@@ -1,7 +1,7 @@
 //! Order instructions: sent at most once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -9,6 +9,7 @@ use super::call::Call;
 use super::register::{Open, Register, Settled};
 use super::steps::{Step, reached};
 use super::{Client, Inner, not_logged_in};
+use crate::clock;
 use crate::error::Error;
 use crate::hosts::Generation;
 use crate::json::Fields;
@@ -65,12 +66,6 @@ impl Client {
         self.0
             .instruct(&operation::CANCEL_ORDER, params, orders::cancel)
     }
-}
-
-/// Unix milliseconds; 0 if the clock of this machine is before 1970.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What has to be written down when an instruction's call has ended, however
@@ -148,14 +143,14 @@ impl Inner {
             account: trade.ucc.clone(),
             order_id: instruction.order_id.clone(),
             facts: instruction.facts(),
-            sent_at_ms: now_ms(),
+            sent_at_ms: clock::unix_ms(),
         };
         if let Some(id) = &intent.intent_id {
             let Some(ledger) = &self.ledger else {
                 let problem = "needs a ledger: configure ledger_file";
                 return Err(Error::argument("params.intent_id", problem));
             };
-            if let Some(earlier) = ledger.earlier(id, &intent, now_ms())? {
+            if let Some(earlier) = ledger.earlier(id, &intent, clock::unix_ms())? {
                 return again(call, op, earlier);
             }
         }
@@ -176,12 +171,12 @@ impl Inner {
         };
         let slot = self.slot(call, kind, line, &url).await?;
         reached(Step::Paced);
-        let prepared = Instant::now();
+        let prepared = clock::now();
         if prepared >= call.deadline {
             let message = "the deadline passed before anything was sent";
             return Err(Error::new(Status::Timeout, message));
         }
-        intent.sent_at_ms = now_ms();
+        intent.sent_at_ms = clock::unix_ms();
         let is_open = |ledger: &Ledger| ledger.is_open(&tag);
         if self.ledger.as_ref().is_some_and(is_open) || !self.register().begin(intent.clone()) {
             return self.tag_in_use(call, op, &intent);
@@ -251,7 +246,7 @@ impl Inner {
                 return again(call, op, Earlier::Unsettled(open.intent));
             }
             // It may have ended since it was looked for.
-            if let Some(earlier) = ledger.earlier(id, intent, now_ms())? {
+            if let Some(earlier) = ledger.earlier(id, intent, clock::unix_ms())? {
                 return again(call, op, earlier);
             }
         }
@@ -298,7 +293,7 @@ impl Inner {
         let is_new = intent.order_id.is_none();
         let placed = is_new.then_some(written.order_number.as_str());
         let sent = written.point.as_ref().and_then(Point::passed_at);
-        let sent = Sent::At(sent.unwrap_or_else(Instant::now));
+        let sent = Sent::At(sent.unwrap_or_else(clock::now));
         match &end {
             End::Unknown => self.register().leave_open(&intent.tag, sent),
             End::Accepted { .. } => self.register().settle(&intent.tag, placed, Settled::Taken),
@@ -331,7 +326,7 @@ impl Inner {
         url: &url::Url,
     ) -> Result<Slot, Error> {
         loop {
-            let now = Instant::now();
+            let now = clock::now();
             match self.pace.reserve(kind, now) {
                 Ok(slot) => return Ok(slot),
                 Err(wait) if now + wait >= call.deadline => {
@@ -345,7 +340,7 @@ impl Inner {
                     );
                 }
                 Err(wait) => {
-                    tokio::time::sleep(wait).await;
+                    clock::sleep(wait).await;
                     self.ready(line, url).await?;
                 }
             }

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::time::Instant;
 
+use crate::clock;
 use crate::ledger::Intent;
 use crate::outcome::{Instructed, Progress, Sent};
 
@@ -61,7 +61,7 @@ impl Register {
         }
         self.open.push(Open {
             intent,
-            sent: Sent::At(Instant::now()),
+            sent: Sent::At(clock::now()),
             progress: Progress::default(),
             running: true,
         });
@@ -196,7 +196,7 @@ mod tests {
         assert!(register.begin(intent("a", None)));
         assert!(!register.begin(intent("a", None)));
         assert_eq!(register.unsettled().count(), 0, "its call is running");
-        register.leave_open("a", Sent::At(Instant::now()));
+        register.leave_open("a", Sent::At(clock::now()));
         assert_eq!(register.unsettled().count(), 1);
         register.settle("a", Some("1"), Settled::Taken);
         assert_eq!(register.unsettled().count(), 0);
@@ -227,7 +227,7 @@ mod tests {
     fn a_proof_is_of_one_instruction() {
         let mut register = Register::default();
         let asked = |sent_at_ms: u64| {
-            let (kind, sent) = (InstructionKind::Place, Sent::At(Instant::now()));
+            let (kind, sent) = (InstructionKind::Place, Sent::At(clock::now()));
             Instructed::new(kind, "t", None, "{}", sent_at_ms, sent)
         };
         assert!(register.begin(intent("t", None)));
@@ -263,10 +263,10 @@ mod tests {
         assert!(register.begin(intent("running", None)));
         assert!(register.begin(intent("t", None)));
         assert_eq!(register.how("t"), None, "it is open again");
-        register.leave_open("t", Sent::At(Instant::now()));
+        register.leave_open("t", Sent::At(clock::now()));
         for at in 0..MOST_OPEN {
             assert!(register.begin(intent(&at.to_string(), None)));
-            register.leave_open(&at.to_string(), Sent::At(Instant::now()));
+            register.leave_open(&at.to_string(), Sent::At(clock::now()));
         }
         assert!(register.by_tag("t").is_none());
         assert_eq!(register.how("t"), None);
@@ -278,7 +278,7 @@ mod tests {
         let mut register = Register::default();
         for at in 0..MOST_SETTLED + 5 {
             assert!(register.begin(intent(&at.to_string(), Some("9"))));
-            register.leave_open(&at.to_string(), Sent::At(Instant::now()));
+            register.leave_open(&at.to_string(), Sent::At(clock::now()));
             register.settle(&format!("s{at}"), Some("2"), Settled::Taken);
         }
         assert_eq!(register.open.len(), MOST_OPEN);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock;
 use crate::order_book::rows;
 
 const SENT_S: u64 = 1_737_536_281;
@@ -6,7 +7,7 @@ const PLACE: &str = r#"{"ts":"TCS-EQ","tt":"B","qt":"10","pr":"2450.50","pt":"L"
 
 fn asked(kind: InstructionKind, facts: &str) -> Instructed {
     let id = (kind != InstructionKind::Place).then_some("1");
-    let sent = Sent::At(Instant::now());
+    let sent = Sent::At(clock::now());
     Instructed::new(kind, "mine", id, facts, SENT_S * 1000, sent)
 }
 
@@ -190,7 +191,7 @@ fn absence_needs_two_reads_and_the_whole_window() {
 #[test]
 fn a_wrong_clock_excludes_no_row() {
     const HOUR: u64 = 3600;
-    let when = Instant::now();
+    let when = clock::now();
     let row = row("rewritten", "10", "22-Jan-2025 14:28:02");
     let rows = book(&row);
     let sight = |noted: u64, sent: Sent, ours: u64, broker: Option<u64>| {
