@@ -318,14 +318,14 @@ fn excel_logs_in(windows: &Windows) {
     let dir = windows.folder_with_library("add-in");
     let add_in = dir.join("kotak_neo_addin.xll");
     let sources = [
-        "examples/excel/xll/add_in.c",
-        "examples/excel/xll/json_field.c",
+        "bindings/excel/xll/add_in.c",
+        "bindings/excel/xll/json_field.c",
     ];
     windows.compile(&sources, &add_in, &["-shared"], &[]);
     // As Excel, which lies in another folder than the add-in.
     let excel = windows.workshop.path("fake_excel.exe");
     windows.compile(
-        &["examples/excel/xll/fake_excel.c"],
+        &["bindings/excel/xll/fake_excel.c"],
         &excel,
         &["-municode"],
         &[],
@@ -574,7 +574,7 @@ fn vba_code(module: &str) -> Vec<String> {
 #[test]
 fn vba_declares_what_the_header_declares() {
     let header = header_functions(&read("include/kotak_neo.h"));
-    let module = read("examples/excel/KotakNeo.bas");
+    let module = read("bindings/excel/KotakNeo.bas");
     let declared = vba_functions(&module);
     assert!(
         declared.len() >= 14,
@@ -605,7 +605,7 @@ fn vba_declares_what_the_header_declares() {
 fn vba_constants_are_those_of_the_header() {
     let header = read("include/kotak_neo.h");
     let mut compared = 0;
-    for line in read("examples/excel/KotakNeo.bas").lines() {
+    for line in read("bindings/excel/KotakNeo.bas").lines() {
         let Some(rest) = line.strip_prefix("Public Const KNEO_") else {
             continue;
         };
@@ -649,7 +649,7 @@ fn vba_type_is_the_struct_of_the_header() {
             },
         )
         .collect();
-    let module = read("examples/excel/KotakNeo.bas");
+    let module = read("bindings/excel/KotakNeo.bas");
     let (_, rest) = module
         .split_once("Public Type KneoTick\n")
         .expect("the type");
@@ -661,7 +661,7 @@ fn vba_type_is_the_struct_of_the_header() {
 
 #[test]
 fn vba_is_well_formed() {
-    let module = read("examples/excel/KotakNeo.bas");
+    let module = read("bindings/excel/KotakNeo.bas");
     assert!(module.is_ascii(), "the editor reads the ANSI code page");
     assert!(module.contains("\nOption Explicit\n"));
     let mut open: Vec<&str> = Vec::new();

@@ -532,7 +532,10 @@ fn go() {
         return;
     };
     let workshop = workshop("go");
-    let source = repository().join("examples/go");
+    let (binding, programs) = (
+        repository().join("bindings/go"),
+        repository().join("examples/go"),
+    );
     let (login, ticks) = (workshop.path("login"), workshop.path("ticks"));
     let offline = [
         ("GOPROXY", "off"),
@@ -540,14 +543,21 @@ fn go() {
         ("GOTOOLCHAIN", "local"),
     ];
     let link = library::shared_flags(&workshop.path("lib")).join(" ");
-    for arguments in [
-        &["vet", "./..."][..],
-        &["build", "-o", &login.display().to_string(), "./cmd/login"],
-        &["build", "-o", &ticks.display().to_string(), "./cmd/ticks"],
+    for (source, arguments) in [
+        (&binding, &["vet", "./..."][..]),
+        (&programs, &["vet", "./..."]),
+        (
+            &programs,
+            &["build", "-o", &login.display().to_string(), "./cmd/login"],
+        ),
+        (
+            &programs,
+            &["build", "-o", &ticks.display().to_string(), "./cmd/ticks"],
+        ),
     ] {
         let mut command = Command::new(&go);
         command
-            .current_dir(&source)
+            .current_dir(source)
             .envs(offline)
             .env("CGO_ENABLED", "1")
             .env("CGO_LDFLAGS", &link);
@@ -577,7 +587,7 @@ fn csharp() {
         command
             .args(["-warnaserror", "-langversion:7"])
             .arg(format!("-out:{}", program.display()))
-            .arg(source.join("KotakNeo.cs"))
+            .arg(repository().join("bindings/csharp/KotakNeo.cs"))
             .arg(source.join(format!("{name}.cs")));
         build(&mut command).expect("it builds");
         Host::new(&mono)
@@ -1031,9 +1041,9 @@ fn read(name: &str) -> String {
 fn structs_of_the_wrappers_follow_the_header() {
     let fields = fields_of_the_header();
     assert!(fields.len() > 60, "the fields are found: {fields:?}");
-    let python = read("examples/python/kotak_neo.py");
+    let python = read("bindings/python/kotak_neo.py");
     let (_, python) = python.split_once("    _fields_ = (").expect("the struct");
-    let csharp = read("examples/csharp/KotakNeo.cs");
+    let csharp = read("bindings/csharp/KotakNeo.cs");
     let (_, csharp) = csharp.split_once("struct Tick").expect("the struct");
     for (wrapper, end) in [(python, "    )\n"), (csharp, "#pragma warning restore")] {
         let (body, _) = wrapper.split_once(end).expect("its end");

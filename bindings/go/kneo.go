@@ -13,7 +13,7 @@
 package kneo
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../../../include
+#cgo CFLAGS: -I${SRCDIR}/../../include
 #cgo LDFLAGS: -lkotak_neo
 #include <stdlib.h>
 #include <string.h>
