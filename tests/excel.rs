@@ -5,13 +5,6 @@
 //! `kotak_neo.dll` is taken from the folder that `KNEO_WINDOWS_DLL_DIR` names,
 //! or built here, which takes some minutes the first time.
 
-#[path = "support/hosts.rs"]
-mod hosts;
-#[path = "support/needs.rs"]
-mod needs;
-#[path = "support/secrets.rs"]
-mod secrets;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -20,9 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hosts::{Ran, STRICT, Workshop, build, command, environment, repository, run};
 use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox, TlsMode};
-use needs::{need, skip};
+use kotak_neo_testing::folder::Folder;
+use kotak_neo_testing::hosts::{Ran, STRICT, build, command, environment, repository, run};
+use kotak_neo_testing::needs::{need, skip};
+use kotak_neo_testing::secrets;
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
 const MINGW: &str = "x86_64-w64-mingw32-gcc";
@@ -96,7 +91,7 @@ struct Windows {
     mingw: PathBuf,
     wine: PathBuf,
     library: PathBuf,
-    workshop: Workshop,
+    workshop: Folder,
 }
 
 impl Windows {
@@ -110,7 +105,7 @@ impl Windows {
             need(test, "wine64")?
         };
         let library = windows_library(test)?;
-        let workshop = Workshop::new("windows").expect("a temporary folder can be made");
+        let workshop = Folder::new("windows");
         Some(Self {
             mingw,
             wine,

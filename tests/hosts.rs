@@ -4,15 +4,6 @@
 //! are refused and told, nothing is left open, and no secret is printed. The
 //! Windows programs are in `excel.rs`.
 
-#[path = "support/hosts.rs"]
-mod hosts;
-#[path = "support/library.rs"]
-mod library;
-#[path = "support/needs.rs"]
-mod needs;
-#[path = "support/secrets.rs"]
-mod secrets;
-
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -20,11 +11,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hosts::{Ran, STRICT, Workshop, build, command, environment, repository, run};
 use kotak_neo_sandbox::{
     Fault, FaultKind, Feed, Options, Sandbox, Silence, Socket, Strike, TlsMode,
 };
-use needs::need;
+use kotak_neo_testing::folder::Folder;
+use kotak_neo_testing::hosts::{Ran, STRICT, build, command, environment, repository, run};
+use kotak_neo_testing::needs::need;
+use kotak_neo_testing::{library, secrets};
 
 const TOTP: [&str; 4] = ["totp_login", "totp_validate", "session_info", "logout"];
 const PASSWORD: [&str; 4] = ["login", "session_2fa", "session_info", "logout"];
@@ -212,9 +205,9 @@ fn sandbox() -> Sandbox {
     Sandbox::start(Options::default()).expect("the sandbox starts")
 }
 
-/// A workshop with the library laid out in `lib`.
-fn workshop(name: &str) -> Workshop {
-    let workshop = Workshop::new(name).expect("a temporary folder can be made");
+/// A folder with the library laid out in `lib`.
+fn workshop(name: &str) -> Folder {
+    let workshop = Folder::new(name);
     library::lay_out(&workshop.path("lib")).expect("the library is built");
     workshop
 }
@@ -228,7 +221,7 @@ enum Link {
 }
 
 /// Compiles a C or C++ source of this repository with all warnings as errors.
-fn compile(compiler: &Path, workshop: &Workshop, source: &str, link: Link) -> PathBuf {
+fn compile(compiler: &Path, workshop: &Folder, source: &str, link: Link) -> PathBuf {
     let program = workshop.path("program");
     let standard = if source.ends_with(".c") {
         "-std=c11"
