@@ -13,6 +13,7 @@ pub mod orders;
 mod pin;
 pub mod reads;
 mod registry;
+mod respond;
 pub mod response;
 pub mod scrips;
 mod signals;

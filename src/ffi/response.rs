@@ -2,12 +2,12 @@
 
 use std::ffi::{CStr, c_char};
 use std::ptr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use zeroize::Zeroizing;
 
 use super::guard::guard;
-use super::registry::registry;
+use super::registry::{Handle, Registry, Table, dead_handle, get, take_back};
 use crate::error::Error;
 use crate::redact;
 use crate::reply::{Meta, Reply};
@@ -21,6 +21,15 @@ use crate::status::Status;
 #[allow(non_camel_case_types)]
 pub struct kneo_response {
     _opaque: [u8; 0],
+}
+
+impl Handle for kneo_response {
+    type Value = Arc<Response>;
+    const NAME: &'static str = "response";
+
+    fn table(registry: &Registry) -> &Table<Self> {
+        &registry.responses
+    }
 }
 
 /// What is behind a response handle.
@@ -99,21 +108,30 @@ impl Text {
     }
 }
 
-const DEAD_JSON: &CStr = c"{\"error\":{\"status\":\"INVALID_HANDLE\",\"code\":null,\"message\":\"response: NULL, freed or foreign handle\",\"hint\":null,\"http_status\":null,\"operation\":null,\"request_id\":null,\"sent\":false,\"safe_to_repeat\":false,\"retry_after_ms\":null,\"tag\":null,\"broker\":null}}";
-const DEAD_MESSAGE: &CStr = c"response: NULL, freed or foreign handle";
+const DEAD_JSON: &CStr = constant(concat!(
+    r#"{"error":{"status":"INVALID_HANDLE","code":null,"message":"response: "#,
+    dead_handle!(),
+    r#"","hint":null,"http_status":null,"operation":null,"request_id":null,"sent":false,"#,
+    r#""safe_to_repeat":false,"retry_after_ms":null,"tag":null,"broker":null}}"#,
+    "\0"
+));
+const DEAD_MESSAGE: &CStr = constant(concat!("response: ", dead_handle!(), "\0"));
 const DEAD_META: &CStr = c"{\"operation\":null,\"request_id\":null,\"tag\":null,\"elapsed_ms\":0}";
 
+/// `text`, which ends with its only NUL.
+const fn constant(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(text) => text,
+        Err(_) => c"",
+    }
+}
+
 /// Reads something of a response; `dead` is the answer for a dead handle.
-fn read<T>(response: *const kneo_response, dead: T, get: impl FnOnce(&Response) -> T) -> T
+fn read<T>(response: *const kneo_response, dead: T, of: impl FnOnce(&Response) -> T) -> T
 where
     T: Copy,
 {
-    guard(dead, || {
-        registry()
-            .responses
-            .get(response)
-            .map_or(dead, |found| get(&found))
-    })
+    guard(dead, || get(response).map_or(dead, |found| of(&found)))
 }
 
 /// How the call ended: one of the KNEO_ statuses.
@@ -198,5 +216,5 @@ pub extern "C" fn kneo_response_redacted(response: *const kneo_response) -> *con
 /// Frees a response and wipes its texts. NULL and dead handles are ignored.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_response_free(response: *mut kneo_response) {
-    guard((), || drop(registry().responses.remove(response)));
+    guard((), || drop(take_back(response)));
 }
