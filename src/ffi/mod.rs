@@ -4,6 +4,7 @@
 //! response. What needs more lines belongs into the core.
 
 pub mod client;
+mod document;
 pub mod feed;
 mod guard;
 pub mod library;
