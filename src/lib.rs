@@ -39,6 +39,7 @@ mod orderfeed;
 mod orders;
 mod outcome;
 mod pacing;
+mod params;
 mod pointer;
 mod process;
 mod random;
