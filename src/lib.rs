@@ -39,6 +39,8 @@ mod orderfeed;
 mod orders;
 mod outcome;
 mod pacing;
+mod params;
+mod pointer;
 mod process;
 mod random;
 mod reads;

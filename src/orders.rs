@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::hosts::Generation;
 use crate::json::{self, Fields, Member};
-use crate::reads;
+use crate::params::{self, ORDER_TYPES, PARAMS, PRODUCTS, SEGMENTS, SIDES, must};
 
 /// Order source, as the SDK of each generation names itself.
 fn source(generation: Generation) -> Option<&'static str> {
@@ -21,13 +21,6 @@ fn source(generation: Generation) -> Option<&'static str> {
     }
 }
 
-const SEGMENTS: &[(&str, &str)] = &[
-    ("nse_cm", "nse_cm"),
-    ("bse_cm", "bse_cm"),
-    ("nse_fo", "nse_fo"),
-    ("bse_fo", "bse_fo"),
-    ("mcx_fo", "mcx_fo"),
-];
 /// The older generations take more spellings, and no MCX orders.
 const OLDER_SEGMENTS: &[(&str, &str)] = &[
     ("nse_cm", "nse_cm"),
@@ -49,12 +42,6 @@ const OLDER_SEGMENTS: &[(&str, &str)] = &[
     ("BCD", "bcs-fo"),
     ("bcd", "bcs-fo"),
 ];
-const PRODUCTS: &[(&str, &str)] = &[
-    ("CNC", "CNC"),
-    ("NRML", "NRML"),
-    ("MIS", "MIS"),
-    ("MTF", "MTF"),
-];
 const OLDER_PRODUCTS: &[(&str, &str)] = &[
     ("NRML", "NRML"),
     ("Normal", "NRML"),
@@ -63,7 +50,6 @@ const OLDER_PRODUCTS: &[(&str, &str)] = &[
     ("MIS", "MIS"),
     ("INTRADAY", "INTRADAY"),
 ];
-const ORDER_TYPES: &[(&str, &str)] = &[("L", "L"), ("MKT", "MKT"), ("SL", "SL"), ("SL-M", "SL-M")];
 const OLDER_ORDER_TYPES: &[(&str, &str)] = &[
     ("L", "L"),
     ("Limit", "L"),
@@ -74,7 +60,6 @@ const OLDER_ORDER_TYPES: &[(&str, &str)] = &[
     ("SL-M", "SL-M"),
     ("Stop loss market", "SL-M"),
 ];
-const SIDES: &[(&str, &str)] = &[("B", "B"), ("Buy", "B"), ("S", "S"), ("Sell", "S")];
 const OLDER_SIDES: &[(&str, &str)] = &[
     ("B", "B"),
     ("Buy", "B"),
@@ -151,10 +136,6 @@ fn choose(
     choices: &[(&str, &'static str)],
 ) -> Result<Option<String>, Error> {
     Ok(fields.choice(key, choices, false)?.map(str::to_owned))
-}
-
-fn must<T>(fields: &Fields, key: &str, given: Option<T>) -> Result<T, Error> {
-    given.ok_or_else(|| fields.problem(key, "is missing"))
 }
 
 fn is_zero(text: &str) -> bool {
@@ -421,7 +402,26 @@ pub(crate) fn cancel(fields: &mut Fields, generation: Generation) -> Result<Inst
 fn order_id(fields: &mut Fields) -> Result<String, Error> {
     let given = fields.number_or_text("order_id")?;
     let text = must(fields, "order_id", given)?;
-    reads::order_id(&fields.path("order_id"), &text)
+    params::order_id(&fields.path("order_id"), &text)
+}
+
+/// Which instruction is to be settled: its tag, or the number of its order.
+pub(crate) fn wanted(fields: &mut Fields) -> Result<(Option<String>, Option<String>), Error> {
+    let tag = fields.text("tag")?;
+    let order_id = fields.number_or_text("order_id")?;
+    match (&tag, &order_id) {
+        (Some(_), Some(_)) | (None, None) => {
+            Err(Error::argument(PARAMS, "give either tag or order_id"))
+        }
+        (None, Some(id)) => {
+            let id = params::order_id(&fields.path("order_id"), id)?;
+            Ok((None, Some(id)))
+        }
+        (Some(text), None) if text.trim().is_empty() => {
+            Err(fields.problem("tag", "must not be blank"))
+        }
+        (Some(_), None) => Ok((tag, None)),
+    }
 }
 
 impl Instruction {
@@ -476,7 +476,7 @@ impl Instruction {
                 members.push(("os", source.into()));
             }
         }
-        reads::form(&members)
+        params::form(&members)
     }
 }
 

@@ -15,13 +15,13 @@ use crate::feed::market::{Feed, Options};
 use crate::feed::packet::{Dividers, Packet, Packets, Step};
 use crate::feed::tick::{Depth, Tick};
 use crate::hosts::{Environment, Generation, Hosts};
-use crate::json::Fields;
 use crate::judge::{self, Verdict};
 use crate::login;
 use crate::operation::{self, Operation};
 use crate::orderfeed::feed::{Feed as OrderEvents, Unconnected};
 use crate::orders::InstructionKind;
 use crate::outcome::{self, Asked, Clocks, Progress, Sent};
+use crate::params;
 use crate::reads::{self, Expect};
 use crate::redact;
 use crate::reply::Reply;
@@ -285,9 +285,8 @@ impl Scrips {
     ///
     /// For wrong parameters.
     pub fn search(&self, params: &str) -> Result<Option<String>, Error> {
-        let mut fields = Fields::parse(reads::PARAMS, params)?;
-        let query = Query::read(&mut fields)?;
-        fields.finish()?;
+        let (_, query) = params::read(params, Query::read);
+        let query = query?;
         Ok(self.0.json(&query.rows(&self.0)))
     }
 }

@@ -17,6 +17,7 @@ use crate::log::Level;
 use crate::operation::{Kind, Operation, TimeClass};
 use crate::orders;
 use crate::outcome::Sent;
+use crate::params::Common;
 use crate::process;
 use crate::reply::{Meta, Reply};
 use crate::secret::Secret;
@@ -28,6 +29,8 @@ use crate::transport::{EventLoop, Point};
 pub(super) struct Call {
     started: Instant,
     pub(super) deadline: Instant,
+    /// The caller's name for it.
+    call_id: Option<String>,
     request_id: RefCell<Option<String>>,
     tag: RefCell<Option<String>>,
     /// Every request that was begun, and whether it may have left.
@@ -42,11 +45,12 @@ pub(super) struct Call {
 }
 
 impl Call {
-    fn new(limit: Duration) -> Self {
+    fn new(limit: Duration, call_id: Option<String>) -> Self {
         let started = Instant::now();
         Self {
             started,
             deadline: started + limit,
+            call_id,
             request_id: RefCell::default(),
             tag: RefCell::default(),
             points: RefCell::default(),
@@ -114,6 +118,9 @@ impl Call {
         if !notes.is_empty() {
             extra.insert("notes".to_owned(), notes.into());
         }
+        if let Some(id) = &self.call_id {
+            extra.insert("call_id".to_owned(), id.as_str().into());
+        }
         let meta = Meta {
             operation,
             request_id: self.request_id.take(),
@@ -140,25 +147,16 @@ impl Call {
 }
 
 impl Inner {
-    /// Makes one call with the deadline of its class.
+    /// Makes one call. The calling thread drives all I/O.
     pub(super) fn call(
         &self,
         op: &'static Operation,
-        work: impl AsyncFnOnce(&Call) -> Result<Reply, Error> + Send,
-    ) -> Result<Reply, Error> {
-        self.call_within(op, op.time.of(&self.config.timeouts), work)
-    }
-
-    /// Makes one call with its deadline. The calling thread drives all I/O.
-    pub(super) fn call_within(
-        &self,
-        op: &'static Operation,
-        limit: Duration,
+        common: &Common,
         work: impl AsyncFnOnce(&Call) -> Result<Reply, Error> + Send,
     ) -> Result<Reply, Error> {
         outside_runtimes(|| {
             let _counted = process::shared().calls.count();
-            let call = Call::new(limit);
+            let call = self.begin(op, common);
             let result = self.run(&self.event_loop, op, &call, work(&call));
             self.finish(op.name, &call, result)
         })
@@ -170,13 +168,13 @@ impl Inner {
     pub(super) fn call_at_door(
         &self,
         op: &'static Operation,
-        limit: Duration,
+        common: &Common,
         work: impl AsyncFnOnce(&Call, &mut Line) -> Result<Reply, Error> + Send,
         close: impl FnOnce(&Call, Result<Reply, Error>) -> Result<Reply, Error> + Send,
     ) -> Result<Reply, Error> {
         outside_runtimes(|| {
             let _counted = process::shared().calls.count();
-            let call = Call::new(limit);
+            let call = self.begin(op, common);
             let ran = catch_unwind(AssertUnwindSafe(|| match self.door.lane() {
                 Ok(mut lane) => {
                     let Lane { line, event_loop } = &mut lane;
@@ -216,6 +214,12 @@ impl Inner {
                 (_, Some(panic)) | (Err(panic), None) => resume_unwind(panic),
             }
         })
+    }
+
+    /// A call with its deadline: the caller's, or that of its class.
+    fn begin(&self, op: &Operation, common: &Common) -> Call {
+        let usual = || op.time.of(&self.config.timeouts);
+        Call::new(common.timeout.unwrap_or_else(usual), common.call_id.clone())
     }
 
     fn run(
@@ -270,7 +274,17 @@ impl Inner {
         name: &'static str,
         work: impl FnOnce(&Call) -> Result<Reply, Error>,
     ) -> Result<Reply, Error> {
-        let call = Call::new(Duration::ZERO);
+        self.local_of(name, &Common::default(), work)
+    }
+
+    /// The same for an operation that may need it.
+    pub(super) fn local_of(
+        &self,
+        name: &'static str,
+        common: &Common,
+        work: impl FnOnce(&Call) -> Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        let call = Call::new(Duration::ZERO, common.call_id.clone());
         let result = if self.closed.load(Ordering::Acquire) {
             Err(closed())
         } else {

@@ -12,7 +12,7 @@ use crate::judge;
 use crate::log::Level;
 use crate::login::{self, Credentials};
 use crate::operation::{Auth, Kind, Operation, Route};
-use crate::reads::Asked;
+use crate::reads::Parts;
 use crate::reply::{Meta, Reply};
 use crate::secret::Secret;
 use crate::session::Trade;
@@ -28,10 +28,15 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn fixed(api: Url) -> Self {
+        Self::on(api, false)
+    }
+
+    /// One host for all, which may be that of the gateway.
+    pub(super) fn on(api: Url, on_gateway: bool) -> Self {
         Self {
             oauth: api.clone(),
             api,
-            on_gateway: false,
+            on_gateway,
         }
     }
 }
@@ -164,15 +169,11 @@ impl Inner {
     }
 
     /// Where a call of a session goes.
-    pub(super) fn target(&self, op: &'static Operation, trade: &Trade, asked: Asked) -> Target {
-        let place = Place {
-            api: trade.base.clone(),
-            oauth: trade.base.clone(),
-            on_gateway: trade.on_gateway,
-        };
+    pub(super) fn target(&self, op: &'static Operation, trade: &Trade, parts: Parts) -> Target {
+        let place = Place::on(trade.base.clone(), trade.on_gateway);
         let mut target = Target::new(op, trade.generation, &place);
-        target.suffix = asked.path;
-        target.query = asked.query;
+        target.suffix = parts.path;
+        target.query = parts.query;
         if trade.generation != Generation::Three {
             let server = trade.server_id.clone().unwrap_or_else(|| "None".to_owned());
             target.query.insert(0, ("sId", server));

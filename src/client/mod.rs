@@ -1,5 +1,6 @@
 //! The client: what it holds, and what needs no network.
 
+mod by_name;
 mod call;
 mod exchange;
 mod feed;
@@ -9,6 +10,7 @@ mod orders;
 mod reads;
 mod register;
 mod scrips;
+mod settle;
 pub mod steps;
 
 use std::sync::atomic::{AtomicBool, Ordering};
