@@ -22,9 +22,11 @@
 //! This is an unofficial product. It is not made or endorsed by the broker.
 #![deny(unsafe_code)]
 
+mod calendar;
 mod catalog;
 mod check;
 mod client;
+mod clock;
 mod config;
 mod error;
 mod feed;
