@@ -22,10 +22,11 @@
 //! This is an unofficial product. It is not made or endorsed by the broker.
 #![deny(unsafe_code)]
 
+mod calendar;
 mod catalog;
 mod check;
 mod client;
-mod config;
+mod clock;
 mod error;
 mod feeds;
 mod hosts;
@@ -34,22 +35,27 @@ mod judge;
 mod ledger;
 mod log;
 mod login;
+mod loopback;
+mod message;
 mod operation;
-mod orderfeed;
+mod order_book;
 mod orders;
 mod outcome;
-mod pacing;
+mod params;
+mod pointer;
 mod process;
 mod random;
 mod reads;
 mod redact;
 mod reply;
+mod request;
 mod scrips;
 mod secret;
 mod session;
 mod status;
 mod totp;
 mod transport;
+mod words;
 
 pub use client::Client;
 
@@ -63,8 +69,6 @@ pub use feeds::tick::{Depth, DepthRow, Tick};
 pub use reply::Reply;
 pub use status::Status;
 pub use totp::generate as totp_generate;
-#[doc(hidden)]
-pub use transport::door;
 
 #[allow(unsafe_code)]
 #[doc(hidden)]

@@ -13,7 +13,8 @@ use crate::feeds::orders::wire::Forms;
 use crate::feeds::orders::{self, Account, OrderFeed};
 use crate::hosts::Generation;
 use crate::operation::{self, Operation};
-use crate::reads::{Asked, Expect};
+use crate::params::Common;
+use crate::reads::{Expect, Parts};
 use crate::reply::Reply;
 use crate::session::Trade;
 use crate::status::Status;
@@ -153,14 +154,13 @@ impl Account for Arc<Inner> {
 
     fn books(&self, cancel: &Switch) -> Result<[Reply; 2], Error> {
         let read = |op: &'static Operation| {
-            let limit = op.time.of(&self.config.timeouts);
-            self.call_within(op, limit, async |call| {
+            self.call(op, &Common::default(), async |call| {
                 tokio::select! {
                     biased;
                     () = cancel.wait() => {
                         Err(Error::new(Status::Closed, "the order feed was closed"))
                     }
-                    answer = self.ask(call, op, Expect::Data, Asked::default()) => answer,
+                    answer = self.ask(call, op, Expect::Data, Parts::default()) => answer,
                 }
             })
         };

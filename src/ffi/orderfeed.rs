@@ -4,17 +4,15 @@
 //! polled: there are no callbacks. Events carry the broker's field names.
 
 use std::ffi::c_char;
-use std::ptr;
 
 use super::client::kneo_client;
 use super::feed::{most_of, wait_of};
-use super::guard::{guard, guard_writes, respond};
-use super::registry::registry;
+use super::guard::{guard, guard_writes};
+use super::registry::{Handle, Place, Registry, Table, find, get, take_back};
+use super::respond::{respond, respond_with};
 use super::response::kneo_response;
 use super::text::optional;
-use crate::error::Error;
 use crate::feeds::orders::OrderFeed;
-use crate::status::Status;
 
 /// The order feed of a client. Opaque.
 ///
@@ -24,6 +22,15 @@ use crate::status::Status;
 #[allow(non_camel_case_types)]
 pub struct kneo_order_feed {
     _opaque: [u8; 0],
+}
+
+impl Handle for kneo_order_feed {
+    type Value = OrderFeed;
+    const NAME: &'static str = "feed";
+
+    fn table(registry: &Registry) -> &Table<Self> {
+        &registry.order_feeds
+    }
 }
 
 /// Opens the order feed of a client. It connects in the background; how the
@@ -58,17 +65,13 @@ pub unsafe extern "C" fn kneo_order_feed_open(
     out: *mut *mut kneo_order_feed,
 ) -> *mut kneo_response {
     respond("order_feed_open", || {
-        if out.is_null() {
-            return Err(Error::argument("out", "must not be NULL"));
-        }
-        // SAFETY: not NULL, and writable as the caller promises.
-        unsafe { out.write(ptr::null_mut()) };
+        // SAFETY: the caller promises a writable pointer or NULL.
+        let place = unsafe { Place::of(out) }?;
+        let client = find(client)?;
         // SAFETY: the caller promises a text or NULL.
         let options = unsafe { optional("options", options) }?;
-        let client = registry().clients.get(client).ok_or_else(no_client)?;
         let (feed, reply) = client.open_order_feed(options)?;
-        // SAFETY: as above.
-        unsafe { out.write(registry().order_feeds.insert(feed)) };
+        place.fill(feed);
         Ok(reply)
     })
 }
@@ -129,8 +132,8 @@ pub extern "C" fn kneo_order_feed_next_batch(
     most: i32,
     timeout_ms: i32,
 ) -> *mut kneo_response {
-    respond("order_feed_next_batch", || {
-        find(feed)?.next_batch(most_of(most), wait_of(timeout_ms)?)
+    respond_with("order_feed_next_batch", feed, |feed| {
+        feed.next_batch(most_of(most), wait_of(timeout_ms)?)
     })
 }
 
@@ -140,7 +143,7 @@ pub extern "C" fn kneo_order_feed_next_batch(
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_order_feed_interrupt(feed: *mut kneo_order_feed) {
     guard((), || {
-        if let Some(feed) = registry().order_feeds.get(feed) {
+        if let Some(feed) = get(feed) {
             feed.interrupt();
         }
     });
@@ -155,7 +158,7 @@ pub extern "C" fn kneo_order_feed_interrupt(feed: *mut kneo_order_feed) {
 /// Returns as kneo_feed_status.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_order_feed_status(feed: *mut kneo_order_feed) -> *mut kneo_response {
-    respond("order_feed_status", || find(feed)?.status())
+    respond_with("order_feed_status", feed, OrderFeed::status)
 }
 
 /// Ends and frees a feed: closes its connection and ends the waits of other
@@ -164,20 +167,8 @@ pub extern "C" fn kneo_order_feed_status(feed: *mut kneo_order_feed) -> *mut kne
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_order_feed_free(feed: *mut kneo_order_feed) {
     guard_writes((), || {
-        if let Some(feed) = registry().order_feeds.remove(feed) {
+        if let Some(feed) = take_back(feed) {
             feed.close();
         }
     });
-}
-
-fn find(feed: *const kneo_order_feed) -> Result<OrderFeed, Error> {
-    registry().order_feeds.get(feed).ok_or_else(|| {
-        let message = "feed: NULL, freed or foreign handle";
-        Error::new(Status::InvalidHandle, message)
-    })
-}
-
-fn no_client() -> Error {
-    let message = "client: NULL, freed or foreign handle";
-    Error::new(Status::InvalidHandle, message)
 }

@@ -360,11 +360,12 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::Proxy;
 
     #[test]
     fn a_defect_is_told_by_every_call() {
-        let config = crate::config::Config::parse("").expect("all defaults");
-        let settings = Settings::new(&config).expect("they are good");
+        let settings = Settings::new(None, &Proxy::None, None, Duration::from_secs(5));
+        let settings = settings.expect("no CA file, no problem");
         let options = Options::parse(None).expect("all defaults");
         let sessions = Box::new(|| std::panic::panic_any("a defect"));
         let changed = link::Roster::default().sessions();

@@ -13,6 +13,7 @@ use std::time::Instant;
 use super::exchange::{self, exchange_name};
 use super::packet::{self, Kind, Packet};
 use super::record::{Record, StateRecord};
+use crate::calendar::market_day;
 use crate::feeds::arrival::{Arrival, Timeline};
 use crate::feeds::readers::{self, Cut, News, Waited, Waiting};
 use crate::feeds::state::{Change, State};
@@ -415,7 +416,8 @@ impl Store {
     pub(crate) fn is_closed(&self, exchange: i8) -> bool {
         let now = self.now().ns;
         let told = self.lock().markets.get(&exchange).copied();
-        told.is_some_and(|(code, then)| code == 2 && business_day(then) == business_day(now))
+        let day = |ns: i64| market_day(ns / 1_000_000_000);
+        told.is_some_and(|(code, then)| code == 2 && day(then) == day(now))
     }
 }
 
@@ -427,12 +429,6 @@ impl News for Inner {
     fn waiting(&mut self) -> &mut Waiting {
         &mut self.waiting
     }
-}
-
-/// Days from nine o'clock in India to the next.
-fn business_day(unix_ns: i64) -> i64 {
-    const NINE_IN_UTC: i64 = 3 * 3600 + 1800;
-    (unix_ns / 1_000_000_000 - NINE_IN_UTC).div_euclid(86_400)
 }
 
 fn symbol_of(symbols: &HashMap<String, Box<str>>, packet: Packet<'_>) -> Option<Box<str>> {

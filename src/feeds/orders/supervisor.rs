@@ -18,12 +18,14 @@ use super::merge::{Merge, Origin};
 use super::options::Options;
 use super::shared::Shared;
 use super::wire::{self, Forms, Message};
+use crate::calendar::trading_day;
+use crate::clock;
 use crate::error::Error;
 use crate::feeds::link::{self, Retries, Switch, other_session};
 use crate::feeds::socket::{Ended, Frame, Socket, within};
 use crate::feeds::state::{Change, State};
 use crate::reply::Reply;
-use crate::session::{self, Trade};
+use crate::session::Trade;
 use crate::status::Status;
 use crate::transport::Settings;
 
@@ -523,7 +525,7 @@ async fn answer_of(reading: &mut Option<Reading>) -> Result<[Reply; 2], Error> {
 
 /// The day in India.
 fn today() -> u64 {
-    session::day(session::now())
+    trading_day(clock::unix_seconds())
 }
 
 /// The beginning of the server's words: a reason is a sentence.

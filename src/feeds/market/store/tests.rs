@@ -303,7 +303,7 @@ fn that_an_exchange_closed_is_not_believed_for_ever() {
         let number = |text: &str| text.parse::<i64>().expect("a number");
         // Of a day in India, which begins five and a half hours early.
         let seconds = 86_400 * 20_000 + number(hour) * 3600 + number(minute) * 60 - 19_800;
-        business_day(seconds * 1_000_000_000)
+        market_day(seconds)
     };
     assert_eq!(at("15:30"), at("23:59"));
     assert_eq!(at("15:30"), at("32:59"));
