@@ -1,7 +1,7 @@
 //! Time-based one-time passwords: RFC 6238 with SHA-1, 30 seconds, 6 digits.
 
 use data_encoding::BASE32_NOPAD;
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use zeroize::Zeroizing;
 

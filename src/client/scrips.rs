@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Client, Inner};
 use crate::calendar::{iso_day, trading_day};
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::error::Error;
 use crate::operation;
 use crate::params::{self, Common, PARAMS};
@@ -45,7 +45,7 @@ struct View {
     total: Option<u64>,
     /// Why there is no file of today.
     error: Option<String>,
-    failed_at: Option<(Instant, u64)>,
+    failed_at: Option<(Moment, u64)>,
     from_cache: bool,
 }
 
@@ -211,7 +211,7 @@ impl Inner {
         common: &Common,
     ) -> Result<Found, Error> {
         let op = &operation::SEARCH_SCRIP;
-        let started = Instant::now();
+        let started = clock::now();
         let mut gate = None;
         // Held until the table is there, so that others wait for this one.
         self.call(op, common, async |_| {
@@ -287,7 +287,7 @@ impl Inner {
         let mut view = segment.view();
         view.stage = Stage::Failed;
         view.error = Some(problem.clone());
-        view.failed_at = Some((Instant::now(), today));
+        view.failed_at = Some((clock::now(), today));
         match view.table.clone() {
             // Who closes the client wants no answer.
             Some(table) if error.status() != Status::Closed => Ok(Found {
