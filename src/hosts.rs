@@ -1,7 +1,7 @@
 //! Where requests go: the broker's hosts, and which hosts named by its
 //! answers may be used.
 
-use url::Url;
+use url::{ParseError, Url};
 
 use crate::loopback::is_loopback;
 
@@ -218,7 +218,12 @@ fn socket(mut url: Url) -> Url {
 
 /// Checks the configured `base_url`.
 pub(crate) fn parse_base_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
+    let url = Url::parse(text).map_err(|error| match error {
+        ParseError::IdnaError => {
+            "has a host name beyond ASCII; write it as it is sent, with xn--".to_owned()
+        }
+        _ => format!("is no URL: {error}"),
+    })?;
     if !is_bare(&url) {
         return Err("must have no user info, query or fragment".to_owned());
     }
@@ -360,6 +365,26 @@ mod tests {
         let feed = prod.order_feed_on(base.as_str()).map(String::from);
         assert_eq!(feed, Ok("wss://h.kotaksecurities.com/realtime".to_owned()));
         assert!(prod.order_feed_on("https://evil.example").is_err());
+    }
+
+    /// Their tables are not built in.
+    #[test]
+    fn names_beyond_ascii_are_refused() {
+        let prod = hosts(Environment::Prod, None);
+        for name in [
+            "m\u{fc}nchen.example",
+            "m%C3%BCnchen.example",
+            "\u{926}\u{928}.kotaksecurities.com",
+            "e43\u{3002}kotaksecurities.com",
+            "xn--\u{fc}.kotaksecurities.com",
+        ] {
+            let url = format!("https://{name}/");
+            let problem = parse_base_url(&url).expect_err(name);
+            assert!(problem.contains("xn--"), "{name}: {problem}");
+            let problem = prod.named("baseUrl", &url).expect_err(name);
+            assert!(problem.contains("no valid URL"), "{name}: {problem}");
+        }
+        assert!(parse_base_url("https://xn--mnchen-3ya.example").is_ok());
     }
 
     #[test]

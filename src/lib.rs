@@ -43,6 +43,7 @@ mod orderfeed;
 mod orders;
 mod outcome;
 mod params;
+mod pointer;
 mod process;
 mod random;
 mod reads;
