@@ -69,12 +69,7 @@ pub extern "C" fn kneo_abi_version() -> u32 {
 /// see handles.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_live_handles() -> i32 {
-    guard(0, || {
-        let registry = registry();
-        let feeds = registry.feeds.len() + registry.order_feeds.len();
-        let count = registry.clients.len() + registry.responses.len() + feeds;
-        i32::try_from(count).unwrap_or(i32::MAX)
-    })
+    guard(0, || i32::try_from(registry().live()).unwrap_or(i32::MAX))
 }
 
 /// Ends everything that the library does: calls under way end with

@@ -8,7 +8,9 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::clock::{self, Moment};
 
 const WINDOW: Duration = Duration::from_secs(1);
 /// How soon to look again while reserved slots may come back.
@@ -33,7 +35,7 @@ pub(crate) struct Pace {
 #[derive(Default)]
 struct State {
     /// When each instruction of the last second left, oldest first.
-    left: VecDeque<(Instant, Use)>,
+    left: VecDeque<(Moment, Use)>,
     /// How many of them were no cancels.
     orders_left: usize,
     reserved_orders: usize,
@@ -41,7 +43,7 @@ struct State {
 }
 
 impl State {
-    fn forget(&mut self, now: Instant) {
+    fn forget(&mut self, now: Moment) {
         while let Some((when, kind)) = self.left.front() {
             if now.saturating_duration_since(*when) < WINDOW {
                 return;
@@ -74,14 +76,14 @@ impl Pace {
     }
 
     /// A slot, or how long to wait before asking again.
-    pub(crate) fn reserve(self: &Arc<Self>, kind: Use, now: Instant) -> Result<Slot, Duration> {
+    pub(crate) fn reserve(self: &Arc<Self>, kind: Use, now: Moment) -> Result<Slot, Duration> {
         let mut state = self.state();
         state.forget(now);
         let orders = state.orders_left + state.reserved_orders;
         let all = state.left.len() + state.reserved_orders + state.reserved_cancels;
         let for_orders = self.most - self.kept_for_cancels;
         if all >= self.most || (kind == Use::Order && orders >= for_orders) {
-            let blocks = |of: &&(Instant, Use)| all >= self.most || of.1 == Use::Order;
+            let blocks = |of: &&(Moment, Use)| all >= self.most || of.1 == Use::Order;
             let oldest = state.left.iter().find(blocks);
             return Err(oldest.map_or(SOON, |(when, _)| {
                 WINDOW.saturating_sub(now.saturating_duration_since(*when))
@@ -106,14 +108,14 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// The instruction leaves now. Counts once, and tells when.
-    pub(crate) fn stamp(&self) -> Option<Instant> {
+    pub(crate) fn stamp(&self) -> Option<Moment> {
         if self.used.swap(true, Ordering::AcqRel) {
             return None;
         }
         let mut state = self.pace.state();
         *state.reserved(self.kind) -= 1;
         // Taken under the lock: the queue stays in order.
-        let now = Instant::now();
+        let now = clock::now();
         state.left.push_back((now, self.kind));
         state.orders_left += usize::from(self.kind == Use::Order);
         Some(now)
@@ -139,7 +141,7 @@ mod tests {
     use super::*;
 
     fn leave(pace: &Arc<Pace>, kind: Use) -> bool {
-        match pace.reserve(kind, Instant::now()) {
+        match pace.reserve(kind, clock::now()) {
             Ok(slot) => slot.stamp().is_some(),
             Err(_) => false,
         }
@@ -161,7 +163,7 @@ mod tests {
     #[test]
     fn a_reserved_slot_counts_and_comes_back() {
         let pace = Arc::new(Pace::new(2));
-        let now = Instant::now();
+        let now = clock::now();
         let first = pace.reserve(Use::Order, now).expect("two are free");
         let second = pace.reserve(Use::Order, now).expect("one is free");
         assert_eq!(pace.reserve(Use::Order, now).unwrap_err(), SOON);
@@ -190,14 +192,14 @@ mod tests {
     #[test]
     fn no_sliding_second_has_more_than_the_ceiling() {
         let pace = Arc::new(Pace::new(5));
-        let stamps: Vec<Instant> = std::thread::scope(|scope| {
+        let stamps: Vec<Moment> = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..4_u64)
                 .map(|worker| {
                     let pace = Arc::clone(&pace);
                     scope.spawn(move || {
                         let mut stamps = Vec::new();
                         while stamps.len() < 3 {
-                            match pace.reserve(Use::Cancel, Instant::now()) {
+                            match pace.reserve(Use::Cancel, clock::now()) {
                                 Ok(slot) => {
                                     std::thread::sleep(Duration::from_millis(7 * worker));
                                     stamps.extend(slot.stamp());
@@ -217,7 +219,7 @@ mod tests {
             all
         });
         for six in stamps.windows(6) {
-            assert!(six[5] - six[0] >= WINDOW);
+            assert!(six[5].saturating_duration_since(six[0]) >= WINDOW);
         }
     }
 }

@@ -209,7 +209,7 @@ fn a_dropped_call_closes_its_connection() {
 fn after_the_deadline_nothing_leaves() {
     let server = serve(vec![Deed::Answer(1)]);
     let door = door();
-    let point = Point::not_after(std::time::Instant::now());
+    let point = Point::not_after(crate::clock::now());
     let failure = send(&door, order(server.port), &point)
         .err()
         .expect("too late");
