@@ -3,6 +3,7 @@
 //! the shutdown, and none is waited for when the loop goes.
 
 use std::io;
+use std::pin::{Pin, pin};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -31,6 +32,9 @@ impl EventLoop {
     /// Drives `work` to its end on the calling thread. `None` only while it is
     /// being dropped.
     pub(crate) fn drive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        // As a trait object: the runtime's loop is compiled once for each kind of
+        // result, and not for each kind of call.
+        let work: Pin<&mut dyn Future<Output = T>> = pin!(work);
         Some(self.0.as_ref()?.block_on(work))
     }
 }

@@ -9,8 +9,10 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use rustls::pki_types::CertificateDer;
+use rustls::crypto::{CryptoProvider, KeyProvider};
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::SigningKey;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use super::failure;
@@ -135,8 +137,11 @@ fn system_roots() -> Vec<CertificateDer<'static>> {
 
 impl Tls {
     fn new(roots: Arc<RootCertStore>) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut any_http = ClientConfig::builder_with_provider(provider)
+        let provider = CryptoProvider {
+            key_provider: &NoKeys,
+            ..rustls::crypto::ring::default_provider()
+        };
+        let mut any_http = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
@@ -148,6 +153,21 @@ impl Tls {
             any_http,
             http1: Arc::new(http1),
         })
+    }
+}
+
+/// Takes the place of the code that signs with private keys: we have none.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(
+        &self,
+        _: PrivateKeyDer<'static>,
+    ) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General(
+            "no private keys are used".to_owned(),
+        ))
     }
 }
 
