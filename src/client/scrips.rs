@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::reads::deadline;
 use super::{Client, Inner};
 use crate::calendar::{iso_day, trading_day};
 use crate::clock::{self, Moment};
 use crate::error::Error;
-use crate::json::Fields;
 use crate::operation;
-use crate::reads::{self, Expect, PARAMS};
+use crate::params::{self, Common, PARAMS};
+use crate::reads::{self, Expect};
 use crate::reply::Reply;
 use crate::scrips::{Broken, LARGEST_FILE, Query, Store, Table};
 use crate::status::Status;
@@ -171,24 +170,18 @@ impl Scrips {
 impl Inner {
     fn search_scrip(&self, params: &str) -> Result<Reply, Error> {
         let op = &operation::SEARCH_SCRIP;
-        let checked = Fields::parse(PARAMS, params).and_then(|mut fields| {
-            let limit = deadline(&mut fields)?;
-            let query = Query::read(&mut fields)?;
-            fields.finish()?;
-            Ok((limit, query))
-        });
-        let (limit, query) = match checked {
-            Ok(checked) => checked,
-            Err(error) => return self.local(op.name, |_| Err(error)),
+        let (common, query) = params::read(params, Query::read);
+        let query = match query {
+            Ok(query) => query,
+            Err(error) => return self.local_of(op.name, &common, |_| Err(error)),
         };
-        let limit = limit.unwrap_or_else(|| op.time.of(&self.config.timeouts));
         let segment = Arc::clone(self.scrips.segments().entry(query.segment).or_default());
         let today = trading_day(clock::unix_seconds());
         let found = match segment.at_hand(today) {
             Some(found) => found,
-            None => self.obtain(&segment, query.segment, today, limit)?,
+            None => self.obtain(&segment, query.segment, today, &common)?,
         };
-        self.local(op.name, |call| {
+        self.local_of(op.name, &common, |call| {
             let rows = query.rows(&found.table);
             let mut extra = call.extra.borrow_mut();
             extra.insert("scrip_day".to_owned(), iso_day(found.day).into());
@@ -215,13 +208,13 @@ impl Inner {
         segment: &Segment,
         name: &'static str,
         today: u64,
-        limit: Duration,
+        common: &Common,
     ) -> Result<Found, Error> {
         let op = &operation::SEARCH_SCRIP;
         let started = clock::now();
         let mut gate = None;
         // Held until the table is there, so that others wait for this one.
-        self.call_within(op, limit, async |_| {
+        self.call(op, common, async |_| {
             gate = Some(Arc::clone(&segment.gate).lock_owned().await);
             Ok(Reply::local(String::new()))
         })?;
@@ -246,8 +239,12 @@ impl Inner {
             (view.bytes, view.total) = (0, None);
         }
         let mut csv = Vec::new();
-        let left = limit.saturating_sub(started.elapsed());
-        let fetched = self.call_within(op, left, async |call| {
+        let limit = common.timeout.unwrap_or(self.config.timeouts.download);
+        let rest = Common {
+            timeout: Some(limit.saturating_sub(started.elapsed())),
+            ..common.clone()
+        };
+        let fetched = self.call(op, &rest, async |call| {
             csv = self.fetch_scrips(call, segment, name).await?;
             Ok(Reply::local(String::new()))
         });
@@ -322,7 +319,7 @@ impl Inner {
                 call,
                 &operation::SEARCH_SCRIP,
                 Expect::Data,
-                reads::Asked::default(),
+                reads::Parts::default(),
             )
             .await?;
         let Some(mut place) = reads::scrip_file(listing.json().as_bytes(), name) else {

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use fs4::{FileExt, TryLockError};
 
+use super::LedgerSync;
 use crate::clock;
-use crate::config::LedgerSync;
 use crate::error::Error;
 use crate::status::Status;
 

@@ -14,15 +14,23 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::trading_day;
-use crate::config::LedgerSync;
+use crate::clock::{self, Moment};
 use crate::error::Error;
 use file::LedgerFile;
 use record::{HEADER, Record};
+
+/// What a ledger entry survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LedgerSync {
+    /// The death of the process.
+    Process,
+    /// The death of the machine.
+    Disk,
+}
 
 /// So long an instruction is remembered, also over midnight: no call and no
 /// settling takes longer.
@@ -119,7 +127,7 @@ pub(crate) struct Ticket(u64);
 pub(crate) struct Ledger {
     state: Mutex<State>,
     /// What an earlier process sent, it sent before this.
-    opened: Instant,
+    opened: Moment,
 }
 
 struct State {
@@ -201,7 +209,7 @@ impl Ledger {
         written.map_err(|error| file::unusable(&error))?;
         Ok(Self {
             state: Mutex::new(state),
-            opened: Instant::now(),
+            opened: clock::now(),
         })
     }
 
@@ -294,7 +302,7 @@ impl Ledger {
     }
 
     /// When this process took over the ledger.
-    pub(crate) fn opened(&self) -> Instant {
+    pub(crate) fn opened(&self) -> Moment {
         self.opened
     }
 

@@ -3,7 +3,7 @@
 use crate::calendar::parse_date;
 use crate::error::Error;
 use crate::json::Fields;
-use crate::reads;
+use crate::params;
 
 use super::table::{OptionKind, Table};
 
@@ -39,7 +39,7 @@ const RUPEE: i64 = 10_000;
 impl Query {
     pub(crate) fn read(fields: &mut Fields) -> Result<Self, Error> {
         let segment = fields.required("exchange_segment")?;
-        let segment = reads::segment(&fields.path("exchange_segment"), &segment)?;
+        let segment = params::scrip_segment(&fields.path("exchange_segment"), &segment)?;
         let part = fields.text("symbol")?.unwrap_or_default();
         let token = fields.number_or_text("token")?;
         let symbol = fields.text("trading_symbol")?;
