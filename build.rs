@@ -3,8 +3,11 @@
 //! The committed `include/kotak_neo.h` is compared with the fresh one by a
 //! test; a build never writes into the source tree.
 
-use std::env;
 use std::path::PathBuf;
+use std::{env, fs};
+
+/// The order of the header. A file that is not named here comes after these.
+const ORDER: &str = "library response client login orders reads scrips feed orderfeed";
 
 fn main() {
     println!("cargo:rerun-if-changed=src/ffi");
@@ -14,23 +17,20 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let config =
         cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml can be read");
-    let mut builder = cbindgen::Builder::new().with_config(config);
-    // In the order of the header.
-    for file in [
-        "library",
-        "response",
-        "client",
-        "login",
-        "orders",
-        "reads",
-        "scrips",
-        "feed",
-        "orderfeed",
-    ] {
-        builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
-    }
+    let place = |file: &PathBuf| {
+        let known = ORDER
+            .split(' ')
+            .position(|name| file.ends_with(format!("{name}.rs")));
+        (known.unwrap_or(usize::MAX), file.clone())
+    };
+    let folder = fs::read_dir(root.join("src/ffi")).expect("the folder is there");
+    let mut files: Vec<_> = folder.flatten().map(|file| file.path()).collect();
+    files.retain(|file| !file.ends_with("mod.rs"));
+    files.sort_by_cached_key(place);
     // The records are of the core: plain structs that callers see.
-    builder = builder.with_src(root.join("src/feed/tick.rs"));
+    files.push(root.join("src/feed/tick.rs"));
+    let builder = cbindgen::Builder::new().with_config(config);
+    let builder = files.iter().fold(builder, cbindgen::Builder::with_src);
     builder
         .generate()
         .expect("the header can be generated")

@@ -806,6 +806,45 @@ const char *kneo_response_meta(const kneo_response *response);
 const char *kneo_response_redacted(const kneo_response *response);
 
 /**
+ * One value of the JSON text, found by JSON Pointer (RFC 6901): "/data/0/ordSt".
+ *
+ * pointer: "" for the whole, or "/" and a key or a place (from 0) for each step;
+ *   "~1" in a key stands for "/", "~0" for "~". "meta:" before it looks into
+ *   kneo_response_meta instead: "meta:/tag".
+ *
+ * Returns a string without quotes and escapes, as UTF-8; any other value as its
+ * JSON text, numbers as they came, null as "null". A NUL in a string (\u0000)
+ * becomes "?". Of a key that stands twice the last value counts. NULL if there
+ * is no such value, for a malformed pointer, NULL, or a dead handle.
+ *
+ * The first call reads the JSON text once; after that every value is found
+ * without reading it again. Valid until kneo_response_free. Like the JSON text
+ * it may be a token.
+ *
+ * # Safety
+ *
+ * pointer must be NULL or NUL-terminated.
+ */
+const char *kneo_response_field(const kneo_response *response,
+                                const char *pointer);
+
+/**
+ * How many members a list or an object of the JSON text has.
+ *
+ * pointer: as for kneo_response_field; "/data" in most books.
+ *
+ * Returns the number (a key that stands twice counts once); -1 if there is no such
+ * value, if it is neither list nor object, for a malformed pointer, NULL, or a
+ * dead handle.
+ *
+ * # Safety
+ *
+ * pointer must be NULL or NUL-terminated.
+ */
+int32_t kneo_response_length(const kneo_response *response,
+                             const char *pointer);
+
+/**
  * Frees a response and wipes its texts. NULL and dead handles are ignored.
  */
 void kneo_response_free(kneo_response *response);

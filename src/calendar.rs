@@ -28,18 +28,19 @@ pub(crate) fn market_day(unix_seconds: i64) -> i64 {
     unix_seconds.saturating_sub(NINE_IN_UTC).div_euclid(DAY)
 }
 
-/// A day as `2026-09-22`.
+/// A day as `2026-09-22`; the last of all for one out of reach.
 pub(crate) fn iso_day(day: u64) -> String {
-    let date = date_of(i64::try_from(day).unwrap_or(i64::MAX));
+    let date = i64::try_from(day).ok().and_then(date_of);
+    let date = date.unwrap_or(Date::MAX);
     format!("{:04}-{:02}-{:02}", date.year(), date.month(), date.day())
 }
 
-/// A day as `22Sep2026`.
-pub(crate) fn date_text(day: i32) -> String {
-    let date = date_of(day.into());
-    let month = usize::from(date.month().unsigned_abs()).saturating_sub(1);
-    let name = MONTHS.get(month).copied().unwrap_or_default();
-    format!("{:02}{name}{}", date.day(), date.year())
+/// A day as `22Sep2026`; `None` for one that is after the year 9999.
+pub(crate) fn date_text(day: i32) -> Option<String> {
+    let date = date_of(day.into())?;
+    let month = usize::from(date.month().unsigned_abs()).checked_sub(1)?;
+    let name = MONTHS.get(month)?;
+    Some(format!("{:02}{name}{}", date.day(), date.year()))
 }
 
 /// The day of `22SEP2026`, `22 Sep 2026` or `20260922`.
@@ -78,16 +79,10 @@ pub(crate) fn india_time(text: &str) -> Option<u64> {
     u64::try_from(local).ok()?.checked_sub(IST_OFFSET)
 }
 
-/// The date of a day; the first or last that there is for one out of reach.
-fn date_of(day: i64) -> Date {
-    let seconds = day.saturating_mul(DAY);
-    let end = if seconds < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    };
-    let midnight = Timestamp::from_second(seconds).unwrap_or(end);
-    Offset::UTC.to_datetime(midnight).date()
+/// The date of a day; `None` if it is out of reach.
+fn date_of(day: i64) -> Option<Date> {
+    let midnight = Timestamp::from_second(day.checked_mul(DAY)?).ok()?;
+    Some(Offset::UTC.to_datetime(midnight).date())
 }
 
 /// The day of a date; `None` if there is no such date.
@@ -135,11 +130,12 @@ mod tests {
             ("01Mar2100", 47_541, "01Mar2100", "2100-03-01"),
         ] {
             assert_eq!(parse_date(text), Some(day), "{text}");
-            assert_eq!(date_text(day), shown);
+            assert_eq!(date_text(day).as_deref(), Some(shown));
             assert_eq!(iso_day(day.unsigned_abs().into()), iso);
         }
         for day in -1000..40_000 {
-            assert_eq!(parse_date(&date_text(day)), Some(day));
+            let text = date_text(day).expect("a date");
+            assert_eq!(parse_date(&text), Some(day));
         }
     }
 
@@ -166,10 +162,12 @@ mod tests {
     }
 
     #[test]
-    fn days_out_of_reach_are_the_last_of_all() {
-        assert_eq!(iso_day(u64::MAX), iso_day(3_000_000));
-        assert!(date_text(i32::MAX).ends_with("9999"));
-        assert!(date_text(i32::MIN).ends_with("-9999"));
+    fn days_out_of_reach_have_no_date() {
+        assert_eq!((date_text(i32::MAX), date_text(i32::MIN)), (None, None));
+        assert_eq!(date_text(2_932_000).as_deref(), Some("18Jul9997"));
+        for far in [u64::MAX, 1 << 40, 3_000_000] {
+            assert_eq!(iso_day(far), "9999-12-31");
+        }
     }
 
     #[test]

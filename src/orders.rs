@@ -10,7 +10,11 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::hosts::Generation;
 use crate::json::{self, Fields, Member};
-use crate::reads;
+use crate::params::{self, PARAMS, must};
+use crate::words::{
+    self, OLDER_ORDER_TYPES, OLDER_PRODUCTS, OLDER_SEGMENTS, OLDER_SIDES, ORDER_TYPES, PRODUCTS,
+    SEGMENTS, SIDES, Spellings,
+};
 
 /// Order source, as the SDK of each generation names itself.
 fn source(generation: Generation) -> Option<&'static str> {
@@ -21,68 +25,6 @@ fn source(generation: Generation) -> Option<&'static str> {
     }
 }
 
-const SEGMENTS: &[(&str, &str)] = &[
-    ("nse_cm", "nse_cm"),
-    ("bse_cm", "bse_cm"),
-    ("nse_fo", "nse_fo"),
-    ("bse_fo", "bse_fo"),
-    ("mcx_fo", "mcx_fo"),
-];
-/// The older generations take more spellings, and no MCX orders.
-const OLDER_SEGMENTS: &[(&str, &str)] = &[
-    ("nse_cm", "nse_cm"),
-    ("NSE", "nse_cm"),
-    ("nse", "nse_cm"),
-    ("bse_cm", "bse_cm"),
-    ("BSE", "bse_cm"),
-    ("bse", "bse_cm"),
-    ("nse_fo", "nse_fo"),
-    ("NFO", "nse_fo"),
-    ("nfo", "nse_fo"),
-    ("bse_fo", "bse_fo"),
-    ("BFO", "bse_fo"),
-    ("bfo", "bse_fo"),
-    ("cde_fo", "cde_fo"),
-    ("CDS", "cde_fo"),
-    ("cds", "cde_fo"),
-    ("bcs-fo", "bcs-fo"),
-    ("BCD", "bcs-fo"),
-    ("bcd", "bcs-fo"),
-];
-const PRODUCTS: &[(&str, &str)] = &[
-    ("CNC", "CNC"),
-    ("NRML", "NRML"),
-    ("MIS", "MIS"),
-    ("MTF", "MTF"),
-];
-const OLDER_PRODUCTS: &[(&str, &str)] = &[
-    ("NRML", "NRML"),
-    ("Normal", "NRML"),
-    ("CNC", "CNC"),
-    ("Cash and Carry", "CNC"),
-    ("MIS", "MIS"),
-    ("INTRADAY", "INTRADAY"),
-];
-const ORDER_TYPES: &[(&str, &str)] = &[("L", "L"), ("MKT", "MKT"), ("SL", "SL"), ("SL-M", "SL-M")];
-const OLDER_ORDER_TYPES: &[(&str, &str)] = &[
-    ("L", "L"),
-    ("Limit", "L"),
-    ("MKT", "MKT"),
-    ("Market", "MKT"),
-    ("SL", "SL"),
-    ("Stop loss limit", "SL"),
-    ("SL-M", "SL-M"),
-    ("Stop loss market", "SL-M"),
-];
-const SIDES: &[(&str, &str)] = &[("B", "B"), ("Buy", "B"), ("S", "S"), ("Sell", "S")];
-const OLDER_SIDES: &[(&str, &str)] = &[
-    ("B", "B"),
-    ("Buy", "B"),
-    ("buy", "B"),
-    ("S", "S"),
-    ("Sell", "S"),
-    ("sell", "S"),
-];
 const YES_NO: &[(&str, &str)] = &[("YES", "YES"), ("NO", "NO")];
 const VALIDITIES: &[(&str, &str)] = &[("DAY", "DAY"), ("IOC", "IOC")];
 const DAY_ONLY: &[(&str, &str)] = &[("DAY", "DAY")];
@@ -145,16 +87,8 @@ pub(crate) enum Lookup {
     Alive,
 }
 
-fn choose(
-    fields: &mut Fields,
-    key: &str,
-    choices: &[(&str, &'static str)],
-) -> Result<Option<String>, Error> {
+fn choose(fields: &mut Fields, key: &str, choices: Spellings) -> Result<Option<String>, Error> {
     Ok(fields.choice(key, choices, false)?.map(str::to_owned))
-}
-
-fn must<T>(fields: &Fields, key: &str, given: Option<T>) -> Result<T, Error> {
-    given.ok_or_else(|| fields.problem(key, "is missing"))
 }
 
 fn is_zero(text: &str) -> bool {
@@ -225,13 +159,13 @@ fn prices(fields: &mut Fields, older: bool) -> Result<[String; 3], Error> {
     };
     let order_type = choose(fields, "order_type", types)?;
     let order_type = must(fields, "order_type", order_type)?;
-    if matches!(order_type.as_str(), "L" | "SL") && is_zero(&price) {
+    if words::has_price(&order_type) && is_zero(&price) {
         let problem = format!("must be greater than zero for order_type {order_type}");
         return Err(fields.problem("price", problem));
     }
     let trigger = fields.decimal("trigger_price")?;
     let trigger = trigger.unwrap_or_else(|| "0".to_owned());
-    if matches!(order_type.as_str(), "SL" | "SL-M") && is_zero(&trigger) {
+    if words::has_trigger(&order_type) && is_zero(&trigger) {
         let problem = format!("must be greater than zero for order_type {order_type}");
         return Err(fields.problem("trigger_price", problem));
     }
@@ -265,7 +199,7 @@ pub(crate) fn place(fields: &mut Fields, generation: Generation) -> Result<Instr
     let product = must(fields, "product", product)?;
     let [price, order_type, trigger] = prices(fields, older)?;
     let quantity = quantity(fields)?;
-    let validities = if segment == "mcx_fo" {
+    let validities = if segment == words::COMMODITIES {
         DAY_ONLY
     } else {
         VALIDITIES
@@ -421,7 +355,26 @@ pub(crate) fn cancel(fields: &mut Fields, generation: Generation) -> Result<Inst
 fn order_id(fields: &mut Fields) -> Result<String, Error> {
     let given = fields.number_or_text("order_id")?;
     let text = must(fields, "order_id", given)?;
-    reads::order_id(&fields.path("order_id"), &text)
+    params::order_id(&fields.path("order_id"), &text)
+}
+
+/// Which instruction is to be settled: its tag, or the number of its order.
+pub(crate) fn wanted(fields: &mut Fields) -> Result<(Option<String>, Option<String>), Error> {
+    let tag = fields.text("tag")?;
+    let order_id = fields.number_or_text("order_id")?;
+    match (&tag, &order_id) {
+        (Some(_), Some(_)) | (None, None) => {
+            Err(Error::argument(PARAMS, "give either tag or order_id"))
+        }
+        (None, Some(id)) => {
+            let id = params::order_id(&fields.path("order_id"), id)?;
+            Ok((None, Some(id)))
+        }
+        (Some(text), None) if text.trim().is_empty() => {
+            Err(fields.problem("tag", "must not be blank"))
+        }
+        (Some(_), None) => Ok((tag, None)),
+    }
 }
 
 impl Instruction {
@@ -476,7 +429,7 @@ impl Instruction {
                 members.push(("os", source.into()));
             }
         }
-        reads::form(&members)
+        params::form(&members)
     }
 }
 

@@ -8,34 +8,23 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::json::{self, Fields, Member};
-
-/// What messages call the parameters.
-pub(crate) const PARAMS: &str = "params";
+use crate::json::Fields;
+use crate::params::{form, must};
+use crate::words::{ORDER_TYPES, PRODUCTS, SEGMENTS, SIDES};
 
 /// The most instruments that one call for quotes may name; the broker's rule.
 const MOST_QUOTES: usize = 50;
 
 /// The part of a request that depends on its parameters.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct Parts {
     /// Follows the path of the table, percent-encoded.
     pub(crate) path: String,
     pub(crate) query: Vec<(&'static str, String)>,
     pub(crate) body: Option<Zeroizing<Vec<u8>>>,
-}
-
-/// A form body with the one field that the broker reads.
-pub(crate) fn form(members: &[(&str, Member<'_>)]) -> Zeroizing<Vec<u8>> {
-    let mut text = String::from("jData=");
-    text.extend(form_urlencoded::byte_serialize(
-        json::object(members).as_bytes(),
-    ));
-    Zeroizing::new(text.into_bytes())
 }
 
 /// Leaves what the SDK leaves as it is: unreserved characters and the two
@@ -53,35 +42,23 @@ fn encode_path(text: &str) -> String {
     out
 }
 
-/// An order number goes into a path and into messages.
-pub(crate) fn order_id(name: &str, text: &str) -> Result<String, Error> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-    if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
-        return Ok(text.to_owned());
-    }
-    Err(Error::argument(
-        name,
-        "must be an order number: 1 to 64 letters and digits",
-    ))
-}
-
-pub(crate) fn order_by_id(id: &str) -> Asked {
-    Asked {
+pub(crate) fn order_by_id(id: &str) -> Parts {
+    Parts {
         path: format!("/{id}"),
-        ..Asked::default()
+        ..Parts::default()
     }
 }
 
-pub(crate) fn order_history(id: &str) -> Asked {
-    Asked {
+pub(crate) fn order_history(id: &str) -> Parts {
+    Parts {
         body: Some(form(&[("nOrdNo", id.into())])),
-        ..Asked::default()
+        ..Parts::default()
     }
 }
 
 /// Generation 3 is always asked for everything, as the SDK does: a filtered
 /// call was seen to answer with zeros.
-pub(crate) fn limits(fields: &mut Fields) -> Result<Asked, Error> {
+pub(crate) fn limits(fields: &mut Fields) -> Result<Parts, Error> {
     let mut one_of = |key: &str, choices: &[&'static str]| {
         let choices: Vec<(&str, &'static str)> =
             choices.iter().map(|name| (*name, *name)).collect();
@@ -97,30 +74,10 @@ pub(crate) fn limits(fields: &mut Fields) -> Result<Asked, Error> {
         ("exch", exchange.into()),
         ("prod", product.into()),
     ];
-    Ok(Asked {
+    Ok(Parts {
         body: Some(form(&object)),
-        ..Asked::default()
+        ..Parts::default()
     })
-}
-
-const SEGMENTS: &[(&str, &str)] = &[
-    ("nse_cm", "nse_cm"),
-    ("bse_cm", "bse_cm"),
-    ("nse_fo", "nse_fo"),
-    ("bse_fo", "bse_fo"),
-    ("mcx_fo", "mcx_fo"),
-];
-const PRODUCTS: &[(&str, &str)] = &[
-    ("CNC", "CNC"),
-    ("NRML", "NRML"),
-    ("MIS", "MIS"),
-    ("MTF", "MTF"),
-];
-const ORDER_TYPES: &[(&str, &str)] = &[("L", "L"), ("MKT", "MKT"), ("SL", "SL"), ("SL-M", "SL-M")];
-const SIDES: &[(&str, &str)] = &[("B", "B"), ("S", "S"), ("Buy", "B"), ("Sell", "S")];
-
-fn must<T>(fields: &Fields, key: &str, given: Option<T>) -> Result<T, Error> {
-    given.ok_or_else(|| fields.problem(key, "is missing"))
 }
 
 /// A whole number greater than zero.
@@ -133,7 +90,7 @@ fn positive(fields: &mut Fields, key: &str) -> Result<String, Error> {
     Ok(text)
 }
 
-pub(crate) fn margin_required(fields: &mut Fields) -> Result<Asked, Error> {
+pub(crate) fn margin_required(fields: &mut Fields) -> Result<Parts, Error> {
     let mut code = |key: &str, choices: &[(&str, &'static str)]| {
         let chosen = fields.choice(key, choices, false)?;
         must(fields, key, chosen)
@@ -177,9 +134,9 @@ pub(crate) fn margin_required(fields: &mut Fields) -> Result<Asked, Error> {
         ("trailSL", trailing_stop_loss.as_deref().into()),
         ("tSLTks", trailing_sl_value.as_deref().into()),
     ];
-    Ok(Asked {
+    Ok(Parts {
         body: Some(form(&object)),
-        ..Asked::default()
+        ..Parts::default()
     })
 }
 
@@ -192,7 +149,7 @@ fn word(fields: &Fields, key: &str, text: String) -> Result<String, Error> {
     Err(fields.problem(key, "must be 1 to 32 letters, digits, _ and -"))
 }
 
-pub(crate) fn quotes(fields: &mut Fields) -> Result<Asked, Error> {
+pub(crate) fn quotes(fields: &mut Fields) -> Result<Parts, Error> {
     const KEY: &str = "instrument_tokens";
     let list = fields.objects(KEY)?;
     let list = must(fields, KEY, list)?;
@@ -219,9 +176,9 @@ pub(crate) fn quotes(fields: &mut Fields) -> Result<Asked, Error> {
         .text("quote_type")?
         .unwrap_or_else(|| "all".to_owned());
     let kind = word(fields, "quote_type", kind)?;
-    Ok(Asked {
+    Ok(Parts {
         path: format!("/{}/{kind}", symbols.join(",")),
-        ..Asked::default()
+        ..Parts::default()
     })
 }
 
@@ -240,16 +197,16 @@ fn instrument_type(fields: &mut Fields) -> Result<Option<String>, Error> {
     Ok(chosen.map(str::to_owned))
 }
 
-pub(crate) fn expiries(fields: &mut Fields) -> Result<Asked, Error> {
+pub(crate) fn expiries(fields: &mut Fields) -> Result<Parts, Error> {
     let mut query = underlying(fields)?;
     query.extend(instrument_type(fields)?.map(|kind| ("instrument_type", kind)));
-    Ok(Asked {
+    Ok(Parts {
         query,
-        ..Asked::default()
+        ..Parts::default()
     })
 }
 
-pub(crate) fn option_chain(fields: &mut Fields) -> Result<Asked, Error> {
+pub(crate) fn option_chain(fields: &mut Fields) -> Result<Parts, Error> {
     let mut query = underlying(fields)?;
     if let Some(expiry) = fields.text("expiry")? {
         query.push(("expiry", date(fields, "expiry", expiry)?));
@@ -262,9 +219,9 @@ pub(crate) fn option_chain(fields: &mut Fields) -> Result<Asked, Error> {
         }
         query.push(("count", count));
     }
-    Ok(Asked {
+    Ok(Parts {
         query,
-        ..Asked::default()
+        ..Parts::default()
     })
 }
 
@@ -280,7 +237,7 @@ const INTERVALS: &[(&str, &str)] = &[
     ("W", "W"),
 ];
 
-pub(crate) fn historical_data(fields: &mut Fields) -> Result<Asked, Error> {
+pub(crate) fn historical_data(fields: &mut Fields) -> Result<Parts, Error> {
     let symbol = fields.required("neosymbol")?;
     let parts = symbol.split_once('|');
     if !parts.is_some_and(|(segment, token)| !segment.is_empty() && !token.is_empty()) {
@@ -302,9 +259,9 @@ pub(crate) fn historical_data(fields: &mut Fields) -> Result<Asked, Error> {
         ("fromdate", from),
         ("todate", to),
     ];
-    Ok(Asked {
+    Ok(Parts {
         query,
-        ..Asked::default()
+        ..Parts::default()
     })
 }
 
@@ -333,22 +290,6 @@ fn date(fields: &Fields, key: &str, text: String) -> Result<String, Error> {
         return Ok(text);
     }
     Err(fields.problem(key, "must be a date like 2026-07-28"))
-}
-
-/// The code of a segment, by any of the names that the SDK accepts here.
-pub(crate) fn segment(name: &str, text: &str) -> Result<&'static str, Error> {
-    Ok(match text {
-        "nse_cm" | "NSE" | "nse" => "nse_cm",
-        "bse_cm" | "BSE" | "bse" => "bse_cm",
-        "nse_fo" | "NFO" | "nfo" => "nse_fo",
-        "bse_fo" | "BFO" | "bfo" => "bse_fo",
-        "mcx_fo" | "MCX" | "mcx" => "mcx_fo",
-        _ => {
-            let problem =
-                "must be one of nse_cm, bse_cm, nse_fo, bse_fo, mcx_fo, or NSE, BSE, NFO, BFO, MCX";
-            return Err(Error::argument(name, problem));
-        }
-    })
 }
 
 /// The file of a segment in an answer of scrip_master: the first URL with the

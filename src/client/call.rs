@@ -5,18 +5,20 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use super::Inner;
-use crate::config::Timeouts;
+use super::config::Timeouts;
+use crate::clock::{self, Moment};
 use crate::error::Error;
 use crate::log::Level;
 use crate::operation::{Kind, Operation, TimeClass};
 use crate::orders;
 use crate::outcome::Sent;
+use crate::params::Common;
 use crate::process;
 use crate::reply::{Meta, Reply};
 use crate::secret::Secret;
@@ -26,8 +28,10 @@ use crate::transport::{EventLoop, Point};
 
 /// What is known of a call while it runs, and after it was cut short.
 pub(super) struct Call {
-    started: Instant,
-    pub(super) deadline: Instant,
+    started: Moment,
+    pub(super) deadline: Moment,
+    /// The caller's name for it.
+    call_id: Option<String>,
     request_id: RefCell<Option<String>>,
     tag: RefCell<Option<String>>,
     /// Every request that was begun, and whether it may have left.
@@ -42,11 +46,12 @@ pub(super) struct Call {
 }
 
 impl Call {
-    fn new(limit: Duration) -> Self {
-        let started = Instant::now();
+    fn new(limit: Duration, call_id: Option<String>) -> Self {
+        let started = clock::now();
         Self {
             started,
             deadline: started + limit,
+            call_id,
             request_id: RefCell::default(),
             tag: RefCell::default(),
             points: RefCell::default(),
@@ -80,7 +85,7 @@ impl Call {
     /// until somebody interrupts the call, which then still succeeds.
     pub(super) async fn best_effort<T>(
         &self,
-        limit: Instant,
+        limit: Moment,
         work: impl Future<Output = T>,
     ) -> Result<T, &'static str> {
         self.optional.set(true);
@@ -88,7 +93,7 @@ impl Call {
             biased;
             done = work => Ok(done),
             () = self.cut.notified() => Err("interrupted"),
-            () = tokio::time::sleep_until(limit.into()) => Err("no answer in time"),
+            () = clock::sleep_until(limit) => Err("no answer in time"),
         };
         self.optional.set(false);
         result
@@ -113,6 +118,9 @@ impl Call {
         let notes = self.notes.take();
         if !notes.is_empty() {
             extra.insert("notes".to_owned(), notes.into());
+        }
+        if let Some(id) = &self.call_id {
+            extra.insert("call_id".to_owned(), id.as_str().into());
         }
         let meta = Meta {
             operation,
@@ -140,25 +148,16 @@ impl Call {
 }
 
 impl Inner {
-    /// Makes one call with the deadline of its class.
+    /// Makes one call. The calling thread drives all I/O.
     pub(super) fn call(
         &self,
         op: &'static Operation,
-        work: impl AsyncFnOnce(&Call) -> Result<Reply, Error> + Send,
-    ) -> Result<Reply, Error> {
-        self.call_within(op, op.time.of(&self.config.timeouts), work)
-    }
-
-    /// Makes one call with its deadline. The calling thread drives all I/O.
-    pub(super) fn call_within(
-        &self,
-        op: &'static Operation,
-        limit: Duration,
+        common: &Common,
         work: impl AsyncFnOnce(&Call) -> Result<Reply, Error> + Send,
     ) -> Result<Reply, Error> {
         outside_runtimes(|| {
             let _counted = process::shared().calls.count();
-            let call = Call::new(limit);
+            let call = self.begin(op, common);
             let result = self.run(&self.event_loop, op, &call, work(&call));
             self.finish(op.name, &call, result)
         })
@@ -170,13 +169,13 @@ impl Inner {
     pub(super) fn call_at_door(
         &self,
         op: &'static Operation,
-        limit: Duration,
+        common: &Common,
         work: impl AsyncFnOnce(&Call, &mut Line) -> Result<Reply, Error> + Send,
         close: impl FnOnce(&Call, Result<Reply, Error>) -> Result<Reply, Error> + Send,
     ) -> Result<Reply, Error> {
         outside_runtimes(|| {
             let _counted = process::shared().calls.count();
-            let call = Call::new(limit);
+            let call = self.begin(op, common);
             let ran = catch_unwind(AssertUnwindSafe(|| match self.door.lane() {
                 Ok(mut lane) => {
                     let Lane { line, event_loop } = &mut lane;
@@ -196,7 +195,7 @@ impl Inner {
             }));
             if let (Err(_), Some(tag)) = (&ended, &tag) {
                 // Whatever was not written down: it is not under way any more.
-                let sent = Sent::At(Instant::now());
+                let sent = Sent::At(clock::now());
                 self.register().leave_open(tag, sent);
             }
             match (ended, panic) {
@@ -216,6 +215,12 @@ impl Inner {
                 (_, Some(panic)) | (Err(panic), None) => resume_unwind(panic),
             }
         })
+    }
+
+    /// A call with its deadline: the caller's, or that of its class.
+    fn begin(&self, op: &Operation, common: &Common) -> Call {
+        let usual = || op.time.of(&self.config.timeouts);
+        Call::new(common.timeout.unwrap_or_else(usual), common.call_id.clone())
     }
 
     fn run(
@@ -255,8 +260,8 @@ impl Inner {
                     stopped = true;
                     call.cut.notify_one();
                 }
-                () = tokio::time::sleep_until(call.deadline.into()) => {
-                    let limit = call.deadline - call.started;
+                () = clock::sleep_until(call.deadline) => {
+                    let limit = call.deadline.saturating_duration_since(call.started);
                     let message = format!("no answer to {} within {} ms", op.name, limit.as_millis());
                     return Err(Error::new(Status::Timeout, message));
                 }
@@ -270,7 +275,17 @@ impl Inner {
         name: &'static str,
         work: impl FnOnce(&Call) -> Result<Reply, Error>,
     ) -> Result<Reply, Error> {
-        let call = Call::new(Duration::ZERO);
+        self.local_of(name, &Common::default(), work)
+    }
+
+    /// The same for an operation that may need it.
+    pub(super) fn local_of(
+        &self,
+        name: &'static str,
+        common: &Common,
+        work: impl FnOnce(&Call) -> Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
+        let call = Call::new(Duration::ZERO, common.call_id.clone());
         let result = if self.closed.load(Ordering::Acquire) {
             Err(closed())
         } else {

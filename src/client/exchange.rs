@@ -10,14 +10,15 @@ use crate::error::Error;
 use crate::hosts::{self, Environment, Generation};
 use crate::judge;
 use crate::log::Level;
-use crate::login::{self, Credentials};
+use crate::message::{Answer, Request};
 use crate::operation::{Auth, Kind, Operation, Route};
-use crate::reads::Asked;
+use crate::reads::Parts;
 use crate::reply::{Meta, Reply};
+use crate::request::{self, Credentials};
 use crate::secret::Secret;
 use crate::session::Trade;
 use crate::status::Status;
-use crate::transport::{Answer, Point, Request};
+use crate::transport::Point;
 
 /// Where the requests of one login go.
 pub(super) struct Place {
@@ -28,10 +29,15 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn fixed(api: Url) -> Self {
+        Self::on(api, false)
+    }
+
+    /// One host for all, which may be that of the gateway.
+    pub(super) fn on(api: Url, on_gateway: bool) -> Self {
         Self {
             oauth: api.clone(),
             api,
-            on_gateway: false,
+            on_gateway,
         }
     }
 }
@@ -149,7 +155,7 @@ impl Inner {
         let url = target.url(environment)?;
         let generation = target.generation;
         let mut request =
-            login::request(target.op, url, generation, environment, credentials, body)?;
+            request::request(target.op, url, generation, environment, credentials, body)?;
         let id = uuid(self.random.take()?);
         let value = HeaderValue::from_str(&id)
             .map_err(|_| Error::new(Status::Internal, "a request id fits no header"))?;
@@ -164,15 +170,11 @@ impl Inner {
     }
 
     /// Where a call of a session goes.
-    pub(super) fn target(&self, op: &'static Operation, trade: &Trade, asked: Asked) -> Target {
-        let place = Place {
-            api: trade.base.clone(),
-            oauth: trade.base.clone(),
-            on_gateway: trade.on_gateway,
-        };
+    pub(super) fn target(&self, op: &'static Operation, trade: &Trade, parts: Parts) -> Target {
+        let place = Place::on(trade.base.clone(), trade.on_gateway);
         let mut target = Target::new(op, trade.generation, &place);
-        target.suffix = asked.path;
-        target.query = asked.query;
+        target.suffix = parts.path;
+        target.query = parts.query;
         if trade.generation != Generation::Three {
             let server = trade.server_id.clone().unwrap_or_else(|| "None".to_owned());
             target.query.insert(0, ("sId", server));

@@ -1,7 +1,7 @@
 //! The logins: which steps in which order.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use url::Url;
@@ -11,12 +11,15 @@ use super::call::Call;
 use super::exchange::{Place, Target};
 use super::{Bearer, Client, Inner, State};
 use crate::check::{self, Mobile};
+use crate::clock;
 use crate::error::Error;
 use crate::hosts::{Environment, GW_NAPI, Generation};
 use crate::judge;
-use crate::login::{self, Credentials};
-use crate::operation;
+use crate::login;
+use crate::operation::{self, Operation};
+use crate::params::Common;
 use crate::reply::Reply;
+use crate::request::{self, Credentials};
 use crate::secret::Secret;
 use crate::session::{self, Identity, Trade, View};
 use crate::status::Status;
@@ -36,41 +39,8 @@ impl Client {
     ///
     /// See the guide; a wrong TOTP is [`Status::Rejected`].
     pub fn totp_login(&self, mobile_number: &str, ucc: &str, totp: &str) -> Result<Reply, Error> {
-        let op = &operation::TOTP_LOGIN;
-        self.0.call(op, async |call| {
-            let mobile = Mobile::parse("mobile_number", mobile_number)?;
-            let ucc = check::ucc(ucc)?;
-            let totp = check::totp(totp)?;
-            let generation = self.0.generation(Generation::Three, &[Generation::Two])?;
-            call.knows(&totp);
-            let _gate = self.0.gate.lock().await;
-            self.0.forget_cookies_of_others(ucc);
-            let place = match generation {
-                Generation::Two => self.0.two(call, ucc).await?,
-                _ => Place::fixed(self.0.hosts.session()),
-            };
-            let bearer = match generation {
-                Generation::Two => Some(self.0.bearer(call, &place.oauth, generation).await?),
-                _ => None,
-            };
-            let mut credentials = self.0.credentials();
-            credentials.bearer = bearer.as_ref();
-            let body = login::totp_login_body(&mobile, ucc, &totp);
-            let target = Target::new(op, generation, &place);
-            let (reply, granted) = self.0.step(call, target, &credentials, body).await?;
-            self.0.enter_view(View {
-                generation,
-                token: granted.token,
-                sid: granted.sid,
-                ucc: granted.ucc.or_else(|| Some(ucc.to_owned())),
-                identity: Identity::Mobile(mobile),
-                user_id: None,
-                base: place.api,
-                on_gateway: place.on_gateway,
-                bearer,
-            });
-            Ok(reply)
-        })
+        self.0
+            .totp_login(&Common::default(), mobile_number, ucc, totp)
     }
 
     /// Second step of the TOTP login: a trade session.
@@ -80,27 +50,7 @@ impl Client {
     /// [`Status::NotLoggedIn`] without the first step; a wrong MPIN is
     /// [`Status::Rejected`].
     pub fn totp_validate(&self, mpin: &str) -> Result<Reply, Error> {
-        let op = &operation::TOTP_VALIDATE;
-        self.0.call(op, async |call| {
-            let mpin = check::mpin(mpin)?;
-            call.knows(&mpin);
-            let _gate = self.0.gate.lock().await;
-            let view = self.0.view("kneo_totp_login", |generation| {
-                generation != Generation::One
-            })?;
-            let place = Place {
-                api: view.base.clone(),
-                oauth: view.base.clone(),
-                on_gateway: view.on_gateway,
-            };
-            let credentials = self.0.credentials().with_view(&view);
-            let target = Target::new(op, view.generation, &place);
-            let body = login::totp_validate_body(&mpin);
-            let (reply, granted) = self.0.step(call, target, &credentials, body).await?;
-            let trade = self.0.trade_session(call, &view, granted).await?;
-            self.0.enter_trade(trade);
-            Ok(reply)
-        })
+        self.0.totp_validate(&Common::default(), mpin)
     }
 
     /// First step of the password login of generation 1. Exactly one of the
@@ -116,8 +66,133 @@ impl Client {
         pan: Option<&str>,
         password: &str,
     ) -> Result<Reply, Error> {
+        self.0
+            .login(&Common::default(), mobile_number, user_id, pan, password)
+    }
+
+    /// Second factor of the password login: the 4-digit OTP, or the 6-digit
+    /// MPIN after a login with mobile number or PAN.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NotLoggedIn`] without the first step; a wrong code is
+    /// [`Status::Rejected`].
+    pub fn session_2fa(&self, otp: &str) -> Result<Reply, Error> {
+        self.0.session_2fa(&Common::default(), otp)
+    }
+
+    /// OAuth2 of the older generations: exchanges consumer key and secret for
+    /// a bearer token. The logins do it when it is needed.
+    ///
+    /// # Errors
+    ///
+    /// A wrong key or secret is [`Status::Rejected`].
+    pub fn session_init(&self) -> Result<Reply, Error> {
+        self.0.session_init(&Common::default())
+    }
+
+    /// First step of the QR login of generation 2: the link that the user
+    /// opens.
+    ///
+    /// # Errors
+    ///
+    /// See the guide.
+    pub fn qr_code_link(&self, ucc: &str) -> Result<Reply, Error> {
+        self.0.qr_code_link(&Common::default(), ucc)
+    }
+
+    /// Second step of the QR login: the one-time token that the page gave
+    /// becomes a trade session.
+    ///
+    /// # Errors
+    ///
+    /// A wrong token is [`Status::Rejected`].
+    pub fn qr_code_session(&self, ott: &str, ucc: &str) -> Result<Reply, Error> {
+        self.0.qr_code_session(&Common::default(), ott, ucc)
+    }
+
+    /// Ends the session. Generation 3 only forgets it, as the official SDK
+    /// does; the older ones tell the broker first.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NotLoggedIn`] without a trade session. After any other
+    /// failure the session is kept, so that the call can be made again, unless
+    /// the broker says that it does not know the session.
+    pub fn logout(&self) -> Result<Reply, Error> {
+        self.0.logout(&Common::default())
+    }
+}
+
+impl Inner {
+    pub(super) fn totp_login(
+        &self,
+        common: &Common,
+        mobile_number: &str,
+        ucc: &str,
+        totp: &str,
+    ) -> Result<Reply, Error> {
+        let op = &operation::TOTP_LOGIN;
+        self.call(op, common, async |call| {
+            let mobile = Mobile::parse("mobile_number", mobile_number)?;
+            let ucc = check::ucc(ucc)?;
+            let totp = check::totp(totp)?;
+            let generation = self.generation(Generation::Three, &[Generation::Two])?;
+            call.knows(&totp);
+            let _gate = self.gate.lock().await;
+            self.forget_cookies_of_others(ucc);
+            let place = match generation {
+                Generation::Two => self.two(call, ucc).await?,
+                _ => Place::fixed(self.hosts.session()),
+            };
+            let bearer = match generation {
+                Generation::Two => Some(self.bearer(call, &place.oauth, generation).await?),
+                _ => None,
+            };
+            let mut credentials = self.credentials();
+            credentials.bearer = bearer.as_ref();
+            let body = login::totp_login_body(&mobile, ucc, &totp);
+            let target = Target::new(op, generation, &place);
+            let (reply, granted) = self.step(call, target, &credentials, body).await?;
+            self.enter_view(View {
+                generation,
+                token: granted.token,
+                sid: granted.sid,
+                ucc: granted.ucc.or_else(|| Some(ucc.to_owned())),
+                identity: Identity::Mobile(mobile),
+                user_id: None,
+                base: place.api,
+                on_gateway: place.on_gateway,
+                bearer,
+            });
+            Ok(reply)
+        })
+    }
+
+    pub(super) fn totp_validate(&self, common: &Common, mpin: &str) -> Result<Reply, Error> {
+        let op = &operation::TOTP_VALIDATE;
+        self.call(op, common, async |call| {
+            let mpin = check::mpin(mpin)?;
+            call.knows(&mpin);
+            let _gate = self.gate.lock().await;
+            let view = self.view("kneo_totp_login", |generation| {
+                generation != Generation::One
+            })?;
+            let body = login::totp_validate_body(&mpin);
+            self.second_step(call, op, &view, body).await
+        })
+    }
+
+    pub(super) fn login(
+        &self,
+        common: &Common,
+        mobile_number: Option<&str>,
+        user_id: Option<&str>,
+        pan: Option<&str>,
+        password: &str,
+    ) -> Result<Reply, Error> {
         let op = &operation::LOGIN;
-        self.0.call(op, async |call| {
+        self.call(op, common, async |call| {
             let given = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
             let count = [mobile_number, user_id, pan]
                 .into_iter()
@@ -139,22 +214,21 @@ impl Client {
                 }
             };
             let password = Secret::new(check::present("password", password)?.to_owned());
-            let generation = self.0.generation(Generation::One, &[])?;
+            let generation = self.generation(Generation::One, &[])?;
             call.knows(&password);
-            let _gate = self.0.gate.lock().await;
-            let place = self.0.one();
-            let bearer = self.0.bearer(call, &place.oauth, generation).await?;
-            let mut credentials = self.0.credentials();
+            let _gate = self.gate.lock().await;
+            let place = self.one();
+            let bearer = self.bearer(call, &place.oauth, generation).await?;
+            let mut credentials = self.credentials();
             credentials.bearer = Some(&bearer);
             let body = login::login_body(&identity, user_id, &password);
             let target = Target::new(op, generation, &place);
-            let (reply, granted) = self.0.step(call, target, &credentials, body).await?;
+            let (reply, granted) = self.step(call, target, &credentials, body).await?;
             let user_id = session::claim(granted.token.expose(), "sub")
                 .and_then(|sub| sub.as_str().map(str::to_owned));
-            self.0
-                .ask_for_otp(call, &place, &credentials, user_id.as_deref())
+            self.ask_for_otp(call, &place, &credentials, user_id.as_deref())
                 .await;
-            self.0.enter_view(View {
+            self.enter_view(View {
                 generation,
                 token: granted.token,
                 sid: granted.sid,
@@ -169,43 +243,23 @@ impl Client {
         })
     }
 
-    /// Second factor of the password login: the 4-digit OTP, or the 6-digit
-    /// MPIN after a login with mobile number or PAN.
-    ///
-    /// # Errors
-    ///
-    /// [`Status::NotLoggedIn`] without the first step; a wrong code is
-    /// [`Status::Rejected`].
-    pub fn session_2fa(&self, otp: &str) -> Result<Reply, Error> {
+    pub(super) fn session_2fa(&self, common: &Common, otp: &str) -> Result<Reply, Error> {
         let op = &operation::SESSION_2FA;
-        self.0.call(op, async |call| {
+        self.call(op, common, async |call| {
             let otp = check::otp(otp)?;
             call.knows(&otp);
-            let _gate = self.0.gate.lock().await;
-            let view = self
-                .0
-                .view("kneo_login", |generation| generation == Generation::One)?;
+            let _gate = self.gate.lock().await;
+            let view = self.view("kneo_login", |generation| generation == Generation::One)?;
             let body = login::session_2fa_body(&view, &otp)?;
-            let credentials = self.0.credentials().with_view(&view);
-            let target = Target::new(op, view.generation, &Place::fixed(view.base.clone()));
-            let (reply, granted) = self.0.step(call, target, &credentials, body).await?;
-            let trade = self.0.trade_session(call, &view, granted).await?;
-            self.0.enter_trade(trade);
-            Ok(reply)
+            self.second_step(call, op, &view, body).await
         })
     }
 
-    /// OAuth2 of the older generations: exchanges consumer key and secret for
-    /// a bearer token. The logins do it when it is needed.
-    ///
-    /// # Errors
-    ///
-    /// A wrong key or secret is [`Status::Rejected`].
-    pub fn session_init(&self) -> Result<Reply, Error> {
-        self.0.call(&operation::SESSION_INIT, async |call| {
-            let generation = self.0.generation(Generation::One, &[Generation::Two])?;
-            let _gate = self.0.gate.lock().await;
-            if generation == Generation::Two && self.0.hosts.environment == Environment::Prod {
+    pub(super) fn session_init(&self, common: &Common) -> Result<Reply, Error> {
+        self.call(&operation::SESSION_INIT, common, async |call| {
+            let generation = self.generation(Generation::One, &[Generation::Two])?;
+            let _gate = self.gate.lock().await;
+            if generation == Generation::Two && self.hosts.environment == Environment::Prod {
                 return Err(Error::argument(
                     "config_json.generation",
                     "generation 2 finds its host by the UCC; kneo_totp_login and kneo_qr_code_link \
@@ -213,64 +267,55 @@ impl Client {
                 ));
             }
             let (reply, bearer) = self
-                .0
-                .new_bearer(call, &self.0.hosts.oauth(), generation)
+                .new_bearer(call, &self.hosts.oauth(), generation)
                 .await?;
-            self.0.state().bearer = Some(bearer);
+            self.state().bearer = Some(bearer);
             Ok(reply)
         })
     }
 
-    /// First step of the QR login of generation 2: the link that the user
-    /// opens.
-    ///
-    /// # Errors
-    ///
-    /// See the guide.
-    pub fn qr_code_link(&self, ucc: &str) -> Result<Reply, Error> {
+    pub(super) fn qr_code_link(&self, common: &Common, ucc: &str) -> Result<Reply, Error> {
         let op = &operation::QR_CODE_LINK;
-        self.0.call(op, async |call| {
+        self.call(op, common, async |call| {
             let ucc = check::ucc(ucc)?;
-            let generation = self.0.generation(Generation::Two, &[])?;
-            let _gate = self.0.gate.lock().await;
-            self.0.forget_cookies_of_others(ucc);
-            let place = self.0.two(call, ucc).await?;
-            let bearer = self.0.bearer(call, &place.oauth, generation).await?;
-            let mut credentials = self.0.credentials();
+            let generation = self.generation(Generation::Two, &[])?;
+            let _gate = self.gate.lock().await;
+            self.forget_cookies_of_others(ucc);
+            let place = self.two(call, ucc).await?;
+            let bearer = self.bearer(call, &place.oauth, generation).await?;
+            let mut credentials = self.credentials();
             credentials.bearer = Some(&bearer);
             let mut target = Target::new(op, generation, &place);
             target.query = vec![("id", ucc.to_owned())];
-            let answer = self.0.exchange(call, &target, &credentials, None).await?;
-            self.0
-                .accept(call, &target, answer, |body| {
-                    login::has_data(body).then_some(())
-                })
-                .map(|(reply, ())| reply)
+            let answer = self.exchange(call, &target, &credentials, None).await?;
+            self.accept(call, &target, answer, |body| {
+                login::has_data(body).then_some(())
+            })
+            .map(|(reply, ())| reply)
         })
     }
 
-    /// Second step of the QR login: the one-time token that the page gave
-    /// becomes a trade session.
-    ///
-    /// # Errors
-    ///
-    /// A wrong token is [`Status::Rejected`].
-    pub fn qr_code_session(&self, ott: &str, ucc: &str) -> Result<Reply, Error> {
+    pub(super) fn qr_code_session(
+        &self,
+        common: &Common,
+        ott: &str,
+        ucc: &str,
+    ) -> Result<Reply, Error> {
         let op = &operation::QR_CODE_SESSION;
-        self.0.call(op, async |call| {
+        self.call(op, common, async |call| {
             let ott = Secret::new(check::present("ott", ott)?.to_owned());
             let ucc = check::ucc(ucc)?;
-            let generation = self.0.generation(Generation::Two, &[])?;
+            let generation = self.generation(Generation::Two, &[])?;
             call.knows(&ott);
-            let _gate = self.0.gate.lock().await;
-            self.0.forget_cookies_of_others(ucc);
-            let place = self.0.two(call, ucc).await?;
-            let bearer = self.0.bearer(call, &place.oauth, generation).await?;
-            let mut credentials = self.0.credentials();
+            let _gate = self.gate.lock().await;
+            self.forget_cookies_of_others(ucc);
+            let place = self.two(call, ucc).await?;
+            let bearer = self.bearer(call, &place.oauth, generation).await?;
+            let mut credentials = self.credentials();
             credentials.bearer = Some(&bearer);
             let body = login::qr_session_body(ott.expose(), ucc);
             let target = Target::new(op, generation, &place);
-            let (reply, granted) = self.0.step(call, target, &credentials, body).await?;
+            let (reply, granted) = self.step(call, target, &credentials, body).await?;
             let view = View {
                 generation,
                 token: granted.token.clone(),
@@ -282,46 +327,36 @@ impl Client {
                 on_gateway: place.on_gateway,
                 bearer: Some(bearer),
             };
-            let trade = self.0.trade_session(call, &view, granted).await?;
-            self.0.enter_trade(trade);
+            let trade = self.trade_session(call, &view, granted).await?;
+            self.enter_trade(trade);
             Ok(reply)
         })
     }
 
-    /// Ends the session. Generation 3 only forgets it, as the official SDK
-    /// does; the older ones tell the broker first.
-    ///
-    /// # Errors
-    ///
-    /// [`Status::NotLoggedIn`] without a trade session. After any other
-    /// failure the session is kept, so that the call can be made again, unless
-    /// the broker says that it does not know the session.
-    pub fn logout(&self) -> Result<Reply, Error> {
+    pub(super) fn logout(&self, common: &Common) -> Result<Reply, Error> {
         let op = &operation::LOGOUT;
-        self.0.call(op, async |call| {
-            let _gate = self.0.gate.lock().await;
-            let trade = self.0.trade()?;
+        self.call(op, common, async |call| {
+            let _gate = self.gate.lock().await;
+            let trade = self.trade()?;
             // Generation 3, and generation 2 on the gateway host, have no such
             // call: the session is only forgotten.
             let told = if trade.generation == Generation::Three || trade.on_gateway {
                 Ok(Reply::local(LOGGED_OUT.to_owned()))
             } else {
-                self.0.tell_logout(call, &trade).await
+                self.tell_logout(call, &trade).await
             };
             if told
                 .as_ref()
                 .map_or_else(|error| error.status() == Status::SessionExpired, |_| true)
             {
-                *self.0.state() = State::default();
-                self.0.jar.clear();
-                self.0.feeds.session_changed();
+                *self.state() = State::default();
+                self.jar.clear();
+                self.feeds.session_changed();
             }
             told
         })
     }
-}
 
-impl Inner {
     /// The generation of a login that is of `usual`, or of one of `others` if
     /// the configuration says so.
     fn generation(&self, usual: Generation, others: &[Generation]) -> Result<Generation, Error> {
@@ -377,7 +412,7 @@ impl Inner {
         // What the next step cannot do without, before anything is sent.
         let config = &self.config;
         if config.access_token.is_none() && self.state().bearer.is_none() {
-            login::application(
+            request::application(
                 config.consumer_key.as_ref(),
                 config.consumer_secret.as_ref(),
             )?;
@@ -415,7 +450,7 @@ impl Inner {
         generation: Generation,
     ) -> Result<Secret, Error> {
         let good = |bearer: &&Bearer| {
-            let soon = Instant::now() + BEARER_MARGIN;
+            let soon = clock::now() + BEARER_MARGIN;
             bearer.from == *oauth && bearer.good_until.is_none_or(|end| end > soon)
         };
         let kept = self
@@ -446,7 +481,7 @@ impl Inner {
         let op = &operation::SESSION_INIT;
         let target = Target::new(op, generation, &Place::fixed(oauth.clone()));
         let config = &self.config;
-        let pair = login::application(
+        let pair = request::application(
             config.consumer_key.as_ref(),
             config.consumer_secret.as_ref(),
         )?;
@@ -459,7 +494,7 @@ impl Inner {
         let answer = self.exchange(call, &target, &credentials, body).await?;
         let (reply, (token, seconds)) = self.accept(call, &target, answer, login::bearer)?;
         let good_until =
-            seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
+            seconds.and_then(|seconds| clock::now().checked_add(Duration::from_secs(seconds)));
         Ok((
             reply,
             Bearer {
@@ -482,6 +517,23 @@ impl Inner {
             .exchange(call, &target, credentials, Some(body))
             .await?;
         self.accept(call, &target, answer, login::granted)
+    }
+
+    /// Sends the second step of a login and enters the session that it grants.
+    async fn second_step(
+        &self,
+        call: &Call,
+        op: &'static Operation,
+        view: &View,
+        body: Zeroizing<Vec<u8>>,
+    ) -> Result<Reply, Error> {
+        let place = Place::on(view.base.clone(), view.on_gateway);
+        let target = Target::new(op, view.generation, &place);
+        let credentials = self.credentials().with_view(view);
+        let (reply, granted) = self.step(call, target, &credentials, body).await?;
+        let trade = self.trade_session(call, view, granted).await?;
+        self.enter_trade(trade);
+        Ok(reply)
     }
 
     /// Asks the broker to send an OTP. The login is valid without it, so what
@@ -573,7 +625,7 @@ impl Inner {
             bearer: view.bearer.clone(),
             feed_url,
             order_feed_url,
-            logged_in_at: session::now(),
+            logged_in_at: clock::unix_seconds(),
         })
     }
 
@@ -605,7 +657,7 @@ impl Inner {
             self.accept(call, &target, answer, read)
                 .map(|(_, urls)| urls)
         };
-        let limit = call.deadline.min(Instant::now() + FEED_CONFIG_LIMIT);
+        let limit = call.deadline.min(clock::now() + FEED_CONFIG_LIMIT);
         let problem = match call.best_effort(limit, asked).await {
             Ok(Ok(Some(urls))) => return urls,
             Ok(Ok(None)) => format!("no entry for the data centre {data_center}"),
@@ -621,11 +673,7 @@ impl Inner {
     async fn tell_logout(&self, call: &Call, trade: &Trade) -> Result<Reply, Error> {
         let op = &operation::LOGOUT;
         let credentials = self.credentials().with_trade(trade);
-        let place = Place {
-            api: trade.base.clone(),
-            oauth: trade.base.clone(),
-            on_gateway: trade.on_gateway,
-        };
+        let place = Place::on(trade.base.clone(), trade.on_gateway);
         let mut target = Target::new(op, trade.generation, &place);
         target.query = vec![(
             "sId",

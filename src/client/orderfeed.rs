@@ -14,8 +14,9 @@ use crate::hosts::Generation;
 use crate::operation::{self, Operation};
 use crate::orderfeed::feed::{Account, Feed, Options};
 use crate::orderfeed::wire::Forms;
+use crate::params::Common;
 use crate::process;
-use crate::reads::{Asked, Expect};
+use crate::reads::{Expect, Parts};
 use crate::reply::{Meta, Reply};
 use crate::session::Trade;
 use crate::status::Status;
@@ -144,14 +145,13 @@ impl Account for Arc<Inner> {
 
     fn books(&self, cancel: &Switch) -> Result<[Reply; 2], Error> {
         let read = |op: &'static Operation| {
-            let limit = op.time.of(&self.config.timeouts);
-            self.call_within(op, limit, async |call| {
+            self.call(op, &Common::default(), async |call| {
                 tokio::select! {
                     biased;
                     () = cancel.wait() => {
                         Err(Error::new(Status::Closed, "the order feed was closed"))
                     }
-                    answer = self.ask(call, op, Expect::Data, Asked::default()) => answer,
+                    answer = self.ask(call, op, Expect::Data, Parts::default()) => answer,
                 }
             })
         };

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::reads::deadline;
 use super::{Client, Inner};
+use crate::calendar::{iso_day, trading_day};
+use crate::clock::{self, Moment};
 use crate::error::Error;
-use crate::json::Fields;
 use crate::operation;
-use crate::reads::{self, Expect, PARAMS};
+use crate::params::{self, Common, PARAMS};
+use crate::reads::{self, Expect};
 use crate::reply::Reply;
 use crate::scrips::{Broken, LARGEST_FILE, Query, Store, Table};
-use crate::session;
 use crate::status::Status;
 use crate::transport::Fetched;
 
@@ -45,7 +45,7 @@ struct View {
     total: Option<u64>,
     /// Why there is no file of today.
     error: Option<String>,
-    failed_at: Option<(Instant, u64)>,
+    failed_at: Option<(Moment, u64)>,
     from_cache: bool,
 }
 
@@ -125,17 +125,6 @@ impl Segment {
     }
 }
 
-/// A day since 1970 as `2026-09-22`.
-fn iso_day(day: u64) -> String {
-    let text = crate::scrips::date_text(i32::try_from(day).unwrap_or(i32::MAX));
-    let months = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let month = months.iter().position(|name| text.get(2..5) == Some(name));
-    let (date, year) = (text.get(..2).unwrap_or(""), text.get(5..).unwrap_or(""));
-    format!("{year}-{:02}-{date}", month.map_or(0, |month| month + 1))
-}
-
 impl Client {
     /// Searches the instruments of a segment. `params` has the official SDK's
     /// keyword names, and `token` and `trading_symbol` for exact lookups.
@@ -158,7 +147,7 @@ impl Client {
     /// [`Status::Closed`] after the client was closed.
     pub fn scrip_status(&self) -> Result<Reply, Error> {
         self.0.local("scrip_status", |_| {
-            let today = session::day(session::now());
+            let today = trading_day(clock::unix_seconds());
             let segments = self.0.scrips.segments();
             let shown: Vec<_> = segments
                 .iter()
@@ -181,24 +170,18 @@ impl Scrips {
 impl Inner {
     fn search_scrip(&self, params: &str) -> Result<Reply, Error> {
         let op = &operation::SEARCH_SCRIP;
-        let checked = Fields::parse(PARAMS, params).and_then(|mut fields| {
-            let limit = deadline(&mut fields)?;
-            let query = Query::read(&mut fields)?;
-            fields.finish()?;
-            Ok((limit, query))
-        });
-        let (limit, query) = match checked {
-            Ok(checked) => checked,
-            Err(error) => return self.local(op.name, |_| Err(error)),
+        let (common, query) = params::read(params, Query::read);
+        let query = match query {
+            Ok(query) => query,
+            Err(error) => return self.local_of(op.name, &common, |_| Err(error)),
         };
-        let limit = limit.unwrap_or_else(|| op.time.of(&self.config.timeouts));
         let segment = Arc::clone(self.scrips.segments().entry(query.segment).or_default());
-        let today = session::day(session::now());
+        let today = trading_day(clock::unix_seconds());
         let found = match segment.at_hand(today) {
             Some(found) => found,
-            None => self.obtain(&segment, query.segment, today, limit)?,
+            None => self.obtain(&segment, query.segment, today, &common)?,
         };
-        self.local(op.name, |call| {
+        self.local_of(op.name, &common, |call| {
             let rows = query.rows(&found.table);
             let mut extra = call.extra.borrow_mut();
             extra.insert("scrip_day".to_owned(), iso_day(found.day).into());
@@ -225,13 +208,13 @@ impl Inner {
         segment: &Segment,
         name: &'static str,
         today: u64,
-        limit: Duration,
+        common: &Common,
     ) -> Result<Found, Error> {
         let op = &operation::SEARCH_SCRIP;
-        let started = Instant::now();
+        let started = clock::now();
         let mut gate = None;
         // Held until the table is there, so that others wait for this one.
-        self.call_within(op, limit, async |_| {
+        self.call(op, common, async |_| {
             gate = Some(Arc::clone(&segment.gate).lock_owned().await);
             Ok(Reply::local(String::new()))
         })?;
@@ -256,8 +239,12 @@ impl Inner {
             (view.bytes, view.total) = (0, None);
         }
         let mut csv = Vec::new();
-        let left = limit.saturating_sub(started.elapsed());
-        let fetched = self.call_within(op, left, async |call| {
+        let limit = common.timeout.unwrap_or(self.config.timeouts.download);
+        let rest = Common {
+            timeout: Some(limit.saturating_sub(started.elapsed())),
+            ..common.clone()
+        };
+        let fetched = self.call(op, &rest, async |call| {
             csv = self.fetch_scrips(call, segment, name).await?;
             Ok(Reply::local(String::new()))
         });
@@ -300,7 +287,7 @@ impl Inner {
         let mut view = segment.view();
         view.stage = Stage::Failed;
         view.error = Some(problem.clone());
-        view.failed_at = Some((Instant::now(), today));
+        view.failed_at = Some((clock::now(), today));
         match view.table.clone() {
             // Who closes the client wants no answer.
             Some(table) if error.status() != Status::Closed => Ok(Found {
@@ -332,7 +319,7 @@ impl Inner {
                 call,
                 &operation::SEARCH_SCRIP,
                 Expect::Data,
-                reads::Asked::default(),
+                reads::Parts::default(),
             )
             .await?;
         let Some(mut place) = reads::scrip_file(listing.json().as_bytes(), name) else {

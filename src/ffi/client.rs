@@ -1,15 +1,14 @@
 //! Clients: open, interrupt, free.
 
 use std::ffi::c_char;
-use std::ptr;
 
-use super::guard::{guard, guard_writes, respond};
+use super::guard::{guard, guard_writes};
 use super::pin;
-use super::registry::registry;
+use super::registry::{Handle, Place, Registry, Table, get, take_back};
+use super::respond::respond;
 use super::response::kneo_response;
 use super::text::optional;
 use crate::client::Client;
-use crate::error::Error;
 
 /// A connection to the broker for one user. Opaque.
 ///
@@ -19,6 +18,15 @@ use crate::error::Error;
 #[allow(non_camel_case_types)]
 pub struct kneo_client {
     _opaque: [u8; 0],
+}
+
+impl Handle for kneo_client {
+    type Value = Client;
+    const NAME: &'static str = "client";
+
+    fn table(registry: &Registry) -> &Table<Self> {
+        &registry.clients
+    }
 }
 
 /// Opens a client. Nothing is sent to anybody.
@@ -59,18 +67,14 @@ pub unsafe extern "C" fn kneo_client_open(
     out: *mut *mut kneo_client,
 ) -> *mut kneo_response {
     respond("client_open", || {
-        if out.is_null() {
-            return Err(Error::argument("out", "must not be NULL"));
-        }
-        // SAFETY: not NULL, and writable as the caller promises.
-        unsafe { out.write(ptr::null_mut()) };
+        // SAFETY: the caller promises a writable pointer or NULL.
+        let place = unsafe { Place::of(out) }?;
         // SAFETY: the caller promises a text or NULL.
         let config = unsafe { optional("config_json", config_json) }?;
         let client = Client::open(config)?;
         pin::module();
         let reply = client.describe();
-        // SAFETY: as above.
-        unsafe { out.write(registry().clients.insert(client)) };
+        place.fill(client);
         Ok(reply)
     })
 }
@@ -81,7 +85,7 @@ pub unsafe extern "C" fn kneo_client_open(
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_client_interrupt(client: *mut kneo_client) {
     guard((), || {
-        if let Some(client) = registry().clients.get(client) {
+        if let Some(client) = get(client) {
             client.interrupt();
         }
     });
@@ -93,7 +97,7 @@ pub extern "C" fn kneo_client_interrupt(client: *mut kneo_client) {
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_client_free(client: *mut kneo_client) {
     guard_writes((), || {
-        if let Some(client) = registry().clients.remove(client) {
+        if let Some(client) = take_back(client) {
             client.close();
         }
     });

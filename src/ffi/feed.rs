@@ -5,15 +5,14 @@ use std::ptr;
 use std::time::Duration;
 
 use super::client::kneo_client;
-use super::guard::{guard, guard_writes, respond};
-use super::registry::registry;
+use super::guard::guard_writes;
+use super::registry::{Handle, Place, Registry, Table, find, take_back};
+use super::respond::{count_with, respond, respond_with};
 use super::response::kneo_response;
 use super::text::{optional, required};
 use crate::error::Error;
 use crate::feed::market::Feed;
 use crate::feed::tick::{Depth, Tick};
-use crate::reply::Reply;
-use crate::status::Status;
 
 /// A market feed. Opaque.
 ///
@@ -25,41 +24,17 @@ pub struct kneo_feed {
     _opaque: [u8; 0],
 }
 
+impl Handle for kneo_feed {
+    type Value = Feed;
+    const NAME: &'static str = "feed";
+
+    fn table(registry: &Registry) -> &Table<Self> {
+        &registry.feeds
+    }
+}
+
 /// The largest struct that a caller may pass.
 const LARGEST_STRUCT: usize = 65_536;
-
-fn dead() -> Error {
-    Error::new(Status::InvalidHandle, "feed: NULL, freed or foreign handle")
-}
-
-/// Runs `work` on the feed behind a handle.
-fn respond_with_feed(
-    operation: &'static str,
-    feed: *const kneo_feed,
-    work: impl FnOnce(&Feed) -> Result<Reply, Error>,
-) -> *mut kneo_response {
-    respond(operation, || match registry().feeds.get(feed) {
-        Some(feed) => work(&feed),
-        None => Err(dead()),
-    })
-}
-
-/// The same for calls that give a count, or a negative status.
-fn count_with_feed(
-    feed: *const kneo_feed,
-    work: impl FnOnce(&Feed) -> Result<usize, Error>,
-) -> i32 {
-    guard(-Status::Internal.code(), || {
-        let counted = match registry().feeds.get(feed) {
-            Some(feed) => work(&feed),
-            None => Err(dead()),
-        };
-        match counted {
-            Ok(count) => i32::try_from(count).unwrap_or(i32::MAX),
-            Err(error) => -error.status().code(),
-        }
-    })
-}
 
 fn wait_of(timeout_ms: i32) -> Result<Duration, Error> {
     match u64::try_from(timeout_ms) {
@@ -135,21 +110,14 @@ pub unsafe extern "C" fn kneo_feed_open(
     out: *mut *mut kneo_feed,
 ) -> *mut kneo_response {
     respond("feed_open", || {
-        if out.is_null() {
-            return Err(Error::argument("out", "must not be NULL"));
-        }
-        // SAFETY: not NULL, and writable as the caller promises.
-        unsafe { out.write(ptr::null_mut()) };
-        let Some(client) = registry().clients.get(client) else {
-            let message = "client: NULL, freed or foreign handle";
-            return Err(Error::new(Status::InvalidHandle, message));
-        };
+        // SAFETY: the caller promises a writable pointer or NULL.
+        let place = unsafe { Place::of(out) }?;
+        let client = find(client)?;
         // SAFETY: the caller promises a text or NULL.
         let options = unsafe { optional("options_json", options_json) }?;
         let feed = client.feed(options)?;
         let reply = feed.opened();
-        // SAFETY: as above.
-        unsafe { out.write(registry().feeds.insert(feed)) };
+        place.fill(feed);
         Ok(reply)
     })
 }
@@ -160,7 +128,7 @@ pub unsafe extern "C" fn kneo_feed_open(
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_feed_free(feed: *mut kneo_feed) {
     guard_writes((), || {
-        if let Some(feed) = registry().feeds.remove(feed) {
+        if let Some(feed) = take_back(feed) {
             feed.close();
         }
     });
@@ -188,7 +156,7 @@ pub unsafe extern "C" fn kneo_feed_subscribe(
     kind: *const c_char,
     tokens: *const c_char,
 ) -> *mut kneo_response {
-    respond_with_feed("feed_subscribe", feed, |feed| {
+    respond_with("feed_subscribe", feed, |feed| {
         // SAFETY: the caller promises texts or NULL.
         let (kind, tokens) = unsafe { (required("kind", kind)?, optional("tokens", tokens)?) };
         feed.subscribe(kind, tokens)
@@ -210,7 +178,7 @@ pub unsafe extern "C" fn kneo_feed_unsubscribe(
     kind: *const c_char,
     tokens: *const c_char,
 ) -> *mut kneo_response {
-    respond_with_feed("feed_unsubscribe", feed, |feed| {
+    respond_with("feed_unsubscribe", feed, |feed| {
         // SAFETY: the caller promises texts or NULL.
         let (kind, tokens) = unsafe { (required("kind", kind)?, optional("tokens", tokens)?) };
         feed.unsubscribe(kind, tokens)
@@ -234,7 +202,7 @@ pub unsafe extern "C" fn kneo_feed_snapshot(
     kind: *const c_char,
     tokens: *const c_char,
 ) -> *mut kneo_response {
-    respond_with_feed("feed_snapshot", feed, |feed| {
+    respond_with("feed_snapshot", feed, |feed| {
         // SAFETY: the caller promises texts or NULL.
         let (kind, tokens) = unsafe { (required("kind", kind)?, optional("tokens", tokens)?) };
         feed.snapshot(kind, tokens)
@@ -253,7 +221,7 @@ pub unsafe extern "C" fn kneo_feed_snapshot(
 /// negative timeout; KNEO_CLOSED after the feed has ended.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_feed_next(feed: *mut kneo_feed, timeout_ms: i32) -> *mut kneo_response {
-    respond_with_feed("feed_next", feed, |feed| feed.next(wait_of(timeout_ms)?))
+    respond_with("feed_next", feed, |feed| feed.next(wait_of(timeout_ms)?))
 }
 
 /// Reads up to capacity records, oldest first, and waits for the first one
@@ -280,7 +248,7 @@ pub unsafe extern "C" fn kneo_feed_read(
     tick_size: usize,
     timeout_ms: i32,
 ) -> i32 {
-    count_with_feed(feed, |feed| {
+    count_with(feed, |feed| {
         check_struct(out, "tick_size", tick_size)?;
         let most = match usize::try_from(capacity) {
             Ok(most) if most > 0 => most,
@@ -318,7 +286,7 @@ pub unsafe extern "C" fn kneo_feed_last(
     out: *mut Tick,
     tick_size: usize,
 ) -> i32 {
-    count_with_feed(feed, |feed| {
+    count_with(feed, |feed| {
         check_struct(out, "tick_size", tick_size)?;
         // SAFETY: the caller promises a text or NULL.
         let instrument = unsafe { required("instrument", instrument) }?;
@@ -353,7 +321,7 @@ pub unsafe extern "C" fn kneo_feed_depth(
     out: *mut Depth,
     depth_size: usize,
 ) -> i32 {
-    count_with_feed(feed, |feed| {
+    count_with(feed, |feed| {
         check_struct(out, "depth_size", depth_size)?;
         // SAFETY: the caller promises a text or NULL.
         let instrument = unsafe { required("instrument", instrument) }?;
@@ -378,5 +346,5 @@ pub unsafe extern "C" fn kneo_feed_depth(
 /// KNEO_INTERNAL after a defect in this library has ended it.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_feed_status(feed: *mut kneo_feed) -> *mut kneo_response {
-    respond_with_feed("feed_status", feed, Feed::status)
+    respond_with("feed_status", feed, Feed::status)
 }

@@ -4,12 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::registry::registry;
-use super::response::{Response, kneo_response};
 use super::signals;
-use crate::client::Client;
 use crate::error::Error;
-use crate::reply::{Meta, Reply};
+use crate::reply::Meta;
 use crate::status::Status;
 
 thread_local! {
@@ -30,36 +27,8 @@ pub(super) fn guard<T>(fallback: T, work: impl FnOnce() -> T) -> T {
     caught(|| struck(work)).unwrap_or(fallback)
 }
 
-/// Runs `work` and hands out its result as a response, never NULL.
-pub(super) fn respond(
-    operation: &'static str,
-    work: impl FnOnce() -> Result<Reply, Error>,
-) -> *mut kneo_response {
-    let _quiet = signals::Quiet::new();
-    let made = caught(|| {
-        let result = caught(|| struck(work)).unwrap_or_else(|()| Err(internal()));
-        let named = result.map_err(|error| error.named(operation));
-        registry().responses.insert(Response::new(named).into())
-    });
-    made.unwrap_or(Response::lost())
-}
-
-/// Runs `work` on the client behind a handle.
-pub(super) fn respond_with(
-    operation: &'static str,
-    client: *const super::client::kneo_client,
-    work: impl FnOnce(&Client) -> Result<Reply, Error>,
-) -> *mut kneo_response {
-    respond(operation, || match registry().clients.get(client) {
-        Some(client) => work(&client),
-        None => Err(Error::new(
-            Status::InvalidHandle,
-            "client: NULL, freed or foreign handle",
-        )),
-    })
-}
-
-fn caught<T>(work: impl FnOnce() -> T) -> Result<T, ()> {
+/// Runs `work`; a panic is told from its result.
+pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, ()> {
     silence_panics();
     let outer = GUARDED.replace(true);
     // What a panic may have left half done is behind locks that are taken
@@ -70,14 +39,14 @@ fn caught<T>(work: impl FnOnce() -> T) -> Result<T, ()> {
 }
 
 /// `work`, unless a test asked for a panic in its place.
-fn struck<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn struck<T>(work: impl FnOnce() -> T) -> T {
     #[cfg(debug_assertions)]
     fault::strike();
     work()
 }
 
 /// The place of a panic is told, its message is not: it may quote anything.
-fn internal() -> Error {
+pub(super) fn internal() -> Error {
     let place = PLACE
         .take()
         .unwrap_or_else(|| "an unknown place".to_owned());

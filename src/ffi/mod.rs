@@ -4,6 +4,7 @@
 //! response. What needs more lines belongs into the core.
 
 pub mod client;
+mod document;
 pub mod feed;
 mod guard;
 pub mod library;
@@ -13,6 +14,7 @@ pub mod orders;
 mod pin;
 pub mod reads;
 mod registry;
+mod respond;
 pub mod response;
 pub mod scrips;
 mod signals;

@@ -4,16 +4,14 @@
 //! polled: there are no callbacks. Events carry the broker's field names.
 
 use std::ffi::c_char;
-use std::ptr;
 
 use super::client::kneo_client;
-use super::guard::{guard_writes, respond};
-use super::registry::registry;
+use super::guard::guard_writes;
+use super::registry::{Handle, Place, Registry, Table, find, take_back};
+use super::respond::{respond, respond_with};
 use super::response::kneo_response;
 use super::text::optional;
 use crate::client::orderfeed::OrderFeed;
-use crate::error::Error;
-use crate::status::Status;
 
 /// The order feed of a client. Opaque.
 ///
@@ -23,6 +21,15 @@ use crate::status::Status;
 #[allow(non_camel_case_types)]
 pub struct kneo_order_feed {
     _opaque: [u8; 0],
+}
+
+impl Handle for kneo_order_feed {
+    type Value = OrderFeed;
+    const NAME: &'static str = "feed";
+
+    fn table(registry: &Registry) -> &Table<Self> {
+        &registry.order_feeds
+    }
 }
 
 /// Starts the order feed of a client. Returns at once; how the connection
@@ -61,17 +68,12 @@ pub unsafe extern "C" fn kneo_order_feed_open(
     out: *mut *mut kneo_order_feed,
 ) -> *mut kneo_response {
     respond("order_feed_open", || {
-        if out.is_null() {
-            return Err(Error::argument("out", "must not be NULL"));
-        }
-        // SAFETY: not NULL, and writable as the caller promises.
-        unsafe { out.write(ptr::null_mut()) };
+        // SAFETY: the caller promises a writable pointer or NULL.
+        let place = unsafe { Place::of(out) }?;
         // SAFETY: the caller promises a text or NULL.
         let options = unsafe { optional("options_json", options_json) }?;
-        let client = registry().clients.get(client).ok_or_else(no_client)?;
-        let (feed, reply) = client.order_feed(options)?;
-        // SAFETY: as above.
-        unsafe { out.write(registry().order_feeds.insert(feed)) };
+        let (feed, reply) = find(client)?.order_feed(options)?;
+        place.fill(feed);
         Ok(reply)
     })
 }
@@ -120,7 +122,7 @@ pub extern "C" fn kneo_order_feed_next(
     feed: *mut kneo_order_feed,
     timeout_ms: i32,
 ) -> *mut kneo_response {
-    respond("order_feed_next", || find(feed)?.next(timeout_ms))
+    respond_with("order_feed_next", feed, |feed| feed.next(timeout_ms))
 }
 
 /// How the feed is, without waiting: "state", "reason" and "close_code" as in
@@ -133,7 +135,7 @@ pub extern "C" fn kneo_order_feed_next(
 /// Returns KNEO_OK, or KNEO_INVALID_HANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_order_feed_status(feed: *mut kneo_order_feed) -> *mut kneo_response {
-    respond("order_feed_status", || Ok(find(feed)?.status()))
+    respond_with("order_feed_status", feed, |feed| Ok(feed.status()))
 }
 
 /// Ends and frees a feed: readers that wait end with KNEO_CLOSED. Does not
@@ -141,20 +143,8 @@ pub extern "C" fn kneo_order_feed_status(feed: *mut kneo_order_feed) -> *mut kne
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_order_feed_free(feed: *mut kneo_order_feed) {
     guard_writes((), || {
-        if let Some(feed) = registry().order_feeds.remove(feed) {
+        if let Some(feed) = take_back(feed) {
             feed.close();
         }
     });
-}
-
-fn find(feed: *const kneo_order_feed) -> Result<OrderFeed, Error> {
-    registry().order_feeds.get(feed).ok_or_else(|| {
-        let message = "feed: NULL, freed or foreign handle";
-        Error::new(Status::InvalidHandle, message)
-    })
-}
-
-fn no_client() -> Error {
-    let message = "client: NULL, freed or foreign handle";
-    Error::new(Status::InvalidHandle, message)
 }

@@ -2,12 +2,14 @@
 
 use std::ffi::{CStr, c_char};
 use std::ptr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use zeroize::Zeroizing;
 
+use super::document::{Document, Text};
 use super::guard::guard;
-use super::registry::registry;
+use super::registry::{Handle, Registry, Table, dead_handle, get, take_back};
+use super::text::required;
 use crate::error::Error;
 use crate::redact;
 use crate::reply::{Meta, Reply};
@@ -23,14 +25,23 @@ pub struct kneo_response {
     _opaque: [u8; 0],
 }
 
+impl Handle for kneo_response {
+    type Value = Arc<Response>;
+    const NAME: &'static str = "response";
+
+    fn table(registry: &Registry) -> &Table<Self> {
+        &registry.responses
+    }
+}
+
 /// What is behind a response handle.
 pub(super) struct Response {
     status: Status,
     http_status: i32,
-    json: Text,
+    json: Document,
     message: Text,
     meta: Meta,
-    meta_text: OnceLock<Text>,
+    meta_json: OnceLock<Document>,
     redacted: OnceLock<Text>,
 }
 
@@ -57,11 +68,24 @@ impl Response {
         Self {
             status,
             http_status: i32::from(http_status),
-            json: Text::new(&json),
+            json: Document::new(&json),
             message: Text::new(&message),
             meta,
-            meta_text: OnceLock::new(),
+            meta_json: OnceLock::new(),
             redacted: OnceLock::new(),
+        }
+    }
+
+    fn meta(&self) -> &Document {
+        let made = || Document::new(&self.meta.to_json());
+        self.meta_json.get_or_init(made)
+    }
+
+    /// The text that a pointer is about, and the pointer into it.
+    fn document<'a>(&self, pointer: &'a str) -> (&Document, &'a str) {
+        match pointer.strip_prefix("meta:") {
+            Some(rest) => (self.meta(), rest),
+            None => (&self.json, pointer),
         }
     }
 
@@ -72,48 +96,30 @@ impl Response {
     }
 }
 
-/// A text with its NUL, wiped on drop: it may carry tokens.
-struct Text(Zeroizing<Vec<u8>>);
+const DEAD_JSON: &CStr = constant(concat!(
+    r#"{"error":{"status":"INVALID_HANDLE","code":null,"message":"response: "#,
+    dead_handle!(),
+    r#"","hint":null,"http_status":null,"operation":null,"request_id":null,"sent":false,"#,
+    r#""safe_to_repeat":false,"retry_after_ms":null,"tag":null,"broker":null}}"#,
+    "\0"
+));
+const DEAD_MESSAGE: &CStr = constant(concat!("response: ", dead_handle!(), "\0"));
+const DEAD_META: &CStr = c"{\"operation\":null,\"request_id\":null,\"tag\":null,\"elapsed_ms\":0}";
 
-impl Text {
-    fn new(text: &str) -> Self {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() + 1));
-        bytes.extend_from_slice(text.as_bytes());
-        // JSON has no raw NUL; a message might quote one.
-        if text.contains('\0') {
-            bytes
-                .iter_mut()
-                .filter(|byte| **byte == 0)
-                .for_each(|byte| *byte = b'?');
-        }
-        bytes.push(0);
-        Self(bytes)
-    }
-
-    fn pointer(&self) -> *const c_char {
-        self.0.as_ptr().cast()
-    }
-
-    fn len(&self) -> usize {
-        self.0.len() - 1
+/// `text`, which ends with its only NUL.
+const fn constant(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(text) => text,
+        Err(_) => c"",
     }
 }
 
-const DEAD_JSON: &CStr = c"{\"error\":{\"status\":\"INVALID_HANDLE\",\"code\":null,\"message\":\"response: NULL, freed or foreign handle\",\"hint\":null,\"http_status\":null,\"operation\":null,\"request_id\":null,\"sent\":false,\"safe_to_repeat\":false,\"retry_after_ms\":null,\"tag\":null,\"broker\":null}}";
-const DEAD_MESSAGE: &CStr = c"response: NULL, freed or foreign handle";
-const DEAD_META: &CStr = c"{\"operation\":null,\"request_id\":null,\"tag\":null,\"elapsed_ms\":0}";
-
 /// Reads something of a response; `dead` is the answer for a dead handle.
-fn read<T>(response: *const kneo_response, dead: T, get: impl FnOnce(&Response) -> T) -> T
+fn read<T>(response: *const kneo_response, dead: T, of: impl FnOnce(&Response) -> T) -> T
 where
     T: Copy,
 {
-    guard(dead, || {
-        registry()
-            .responses
-            .get(response)
-            .map_or(dead, |found| get(&found))
-    })
+    guard(dead, || get(response).map_or(dead, |found| of(&found)))
 }
 
 /// How the call ended: one of the KNEO_ statuses.
@@ -145,13 +151,17 @@ pub extern "C" fn kneo_response_http_status(response: *const kneo_response) -> i
 /// kneo_response_free. Of a dead handle it is a constant error body.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_response_json(response: *const kneo_response) -> *const c_char {
-    read(response, DEAD_JSON.as_ptr(), |found| found.json.pointer())
+    read(response, DEAD_JSON.as_ptr(), |found| {
+        found.json.text.pointer()
+    })
 }
 
 /// The length of the JSON text in bytes, without the NUL at its end.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_response_json_len(response: *const kneo_response) -> usize {
-    read(response, DEAD_JSON.count_bytes(), |found| found.json.len())
+    read(response, DEAD_JSON.count_bytes(), |found| {
+        found.json.text.len()
+    })
 }
 
 /// What went wrong, in one sentence; empty with KNEO_OK. Never NULL.
@@ -173,10 +183,7 @@ pub extern "C" fn kneo_response_message(response: *const kneo_response) -> *cons
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_response_meta(response: *const kneo_response) -> *const c_char {
     read(response, DEAD_META.as_ptr(), |found| {
-        found
-            .meta_text
-            .get_or_init(|| Text::new(&found.meta.to_json()))
-            .pointer()
+        found.meta().text.pointer()
     })
 }
 
@@ -187,16 +194,73 @@ pub extern "C" fn kneo_response_meta(response: *const kneo_response) -> *const c
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_response_redacted(response: *const kneo_response) -> *const c_char {
     read(response, DEAD_JSON.as_ptr(), |found| {
-        let made = found.redacted.get_or_init(|| {
-            let json = String::from_utf8_lossy(&found.json.0[..found.json.len()]);
-            Text::new(&redact::everything(&json))
+        let made = || Text::new(&redact::everything(found.json.text.as_str()));
+        found.redacted.get_or_init(made).pointer()
+    })
+}
+
+/// One value of the JSON text, found by JSON Pointer (RFC 6901): "/data/0/ordSt".
+///
+/// pointer: "" for the whole, or "/" and a key or a place (from 0) for each step;
+///   "~1" in a key stands for "/", "~0" for "~". "meta:" before it looks into
+///   kneo_response_meta instead: "meta:/tag".
+///
+/// Returns a string without quotes and escapes, as UTF-8; any other value as its
+/// JSON text, numbers as they came, null as "null". A NUL in a string (\u0000)
+/// becomes "?". Of a key that stands twice the last value counts. NULL if there
+/// is no such value, for a malformed pointer, NULL, or a dead handle.
+///
+/// The first call reads the JSON text once; after that every value is found
+/// without reading it again. Valid until kneo_response_free. Like the JSON text
+/// it may be a token.
+///
+/// # Safety
+///
+/// pointer must be NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kneo_response_field(
+    response: *const kneo_response,
+    pointer: *const c_char,
+) -> *const c_char {
+    read(response, ptr::null(), |found| {
+        // SAFETY: the caller promises a text or NULL.
+        let value = unsafe { required("pointer", pointer) }.map(|pointer| {
+            let (document, pointer) = found.document(pointer);
+            document.field(pointer)
         });
-        made.pointer()
+        value.ok().flatten().unwrap_or(ptr::null())
+    })
+}
+
+/// How many members a list or an object of the JSON text has.
+///
+/// pointer: as for kneo_response_field; "/data" in most books.
+///
+/// Returns the number (a key that stands twice counts once); -1 if there is no such
+/// value, if it is neither list nor object, for a malformed pointer, NULL, or a
+/// dead handle.
+///
+/// # Safety
+///
+/// pointer must be NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kneo_response_length(
+    response: *const kneo_response,
+    pointer: *const c_char,
+) -> i32 {
+    read(response, -1, |found| {
+        // SAFETY: the caller promises a text or NULL.
+        let length = unsafe { required("pointer", pointer) }.map(|pointer| {
+            let (document, pointer) = found.document(pointer);
+            document.length(pointer)
+        });
+        let length = length.ok().flatten().map(i32::try_from);
+        length.map_or(-1, |length| length.unwrap_or(i32::MAX))
     })
 }
 
 /// Frees a response and wipes its texts. NULL and dead handles are ignored.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_response_free(response: *mut kneo_response) {
-    guard((), || drop(registry().responses.remove(response)));
+    guard((), || drop(take_back(response)));
 }

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::client::kneo_client;
-use super::guard::respond_with;
+use super::respond::respond_with;
 use super::response::kneo_response;
 use super::text::required;
 

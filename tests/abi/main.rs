@@ -11,12 +11,6 @@
 //!
 //! The programs of every host are in `hosts.rs` and `excel.rs`.
 
-#[path = "../support/hosts.rs"]
-mod hosts;
-#[path = "../support/library.rs"]
-mod library;
-#[path = "../support/needs.rs"]
-mod needs;
 // The fault that makes an export panic is not in release builds.
 #[cfg(debug_assertions)]
 mod orders;
@@ -28,13 +22,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use hosts::{STRICT, Workshop, build, command, environment, repository, run};
 use kotak_neo::Status;
 use kotak_neo::ffi::library::{KNEO_ABI_VERSION, kneo_abi_version, kneo_version};
 use kotak_neo_sandbox::{
     Fault, FaultKind, Feed, LoginManner, Options, OrderFeed, Sandbox, TlsMode,
 };
-use needs::need;
+use kotak_neo_testing::folder::Folder;
+use kotak_neo_testing::hosts::{self, STRICT, build, command, environment, repository, run};
+use kotak_neo_testing::library;
+use kotak_neo_testing::needs::need;
 
 fn read(path: impl AsRef<Path>) -> String {
     let path = repository().join(path);
@@ -197,18 +193,9 @@ fn numbers_and_versions_are_told_the_same_everywhere() {
 #[test]
 fn every_export_is_guarded() {
     let mut exports = 0;
-    for file in [
-        "library",
-        "response",
-        "client",
-        "login",
-        "orders",
-        "reads",
-        "scrips",
-        "feed",
-        "orderfeed",
-    ] {
-        let source = read(format!("src/ffi/{file}.rs"));
+    let folder = fs::read_dir(repository().join("src/ffi")).expect("the folder is there");
+    for file in folder {
+        let source = read(file.expect("the folder can be read").path());
         for part in source.split("#[unsafe(no_mangle)]").skip(1) {
             exports += 1;
             let (signature, body) = part.split_once("{\n").expect("a function has a body");
@@ -218,8 +205,7 @@ fn every_export_is_guarded() {
                 "guard_writes(",
                 "respond(",
                 "respond_with(",
-                "respond_with_feed(",
-                "count_with_feed(",
+                "count_with(",
                 "read(",
             ]
             .iter()
@@ -289,7 +275,7 @@ fn torture(mode: &str, wrapper: &[&str]) {
         return;
     };
     let (sandbox, hanging) = sandboxes();
-    let workshop = Workshop::new("torture").expect("a temporary folder");
+    let workshop = Folder::new("torture");
     let lib = workshop.path("lib");
     library::lay_out(&lib).unwrap_or_else(|error| panic!("{error}"));
     let program = workshop.path("torture");

@@ -493,7 +493,68 @@ static void on_dead_response(kneo_response *r)
     CHECK(kneo_response_json_len(r) == strlen(kneo_response_json(r)));
     CHECK(*kneo_response_message(r) != 0 && *kneo_response_meta(r) == '{');
     CHECK(strstr(kneo_response_redacted(r), "INVALID_HANDLE") != NULL);
+    CHECK(kneo_response_field(r, "/error/status") == NULL);
+    CHECK(kneo_response_field(r, NULL) == NULL);
+    CHECK(kneo_response_length(r, "") == -1);
+    CHECK(kneo_response_length(r, NULL) == -1);
     kneo_response_free(r);
+}
+
+/* Values of a response that are there, and pointers that lead nowhere. */
+static void fields(kneo_client *client)
+{
+    kneo_response *r = kneo_totp_login(client, "9999999999", "TEST1", NULL);
+    const char *status = kneo_response_field(r, "/error/status");
+    CHECK(strcmp(status, "INVALID_ARGUMENT") == 0);
+    CHECK(kneo_response_field(r, "/error/status") == status);
+    CHECK(strcmp(kneo_response_field(r, "/error/message"), kneo_response_message(r)) == 0);
+    CHECK(strcmp(kneo_response_field(r, "/error/sent"), "false") == 0);
+    CHECK(strcmp(kneo_response_field(r, "/error/hint"), "null") == 0);
+    CHECK(strcmp(kneo_response_field(r, ""), kneo_response_json(r)) == 0);
+    CHECK(*kneo_response_field(r, "/error") == '{');
+    CHECK(strcmp(kneo_response_field(r, "meta:/operation"), "totp_login") == 0);
+    CHECK(strcmp(kneo_response_field(r, "meta:"), kneo_response_meta(r)) == 0);
+    CHECK(kneo_response_length(r, "") == 1 && kneo_response_length(r, "/error") == 12);
+    CHECK(kneo_response_length(r, "/error/status") == -1);
+    CHECK(kneo_response_length(r, "meta:") >= 4);
+    static char long_text[1 << 20];
+    memset(long_text, '/', sizeof long_text - 1);
+    const char *bad[] = {NULL,          "error",  "/error/", "/error/0", "/error/status/0", "/~",
+                         "/\xff",       "\xff",   "meta",    "meta:x",   "meta:/x",         "/error/~2",
+                         "/\x01",       long_text};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        CHECK(kneo_response_field(r, bad[i]) == NULL);
+        CHECK(kneo_response_length(r, bad[i]) == -1);
+    }
+    /* All that came before is still there. */
+    CHECK(strcmp(status, "INVALID_ARGUMENT") == 0);
+    kneo_response_free(r);
+}
+
+/* One response that threads read for the first time at once. */
+static void *read_fields(void *r)
+{
+    const char *all = kneo_response_field(r, "");
+    for (int i = 0; i < 100; i++) {
+        CHECK(strcmp(kneo_response_field(r, "/state"), "logged_out") == 0);
+        CHECK(kneo_response_field(r, "") == all);
+        CHECK(strcmp(kneo_response_field(r, "meta:/operation"), "session_info") == 0);
+        CHECK(kneo_response_length(r, "") >= 2);
+    }
+    return NULL;
+}
+
+static void fields_of_threads(kneo_client *client)
+{
+    for (int round = 0; round < 50; round++) {
+        kneo_response *r = kneo_session_info(client);
+        pthread_t all[8];
+        for (size_t i = 0; i < COUNT(all); i++)
+            CHECK(pthread_create(&all[i], NULL, read_fields, r) == 0);
+        for (size_t i = 0; i < COUNT(all); i++)
+            CHECK(pthread_join(all[i], NULL) == 0);
+        kneo_response_free(r);
+    }
 }
 
 static int misuse(void)
@@ -536,6 +597,7 @@ static int misuse(void)
     on_client((kneo_client *)response, "x", KNEO_INVALID_HANDLE);
     kneo_client_free((kneo_client *)response);
     on_dead_response((kneo_response *)client);
+    fields(client);
     CHECK(kneo_live_handles() == 2);
     CHECK(kneo_response_status(response) == KNEO_OK);
 
@@ -631,6 +693,7 @@ static void *hammer(void *seed)
         /* Of a response that other threads may free only numbers are read. */
         r = atomic_exchange(&responses[rand_r(&random) % COUNT(responses)], r);
         kneo_response_status(r);
+        kneo_response_length(r, "");
         kneo_response_free(r);
         kneo_response_free(r);
         CHECK(kneo_live_handles() >= 0);
@@ -668,6 +731,9 @@ static int threads(void)
     pthread_t all[16];
     unsigned seeds[16];
     start(all, seeds, 16);
+    kneo_client *client = open_client(config);
+    fields_of_threads(client);
+    kneo_client_free(client);
     rest(2000);
     finish(all, 16);
     return 0;

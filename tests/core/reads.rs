@@ -878,6 +878,56 @@ fn logins_by_name() {
     assert!(error.message().starts_with("mobile_number: "), "{error}");
 }
 
+/// A login that nobody answers would wait for half a minute.
+#[test]
+fn every_operation_by_name_has_a_deadline_and_a_name() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    fault(&sandbox, "/", FaultKind::Hang);
+    let user = sandbox.credentials();
+    for (name, mut params) in [
+        (
+            "totp_login",
+            json!({"mobile_number": user.mobile_number, "ucc": user.ucc, "totp": "000000"}),
+        ),
+        ("login", json!({"pan": user.pan, "password": user.password})),
+        ("session_init", json!({})),
+        ("qr_code_link", json!({"ucc": user.ucc})),
+        (
+            "quotes",
+            json!({"instrument_tokens": [
+            {"exchange_segment": "nse_cm", "instrument_token": "11536"}]}),
+        ),
+        (
+            "search_scrip",
+            json!({"exchange_segment": "nse_cm", "symbol": "tcs"}),
+        ),
+    ] {
+        params["timeout_ms"] = 200.into();
+        params["call_id"] = "a name".into();
+        let error = client.call(name, Some(&params.to_string()));
+        let error = error.expect_err("no answer in time");
+        assert_eq!(error.status(), Status::Timeout, "{name}: {error}");
+        // A search first waits for its turn: less is left for the file.
+        let told = error.message().contains("200 ms") || name == "search_scrip";
+        assert!(told, "{name}: {error}");
+        let meta = crate::support::json(&error.meta());
+        assert_eq!(meta["call_id"], "a name", "{name}");
+    }
+    for name in ["session_info", "whatsmyip", "logout", "place_order"] {
+        let error = client.call(name, Some(r#"{"call_id":""}"#));
+        let error = error.expect_err("no name at all");
+        assert_eq!(error.status(), Status::InvalidArgument, "{name}");
+        assert_eq!(
+            error.message(),
+            "params.call_id: must be 1 to 64 printable ASCII characters"
+        );
+    }
+    let unused = r#"{"timeout_ms":1,"call_id":"x"}"#;
+    let reply = client.call("session_info", Some(unused));
+    assert!(reply.is_ok(), "it waits for nothing: {reply:?}");
+}
+
 /// A day on the sandbox's own market: what it holds is what the calls tell.
 #[test]
 fn the_books_of_the_sandbox() {

@@ -1,0 +1,123 @@
+//! Every operation by its name, for languages that call by name.
+
+use super::Client;
+use crate::error::Error;
+use crate::operation;
+use crate::params::{self, Common};
+use crate::reply::Reply;
+
+impl Client {
+    /// Any operation by its name, with its arguments as one JSON object:
+    /// `{"ucc":"...","totp":"..."}`.
+    ///
+    /// Two keys are reserved, and every operation takes them: `timeout_ms`
+    /// (1 to 3600000) sets the deadline, `call_id` (1 to 64 printable ASCII
+    /// characters) names this one call. Both have no effect where the network
+    /// is not used.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Status::InvalidArgument`] for an unknown operation or
+    /// parameter.
+    pub fn call(&self, operation: &str, params: Option<&str>) -> Result<Reply, Error> {
+        let params = params.unwrap_or_default();
+        let inner = &*self.0;
+        match operation {
+            // These have a params object of their own.
+            "place_order" => self.place_order(params),
+            "modify_order" => self.modify_order(params),
+            "cancel_order" => self.cancel_order(params),
+            "order_outcome" => self.order_outcome(params),
+            "limits" => self.limits(Some(params)),
+            "margin_required" => self.margin_required(params),
+            "quotes" => self.quotes(params),
+            "expiries" => self.expiries(params),
+            "option_chain" => self.option_chain(params),
+            "historical_data" => self.historical_data(params),
+            "search_scrip" => self.search_scrip(params),
+            // The arguments of these are its members.
+            "totp_login" => {
+                let names = ["mobile_number", "ucc", "totp"];
+                named(params, names, |common, [mobile, ucc, totp]| {
+                    inner.totp_login(common, given(mobile), given(ucc), given(totp))
+                })
+            }
+            "totp_validate" => named(params, ["mpin"], |common, [mpin]| {
+                inner.totp_validate(common, given(mpin))
+            }),
+            "login" => {
+                let names = ["mobile_number", "user_id", "pan", "password"];
+                named(params, names, |common, [mobile, user, pan, password]| {
+                    inner.login(common, mobile, user, pan, given(password))
+                })
+            }
+            "session_2fa" => named(params, ["otp"], |common, [otp]| {
+                inner.session_2fa(common, given(otp))
+            }),
+            "session_init" => named(params, [], |common, []| inner.session_init(common)),
+            "qr_code_link" => named(params, ["ucc"], |common, [ucc]| {
+                inner.qr_code_link(common, given(ucc))
+            }),
+            "qr_code_session" => named(params, ["ott", "ucc"], |common, [ott, ucc]| {
+                inner.qr_code_session(common, given(ott), given(ucc))
+            }),
+            "logout" => named(params, [], |common, []| inner.logout(common)),
+            "order_report" => named(params, ["order_id"], |common, [id]| {
+                inner.order_report(common, id)
+            }),
+            "order_history" => named(params, ["order_id"], |common, [id]| {
+                inner.order_history(common, given(id))
+            }),
+            "scrip_master" => named(params, ["exchange_segment"], |common, [segment]| {
+                inner.scrip_master(common, segment)
+            }),
+            "whatsmyip" => named(params, [], |common, []| {
+                inner.read_plain(&operation::WHATSMYIP, common)
+            }),
+            "trade_report" => named(params, [], |common, []| {
+                inner.read_plain(&operation::TRADE_REPORT, common)
+            }),
+            "positions" => named(params, [], |common, []| {
+                inner.read_plain(&operation::POSITIONS, common)
+            }),
+            "holdings" => named(params, [], |common, []| {
+                inner.read_plain(&operation::HOLDINGS, common)
+            }),
+            // These wait for nothing.
+            "totp_generate" => named(params, ["secret_base32"], |_, [secret]| {
+                crate::totp::generate(given(secret))
+            }),
+            "session_info" => named(params, [], |_, []| self.session_info()),
+            "session_export" => named(params, [], |_, []| self.session_export()),
+            "session_import" => named(params, ["session_json"], |_, [session]| {
+                self.session_import(given(session))
+            }),
+            "scrip_status" => named(params, [], |_, []| self.scrip_status()),
+            "open_intents" => named(params, [], |_, []| self.open_intents()),
+            _ => Err(Error::argument(
+                "operation",
+                "is no operation of this library",
+            )),
+        }
+    }
+}
+
+/// Takes the named texts out of the parameters and gives them to `work`.
+fn named<const N: usize>(
+    params: &str,
+    names: [&str; N],
+    work: impl FnOnce(&Common, [Option<&str>; N]) -> Result<Reply, Error>,
+) -> Result<Reply, Error> {
+    let (common, texts) = params::read(params, |fields| {
+        let texts = names.into_iter().map(|name| fields.text(name));
+        texts.collect::<Result<Vec<_>, _>>()
+    });
+    let texts = texts?;
+    let text = |at: usize| texts.get(at).and_then(Option::as_deref);
+    work(&common, std::array::from_fn(text))
+}
+
+/// An argument that is missing is checked as an empty one.
+fn given(text: Option<&str>) -> &str {
+    text.unwrap_or_default()
+}
