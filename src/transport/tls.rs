@@ -181,12 +181,14 @@ pub(crate) fn explain(host: &str, error: &(dyn StdError + 'static)) -> Option<St
 
 #[cfg(test)]
 mod tests {
+    use kotak_neo_testing::folder::Folder;
+
     use super::*;
 
     #[test]
     fn a_wrong_ca_file_is_told_at_once() {
-        let folder = std::env::temp_dir();
-        let path = folder.join(format!("kneo-ca-{}.pem", std::process::id()));
+        let folder = Folder::new("ca");
+        let path = folder.path("ca.pem");
         let problem = |text: &str| {
             std::fs::write(&path, text).expect("the file can be written");
             let error = Wanted::read(Some(&path)).err().expect("it is wrong");
