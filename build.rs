@@ -11,7 +11,7 @@ const ORDER: &str = "library response client login orders reads scrips feed orde
 
 fn main() {
     println!("cargo:rerun-if-changed=src/ffi");
-    println!("cargo:rerun-if-changed=src/feed/tick.rs");
+    println!("cargo:rerun-if-changed=src/feeds/tick.rs");
     println!("cargo:rerun-if-changed=cbindgen.toml");
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
@@ -28,7 +28,7 @@ fn main() {
     files.retain(|file| !file.ends_with("mod.rs"));
     files.sort_by_cached_key(place);
     // The records are of the core: plain structs that callers see.
-    files.push(root.join("src/feed/tick.rs"));
+    files.push(root.join("src/feeds/tick.rs"));
     let builder = cbindgen::Builder::new().with_config(config);
     let builder = files.iter().fold(builder, cbindgen::Builder::with_src);
     builder

@@ -296,7 +296,9 @@
 typedef struct kneo_client kneo_client;
 
 /**
- * A market feed. Opaque.
+ * A market feed: prices, indices and the state of exchanges. Opaque. In all
+ * names that begin with kneo_feed_, feed means this one; the feed of orders is
+ * a kneo_order_feed, in the same manner.
  *
  * Owned by the caller, who frees it once with kneo_feed_free. Any thread may
  * use it at any time, also several at once: readers share one queue. It ends
@@ -1514,17 +1516,19 @@ kneo_response *kneo_scrip_status(kneo_client *client);
  * states come as events and records among the prices.
  *
  * client: a client with a trade session of generation 3.
- * options_json: a JSON object, or NULL or "" for all defaults. Its keys, all
- * optional, times from 50 to 3600000 milliseconds:
+ * options: a JSON object, or NULL or "" for all defaults. Its keys, all
+ * optional, times from 10 to 3600000 milliseconds. Both feeds have:
  * - "ping_interval_ms" 4000: between two pings
- * - "pong_timeout_ms" 5000: silence after a ping that means "down", on a
- *   connection that has answered one before
- * - "stale_after_ms" 9000: silence of what is subscribed that means "stale"
- * - "probe_cap_ms" 300000: the longest time between two probes while stale
  * - "login_timeout_ms" 9000: for the broker's answer to the login
  * - "reconnect_first_ms" 500, "reconnect_cap_ms" 30000: the wait before a
  *   reconnect doubles from the first to the second, with jitter, and the
  *   number of tries has no limit
+ *
+ * The market feed also has:
+ * - "pong_timeout_ms" 5000: silence after a ping that means "down", on a
+ *   connection that has answered one before
+ * - "stale_after_ms" 9000: silence of what is subscribed that means "stale"
+ * - "probe_cap_ms" 300000: the longest time between two probes while stale
  * - "history_bytes" 2097152, 0 to 67108864: how much is kept for readers;
  *   who falls further behind gets only the newest value of each instrument
  *
@@ -1532,7 +1536,8 @@ kneo_response *kneo_scrip_status(kneo_client *client);
  *
  * out: receives the feed, or NULL on failure. Must not be NULL.
  *
- * Returns KNEO_OK with what kneo_feed_status gives; KNEO_NOT_LOGGED_IN;
+ * Returns KNEO_OK with what kneo_feed_status gives, the options in force
+ * among it; KNEO_NOT_LOGGED_IN;
  * KNEO_INVALID_ARGUMENT, also for sessions of generations 1 and 2, whose
  * streams are not built. A login that the broker refuses comes as the state
  * "refused": log in again on the client, and the feed goes on by itself. The
@@ -1542,16 +1547,16 @@ kneo_response *kneo_scrip_status(kneo_client *client);
  *
  * # Safety
  *
- * options_json must be NULL or NUL-terminated, out must be NULL or point to
+ * options must be NULL or NUL-terminated, out must be NULL or point to
  * a writable pointer.
  */
 kneo_response *kneo_feed_open(kneo_client *client,
-                              const char *options_json,
+                              const char *options,
                               kneo_feed **out);
 
 /**
- * Frees a feed: closes its connection and ends the waits of other threads
- * on it with KNEO_CLOSED. Does not wait for the network. NULL and dead
+ * Ends and frees a feed: closes its connection and ends the waits of other
+ * threads on it with KNEO_CLOSED. Does not wait for the network. NULL and dead
  * handles are ignored.
  */
 void kneo_feed_free(kneo_feed *feed);
@@ -1613,20 +1618,47 @@ kneo_response *kneo_feed_snapshot(kneo_feed *feed,
 /**
  * The next event as JSON: a price with the field names of the official SDK
  * ("type": "scrip", "scrip_lite", "index", "market_status", "cas_change"),
- * null where the broker sent no value; or a state, {"type":"state",
- * "state","reason","close_code","retry_in_ms","changes"}. All have
- * "received_ns", "age_us", "sequence", prices also "replaced".
+ * null where the broker sent no value; or a change of the feed's state, which
+ * both feeds tell alike:
+ * {"type":"state","state","reason","close_code","http_status","retry_in_ms",
+ * "attempt","changes"}. "close_code" is 1006 for a connection that ended
+ * without a close frame, null where there was none; "http_status" is that of
+ * a refused handshake; "retry_in_ms" null: nothing is tried without a new
+ * login; "attempt": how often it was tried since a connection lasted;
+ * "changes": how many changes it stands for, 1 or more.
+ *
+ * All events have "received_ns" (when it arrived, unix nanoseconds, by this
+ * machine's clock), "age_us" (how old it was when it was read, in
+ * microseconds) and "sequence" (counts what arrived; what a slow reader was
+ * not given leaves gaps), prices also "replaced".
  *
  * timeout_ms: how long to wait, 0 or more milliseconds; 0 does not wait.
  *
  * Returns KNEO_OK; KNEO_END when the wait ended; KNEO_INVALID_ARGUMENT for a
- * negative timeout; KNEO_CLOSED after the feed has ended.
+ * negative timeout; KNEO_CLOSED after kneo_feed_interrupt, and after the feed
+ * has ended and all was read; KNEO_INTERNAL after a defect in this library has
+ * ended it; KNEO_INVALID_HANDLE.
  */
 kneo_response *kneo_feed_next(kneo_feed *feed, int32_t timeout_ms);
 
 /**
+ * Several events at once: a JSON array of up to most of them, oldest first,
+ * each as kneo_feed_next gives it. Waits for the first one only.
+ *
+ * most: 1 to 65536. An array that has grown beyond 4 MiB ends early, and the
+ * rest waits for the next call.
+ * timeout_ms: as for kneo_feed_next.
+ *
+ * Returns as kneo_feed_next; KNEO_INVALID_ARGUMENT also for a wrong most.
+ */
+kneo_response *kneo_feed_next_batch(kneo_feed *feed,
+                                    int32_t most,
+                                    int32_t timeout_ms);
+
+/**
  * Reads up to capacity records, oldest first, and waits for the first one
- * only. No JSON, and no memory is allocated.
+ * only. No JSON, and no memory is allocated. Later versions of the library
+ * may give records of new kinds: skip those that you do not know.
  *
  * out: an array of capacity structs.
  * capacity: 1 or more.
@@ -1635,8 +1667,9 @@ kneo_response *kneo_feed_next(kneo_feed *feed, int32_t timeout_ms);
  * timeout_ms: as for kneo_feed_next.
  *
  * Returns how many were read, 0 when the wait ended; or a negative status:
- * -KNEO_INVALID_ARGUMENT, -KNEO_INVALID_HANDLE, -KNEO_CLOSED, or
- * -KNEO_INTERNAL after a defect in this library has ended the feed.
+ * -KNEO_INVALID_ARGUMENT, -KNEO_INVALID_HANDLE, -KNEO_CLOSED after
+ * kneo_feed_interrupt, and after the feed has ended and all was read, or
+ * -KNEO_INTERNAL after a defect in this library has ended it.
  *
  * # Safety
  *
@@ -1647,6 +1680,15 @@ int32_t kneo_feed_read(kneo_feed *feed,
                        int32_t capacity,
                        size_t tick_size,
                        int32_t timeout_ms);
+
+/**
+ * Ends the waits of other threads on this feed that are under way:
+ * kneo_feed_next and kneo_feed_next_batch with KNEO_CLOSED, kneo_feed_read
+ * with -KNEO_CLOSED. If there is none it ends the next one, whatever waits to
+ * be read, but no call with a timeout of 0. Several calls before a wait count
+ * as one. The feed goes on, and nothing is lost. Dead handles are ignored.
+ */
+void kneo_feed_interrupt(kneo_feed *feed);
 
 /**
  * The newest price of an instrument, whether it was read before or not.
@@ -1690,12 +1732,20 @@ int32_t kneo_feed_depth(kneo_feed *feed,
                         size_t depth_size);
 
 /**
- * How the feed is, as JSON: "state", "reason", "close_code", "retry_in_ms";
- * "subscribed" and "allowed"; "subscriptions" by kind; "connects" and "gaps"
- * (connections lost after they were live); "frames", "packets", "ignored",
- * "malformed", "replaced" (old values that nobody read), "no_room";
- * "waiting" records, "instruments" with a value, "newest_age_ms" (null if
- * no price came yet).
+ * How the feed is, as JSON, without waiting. Both feeds have:
+ * - "state", "reason", "close_code", "http_status", "retry_in_ms", "attempt":
+ *   as in the newest event of a state; "state_for_ms": how long it has been so
+ * - "connections" (how many were made) and "gaps" (how many were lost after
+ *   they had been live)
+ * - "frames": how many the server sent, texts and binary ones
+ * - "waiting": how many events can be read; "last_sequence": the "sequence" of
+ *   the one that was read last, 0 before the first
+ * - "options": all of them, as they are in force
+ *
+ * The market feed also has "subscribed" and "allowed"; "subscriptions" by
+ * kind; "packets", "ignored", "malformed", "replaced" (old values that nobody
+ * read), "no_room"; "instruments" with a value, "newest_age_ms" (null if no
+ * price came yet).
  *
  * Returns KNEO_OK; KNEO_INVALID_HANDLE; KNEO_CLOSED after the feed has ended;
  * KNEO_INTERNAL after a defect in this library has ended it.
@@ -1703,38 +1753,34 @@ int32_t kneo_feed_depth(kneo_feed *feed,
 kneo_response *kneo_feed_status(kneo_feed *feed);
 
 /**
- * Starts the order feed of a client. Returns at once; how the connection
- * fares is told by events.
+ * Opens the order feed of a client. It connects in the background; how the
+ * connection fares comes as events.
  *
  * client: a client with a trade session of generation 3.
- * options_json: a JSON object, or NULL or "" for all defaults. Its keys, all
- * optional, times in milliseconds up to 600000:
- * - "ping_interval_ms" (5000, at least 100): how often a ping is sent. If there
- *   is no answer by the next one, on a connection that has given one before,
- *   the connection is made anew
- * - "login_timeout_ms" (10000, at least 100): how long the server may take to
- *   confirm the login; then the other form of the login is tried
- * - "reconnect_first_ms" (500) and "reconnect_cap_ms" (30000), at least 10: the
- *   first and the longest wait before the next try, of which a random part
- *   is waited. The number of tries has no limit. After a refusal it is
- *   waited for "reconnect_cap_ms" to twice that; a new session is tried at
- *   once
- * - "source" ("WEB"): what the login names as its origin, 1 to 16 letters
- *   and digits
+ * options: a JSON object, or NULL or "" for all defaults. Its keys, all
+ * optional: "ping_interval_ms", "login_timeout_ms", "reconnect_first_ms",
+ * "reconnect_cap_ms" as for kneo_feed_open, and
+ * - "source" "WEB": what the login names as its origin, 1 to 16 letters and
+ *   digits
+ *
+ * If there is no answer to a ping by the next one, on a connection that has
+ * answered one before, the feed is "down" and connects anew. If the login is
+ * not confirmed in time, the other form of the login is tried.
  *
  * out: receives the feed, or NULL on failure. Must not be NULL.
  *
- * Returns KNEO_OK with the options in force; KNEO_NOT_LOGGED_IN without a
- * trade session; KNEO_INVALID_ARGUMENT naming the option that is wrong, or
- * for a session of generation 1 or 2, whose feeds the broker has ended.
+ * Returns as kneo_feed_open: KNEO_OK with what kneo_order_feed_status gives,
+ * the options in force among it; KNEO_NOT_LOGGED_IN; KNEO_INVALID_ARGUMENT. A
+ * login that the broker refuses is told and tried again as there. A new
+ * session is tried at once, and ends a connection of the one before.
  *
  * # Safety
  *
- * options_json must be NULL or NUL-terminated, out must be NULL or point to
- * a writable pointer.
+ * options must be NULL or NUL-terminated, out must be NULL or point to a
+ * writable pointer.
  */
 kneo_response *kneo_order_feed_open(kneo_client *client,
-                                    const char *options_json,
+                                    const char *options,
                                     kneo_order_feed **out);
 
 /**
@@ -1742,13 +1788,10 @@ kneo_response *kneo_order_feed_open(kneo_client *client,
  *
  * timeout_ms: how long to wait for it; 0 does not wait.
  *
- * Every event has "seq" (1, 2, 3, ... without a gap), "type" and "at_ms" (when
- * it came, unix milliseconds); but "overflow" has no "at_ms". The types:
- * - "state": "state" is "connecting", "authenticating", "live", "down" or
- *   "refused" (log in again: the feed then goes on by itself), with "reason",
- *   "close_code" (1006: no close frame; null: no connection), "http_status",
- *   "retry_in_ms" (null: nothing is tried without a new login) and "attempt".
- *   There is no "stale": silence is normal here
+ * Every event has "type", "sequence" (1, 2, 3, ... without a gap), and
+ * "received_ns" and "age_us" as those of kneo_feed_next. The types:
+ * - "state": as those of kneo_feed_next. There is no "stale": silence is normal
+ *   here
  * - "order": a step of an order. "origin" is "live", or "recovered" if it
  *   comes from the books. "order" is its number, "state" a stable name ("open",
  *   "put_order_req_received", "complete", ...; "unknown" for one that is new
@@ -1772,29 +1815,48 @@ kneo_response *kneo_order_feed_open(kneo_client *client,
  *
  * The sum of "fill_quantity" over all events of an order is its filled
  * quantity. Of many state and books events in a row the newest may stand for
- * those before; "coalesced" then says how many.
+ * those before: each has "changes", how many it stands for, 1 or more.
  *
- * Returns KNEO_OK with the event; KNEO_END if none came in time; KNEO_CLOSED
- * when the feed or its client was closed and all events were read;
- * KNEO_INVALID_ARGUMENT for a negative timeout; KNEO_INVALID_HANDLE.
+ * Returns as kneo_feed_next.
  */
 kneo_response *kneo_order_feed_next(kneo_order_feed *feed, int32_t timeout_ms);
 
 /**
- * How the feed is, without waiting: "state", "reason" and "close_code" as in
- * the events, "state_for_ms", "connections" (how many were made), "messages",
- * "queued" and "last_seq" (of the events), "stale_rows" (repeated or behind
- * what was told), "dropped" (for a slow reader; the books have them),
- * "orders" (known), "books_read", "books_failed", and "reconciled" (whether
- * the books have been merged since the connection was made).
+ * Several events at once: a JSON array of up to most of them, oldest first,
+ * each as kneo_order_feed_next gives it. Waits for the first one only.
  *
- * Returns KNEO_OK, or KNEO_INVALID_HANDLE.
+ * most: 1 to 65536. An array that has grown beyond 4 MiB ends early, and the
+ * rest waits for the next call.
+ * timeout_ms: as for kneo_order_feed_next.
+ *
+ * Returns as kneo_feed_next_batch.
+ */
+kneo_response *kneo_order_feed_next_batch(kneo_order_feed *feed,
+                                          int32_t most,
+                                          int32_t timeout_ms);
+
+/**
+ * Ends the waits of other threads on this feed that are under way with
+ * KNEO_CLOSED, or the next one, as kneo_feed_interrupt does. The feed goes on,
+ * and nothing is lost. Dead handles are ignored.
+ */
+void kneo_order_feed_interrupt(kneo_order_feed *feed);
+
+/**
+ * How the feed is, as JSON, without waiting: what kneo_feed_status says of
+ * both feeds, and "stale_rows" (repeated or behind what was told), "dropped"
+ * (for a slow reader; the books have them), "orders" (known), "books_read",
+ * "books_failed", and "reconciled" (whether the books have been merged since
+ * the connection was made).
+ *
+ * Returns as kneo_feed_status.
  */
 kneo_response *kneo_order_feed_status(kneo_order_feed *feed);
 
 /**
- * Ends and frees a feed: readers that wait end with KNEO_CLOSED. Does not
- * wait for the network. NULL and dead handles are ignored.
+ * Ends and frees a feed: closes its connection and ends the waits of other
+ * threads on it with KNEO_CLOSED. Does not wait for the network. NULL and dead
+ * handles are ignored.
  */
 void kneo_order_feed_free(kneo_order_feed *feed);
 

@@ -28,7 +28,7 @@ mod check;
 mod client;
 mod clock;
 mod error;
-mod feed;
+mod feeds;
 mod hosts;
 mod json;
 mod judge;
@@ -39,7 +39,6 @@ mod loopback;
 mod message;
 mod operation;
 mod order_book;
-mod orderfeed;
 mod orders;
 mod outcome;
 mod params;
@@ -59,13 +58,14 @@ mod transport;
 mod words;
 
 pub use client::Client;
-pub use client::orderfeed::OrderFeed;
+
 #[cfg(debug_assertions)]
 #[doc(hidden)]
 pub use client::steps as order_steps;
 pub use error::Error;
-pub use feed::market::Feed;
-pub use feed::tick::{Depth, DepthRow, Tick};
+pub use feeds::market::Feed;
+pub use feeds::orders::OrderFeed;
+pub use feeds::tick::{Depth, DepthRow, Tick};
 pub use reply::Reply;
 pub use status::Status;
 pub use totp::generate as totp_generate;

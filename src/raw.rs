@@ -12,16 +12,17 @@ use zeroize::Zeroizing;
 use crate::client::config::Config;
 use crate::clock;
 use crate::error::Error;
-use crate::feed::market::{Feed, Options};
-use crate::feed::packet::{Dividers, Packet, Packets, Step};
-use crate::feed::tick::{Depth, Tick};
+use crate::feeds::market::exchange::Dividers;
+use crate::feeds::market::packet::{Packet, Packets, Step};
+use crate::feeds::market::{Feed, Options};
+use crate::feeds::orders::{OrderFeed as Events, Unconnected};
+use crate::feeds::tick::{Depth, Tick};
 use crate::hosts::{Environment, Generation, Hosts};
 use crate::judge::{self, Verdict};
 use crate::login;
 use crate::message::Answer;
 use crate::operation::{self, Operation};
 use crate::order_book;
-use crate::orderfeed::feed::{Feed as OrderEvents, Unconnected};
 use crate::orders::InstructionKind;
 use crate::outcome::{self, Clocks, Instructed, Progress, Sent};
 use crate::params;
@@ -83,8 +84,9 @@ impl MarketFeed {
 
 /// An order feed without a connection.
 pub struct OrderFeed {
-    worker: Unconnected,
-    feed: OrderEvents,
+    /// What callers read.
+    pub feed: Events,
+    supervisor: Unconnected,
     session: Trade,
 }
 
@@ -96,7 +98,7 @@ impl OrderFeed {
     ///
     /// If the usual options are wrong.
     pub fn new(capacity: usize, token: &str, sid: &str) -> Result<Self, Error> {
-        let (worker, feed) = Unconnected::new(capacity)?;
+        let (supervisor, feed) = Unconnected::new(capacity)?;
         let hosts = Hosts {
             environment: Environment::Prod,
             base_url: None,
@@ -118,15 +120,15 @@ impl OrderFeed {
             logged_in_at: 0,
         };
         Ok(Self {
-            worker,
             feed,
+            supervisor,
             session,
         })
     }
 
     /// Takes a frame of the broker; gives why the connection would end.
     pub fn text(&mut self, frame: &str) -> Option<String> {
-        self.worker.take(frame, &self.session)
+        self.supervisor.take(frame, &self.session)
     }
 
     /// Takes order book and trade book; `false` if not all had room.
@@ -136,22 +138,7 @@ impl OrderFeed {
     /// If one of them is no book.
     pub fn books(&mut self, orders: &str, trades: &str) -> Result<bool, Error> {
         let books = [orders, trades].map(|book| Reply::local(book.to_owned()));
-        self.worker.books(&books)
-    }
-
-    /// The next event, if one waits.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::Status::End`] if none does.
-    pub fn next(&self) -> Result<String, Error> {
-        self.feed.next(std::time::Duration::ZERO)
-    }
-
-    /// How the feed is.
-    #[must_use]
-    pub fn status(&self) -> String {
-        self.feed.status()
+        self.supervisor.books(&books)
     }
 }
 

@@ -68,7 +68,7 @@ impl Drop for Raise<'_> {
 /// What the events of an order feed add up to.
 #[derive(Default)]
 struct Told {
-    seq: u64,
+    sequence: u64,
     state: HashMap<String, String>,
     filled: HashMap<String, i64>,
     events: u64,
@@ -80,9 +80,11 @@ struct Told {
 
 impl Told {
     fn take(&mut self, event: &Value) {
-        let seq = event["seq"].as_u64().expect("every event has a number");
-        assert_eq!(seq, self.seq + 1, "{event}");
-        self.seq = seq;
+        let sequence = event["sequence"]
+            .as_u64()
+            .expect("every event has a number");
+        assert_eq!(sequence, self.sequence + 1, "{event}");
+        self.sequence = sequence;
         self.events += 1;
         self.recovered += u64::from(event["origin"] == "recovered");
         self.connections += u64::from(event["state"] == "live");
@@ -284,7 +286,7 @@ fn calm(sandbox: &Sandbox, client: &Client) {
 /// Reads what comes until `done` says that it is enough.
 fn listen(feed: &OrderFeed, told: &mut Told, done: impl Fn(&Told) -> bool) {
     loop {
-        match feed.next(100) {
+        match feed.next(Duration::from_millis(100)) {
             Ok(reply) => told.take(&parse(reply.json())),
             Err(error) => assert_eq!(error.status(), Status::End, "{}", error.to_json()),
         }
@@ -325,7 +327,7 @@ fn the_events_of_a_stormy_day_equal_the_books() {
     let quick = json!({"reconnect_first_ms": 10, "reconnect_cap_ms": 100, "login_timeout_ms": 300,
         "ping_interval_ms": 1500});
     let feed = client.order_feed(Some(&quick.to_string()));
-    let (feed, _) = feed.expect("there is a session");
+    let feed = feed.expect("there is a session");
     let quick = json!({"reconnect_first_ms": 50, "reconnect_cap_ms": 100, "login_timeout_ms": 300,
         "ping_interval_ms": 100, "pong_timeout_ms": 1500, "stale_after_ms": 400});
     let prices = client.feed(Some(&quick.to_string()));
@@ -386,7 +388,7 @@ fn the_events_of_a_stormy_day_equal_the_books() {
         listen(&feed, &mut told, |told| {
             let wrong = told.differences(&sandbox);
             if begin.elapsed() > LATE {
-                let status = feed.status();
+                let status = feed.status().expect("it is open");
                 let (all, some) = (wrong.len(), &wrong[..wrong.len().min(3)]);
                 let others = &told.others;
                 let status = status.json();

@@ -5,16 +5,18 @@ use std::ptr;
 use std::time::Duration;
 
 use super::client::kneo_client;
-use super::guard::guard_writes;
-use super::registry::{Handle, Place, Registry, Table, find, take_back};
+use super::guard::{guard, guard_writes};
+use super::registry::{Handle, Place, Registry, Table, find, get, take_back};
 use super::respond::{count_with, respond, respond_with};
 use super::response::kneo_response;
 use super::text::{optional, required};
 use crate::error::Error;
-use crate::feed::market::Feed;
-use crate::feed::tick::{Depth, Tick};
+use crate::feeds::market::Feed;
+use crate::feeds::tick::{Depth, Tick};
 
-/// A market feed. Opaque.
+/// A market feed: prices, indices and the state of exchanges. Opaque. In all
+/// names that begin with kneo_feed_, feed means this one; the feed of orders is
+/// a kneo_order_feed, in the same manner.
 ///
 /// Owned by the caller, who frees it once with kneo_feed_free. Any thread may
 /// use it at any time, also several at once: readers share one queue. It ends
@@ -36,11 +38,17 @@ impl Handle for kneo_feed {
 /// The largest struct that a caller may pass.
 const LARGEST_STRUCT: usize = 65_536;
 
-fn wait_of(timeout_ms: i32) -> Result<Duration, Error> {
+/// Reads the argument `timeout_ms`.
+pub(super) fn wait_of(timeout_ms: i32) -> Result<Duration, Error> {
     match u64::try_from(timeout_ms) {
         Ok(ms) => Ok(Duration::from_millis(ms)),
         Err(_) => Err(Error::argument("timeout_ms", "must not be negative")),
     }
+}
+
+/// What no batch has stands for a number that is none.
+pub(super) fn most_of(most: i32) -> usize {
+    usize::try_from(most).unwrap_or(0)
 }
 
 fn check_struct<T>(out: *mut T, name: &str, size: usize) -> Result<(), Error> {
@@ -73,17 +81,19 @@ unsafe fn put<T: Copy>(to: *mut u8, size: usize, value: &T) {
 /// states come as events and records among the prices.
 ///
 /// client: a client with a trade session of generation 3.
-/// options_json: a JSON object, or NULL or "" for all defaults. Its keys, all
-/// optional, times from 50 to 3600000 milliseconds:
+/// options: a JSON object, or NULL or "" for all defaults. Its keys, all
+/// optional, times from 10 to 3600000 milliseconds. Both feeds have:
 /// - "ping_interval_ms" 4000: between two pings
-/// - "pong_timeout_ms" 5000: silence after a ping that means "down", on a
-///   connection that has answered one before
-/// - "stale_after_ms" 9000: silence of what is subscribed that means "stale"
-/// - "probe_cap_ms" 300000: the longest time between two probes while stale
 /// - "login_timeout_ms" 9000: for the broker's answer to the login
 /// - "reconnect_first_ms" 500, "reconnect_cap_ms" 30000: the wait before a
 ///   reconnect doubles from the first to the second, with jitter, and the
 ///   number of tries has no limit
+///
+/// The market feed also has:
+/// - "pong_timeout_ms" 5000: silence after a ping that means "down", on a
+///   connection that has answered one before
+/// - "stale_after_ms" 9000: silence of what is subscribed that means "stale"
+/// - "probe_cap_ms" 300000: the longest time between two probes while stale
 /// - "history_bytes" 2097152, 0 to 67108864: how much is kept for readers;
 ///   who falls further behind gets only the newest value of each instrument
 ///
@@ -91,7 +101,8 @@ unsafe fn put<T: Copy>(to: *mut u8, size: usize, value: &T) {
 ///
 /// out: receives the feed, or NULL on failure. Must not be NULL.
 ///
-/// Returns KNEO_OK with what kneo_feed_status gives; KNEO_NOT_LOGGED_IN;
+/// Returns KNEO_OK with what kneo_feed_status gives, the options in force
+/// among it; KNEO_NOT_LOGGED_IN;
 /// KNEO_INVALID_ARGUMENT, also for sessions of generations 1 and 2, whose
 /// streams are not built. A login that the broker refuses comes as the state
 /// "refused": log in again on the client, and the feed goes on by itself. The
@@ -101,12 +112,12 @@ unsafe fn put<T: Copy>(to: *mut u8, size: usize, value: &T) {
 ///
 /// # Safety
 ///
-/// options_json must be NULL or NUL-terminated, out must be NULL or point to
+/// options must be NULL or NUL-terminated, out must be NULL or point to
 /// a writable pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kneo_feed_open(
     client: *mut kneo_client,
-    options_json: *const c_char,
+    options: *const c_char,
     out: *mut *mut kneo_feed,
 ) -> *mut kneo_response {
     respond("feed_open", || {
@@ -114,16 +125,15 @@ pub unsafe extern "C" fn kneo_feed_open(
         let place = unsafe { Place::of(out) }?;
         let client = find(client)?;
         // SAFETY: the caller promises a text or NULL.
-        let options = unsafe { optional("options_json", options_json) }?;
-        let feed = client.feed(options)?;
-        let reply = feed.opened();
+        let options = unsafe { optional("options", options) }?;
+        let (feed, reply) = client.open_feed(options)?;
         place.fill(feed);
         Ok(reply)
     })
 }
 
-/// Frees a feed: closes its connection and ends the waits of other threads
-/// on it with KNEO_CLOSED. Does not wait for the network. NULL and dead
+/// Ends and frees a feed: closes its connection and ends the waits of other
+/// threads on it with KNEO_CLOSED. Does not wait for the network. NULL and dead
 /// handles are ignored.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_feed_free(feed: *mut kneo_feed) {
@@ -211,21 +221,53 @@ pub unsafe extern "C" fn kneo_feed_snapshot(
 
 /// The next event as JSON: a price with the field names of the official SDK
 /// ("type": "scrip", "scrip_lite", "index", "market_status", "cas_change"),
-/// null where the broker sent no value; or a state, {"type":"state",
-/// "state","reason","close_code","retry_in_ms","changes"}. All have
-/// "received_ns", "age_us", "sequence", prices also "replaced".
+/// null where the broker sent no value; or a change of the feed's state, which
+/// both feeds tell alike:
+/// {"type":"state","state","reason","close_code","http_status","retry_in_ms",
+/// "attempt","changes"}. "close_code" is 1006 for a connection that ended
+/// without a close frame, null where there was none; "http_status" is that of
+/// a refused handshake; "retry_in_ms" null: nothing is tried without a new
+/// login; "attempt": how often it was tried since a connection lasted;
+/// "changes": how many changes it stands for, 1 or more.
+///
+/// All events have "received_ns" (when it arrived, unix nanoseconds, by this
+/// machine's clock), "age_us" (how old it was when it was read, in
+/// microseconds) and "sequence" (counts what arrived; what a slow reader was
+/// not given leaves gaps), prices also "replaced".
 ///
 /// timeout_ms: how long to wait, 0 or more milliseconds; 0 does not wait.
 ///
 /// Returns KNEO_OK; KNEO_END when the wait ended; KNEO_INVALID_ARGUMENT for a
-/// negative timeout; KNEO_CLOSED after the feed has ended.
+/// negative timeout; KNEO_CLOSED after kneo_feed_interrupt, and after the feed
+/// has ended and all was read; KNEO_INTERNAL after a defect in this library has
+/// ended it; KNEO_INVALID_HANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_feed_next(feed: *mut kneo_feed, timeout_ms: i32) -> *mut kneo_response {
     respond_with("feed_next", feed, |feed| feed.next(wait_of(timeout_ms)?))
 }
 
+/// Several events at once: a JSON array of up to most of them, oldest first,
+/// each as kneo_feed_next gives it. Waits for the first one only.
+///
+/// most: 1 to 65536. An array that has grown beyond 4 MiB ends early, and the
+/// rest waits for the next call.
+/// timeout_ms: as for kneo_feed_next.
+///
+/// Returns as kneo_feed_next; KNEO_INVALID_ARGUMENT also for a wrong most.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_feed_next_batch(
+    feed: *mut kneo_feed,
+    most: i32,
+    timeout_ms: i32,
+) -> *mut kneo_response {
+    respond_with("feed_next_batch", feed, |feed| {
+        feed.next_batch(most_of(most), wait_of(timeout_ms)?)
+    })
+}
+
 /// Reads up to capacity records, oldest first, and waits for the first one
-/// only. No JSON, and no memory is allocated.
+/// only. No JSON, and no memory is allocated. Later versions of the library
+/// may give records of new kinds: skip those that you do not know.
 ///
 /// out: an array of capacity structs.
 /// capacity: 1 or more.
@@ -234,8 +276,9 @@ pub extern "C" fn kneo_feed_next(feed: *mut kneo_feed, timeout_ms: i32) -> *mut 
 /// timeout_ms: as for kneo_feed_next.
 ///
 /// Returns how many were read, 0 when the wait ended; or a negative status:
-/// -KNEO_INVALID_ARGUMENT, -KNEO_INVALID_HANDLE, -KNEO_CLOSED, or
-/// -KNEO_INTERNAL after a defect in this library has ended the feed.
+/// -KNEO_INVALID_ARGUMENT, -KNEO_INVALID_HANDLE, -KNEO_CLOSED after
+/// kneo_feed_interrupt, and after the feed has ended and all was read, or
+/// -KNEO_INTERNAL after a defect in this library has ended it.
 ///
 /// # Safety
 ///
@@ -264,6 +307,20 @@ pub unsafe extern "C" fn kneo_feed_read(
             }
         })
     })
+}
+
+/// Ends the waits of other threads on this feed that are under way:
+/// kneo_feed_next and kneo_feed_next_batch with KNEO_CLOSED, kneo_feed_read
+/// with -KNEO_CLOSED. If there is none it ends the next one, whatever waits to
+/// be read, but no call with a timeout of 0. Several calls before a wait count
+/// as one. The feed goes on, and nothing is lost. Dead handles are ignored.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_feed_interrupt(feed: *mut kneo_feed) {
+    guard((), || {
+        if let Some(feed) = get(feed) {
+            feed.interrupt();
+        }
+    });
 }
 
 /// The newest price of an instrument, whether it was read before or not.
@@ -335,12 +392,20 @@ pub unsafe extern "C" fn kneo_feed_depth(
     })
 }
 
-/// How the feed is, as JSON: "state", "reason", "close_code", "retry_in_ms";
-/// "subscribed" and "allowed"; "subscriptions" by kind; "connects" and "gaps"
-/// (connections lost after they were live); "frames", "packets", "ignored",
-/// "malformed", "replaced" (old values that nobody read), "no_room";
-/// "waiting" records, "instruments" with a value, "newest_age_ms" (null if
-/// no price came yet).
+/// How the feed is, as JSON, without waiting. Both feeds have:
+/// - "state", "reason", "close_code", "http_status", "retry_in_ms", "attempt":
+///   as in the newest event of a state; "state_for_ms": how long it has been so
+/// - "connections" (how many were made) and "gaps" (how many were lost after
+///   they had been live)
+/// - "frames": how many the server sent, texts and binary ones
+/// - "waiting": how many events can be read; "last_sequence": the "sequence" of
+///   the one that was read last, 0 before the first
+/// - "options": all of them, as they are in force
+///
+/// The market feed also has "subscribed" and "allowed"; "subscriptions" by
+/// kind; "packets", "ignored", "malformed", "replaced" (old values that nobody
+/// read), "no_room"; "instruments" with a value, "newest_age_ms" (null if no
+/// price came yet).
 ///
 /// Returns KNEO_OK; KNEO_INVALID_HANDLE; KNEO_CLOSED after the feed has ended;
 /// KNEO_INTERNAL after a defect in this library has ended it.

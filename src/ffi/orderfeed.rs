@@ -6,12 +6,13 @@
 use std::ffi::c_char;
 
 use super::client::kneo_client;
-use super::guard::guard_writes;
-use super::registry::{Handle, Place, Registry, Table, find, take_back};
+use super::feed::{most_of, wait_of};
+use super::guard::{guard, guard_writes};
+use super::registry::{Handle, Place, Registry, Table, find, get, take_back};
 use super::respond::{respond, respond_with};
 use super::response::kneo_response;
 use super::text::optional;
-use crate::client::orderfeed::OrderFeed;
+use crate::feeds::orders::OrderFeed;
 
 /// The order feed of a client. Opaque.
 ///
@@ -32,47 +33,44 @@ impl Handle for kneo_order_feed {
     }
 }
 
-/// Starts the order feed of a client. Returns at once; how the connection
-/// fares is told by events.
+/// Opens the order feed of a client. It connects in the background; how the
+/// connection fares comes as events.
 ///
 /// client: a client with a trade session of generation 3.
-/// options_json: a JSON object, or NULL or "" for all defaults. Its keys, all
-/// optional, times in milliseconds up to 600000:
-/// - "ping_interval_ms" (5000, at least 100): how often a ping is sent. If there
-///   is no answer by the next one, on a connection that has given one before,
-///   the connection is made anew
-/// - "login_timeout_ms" (10000, at least 100): how long the server may take to
-///   confirm the login; then the other form of the login is tried
-/// - "reconnect_first_ms" (500) and "reconnect_cap_ms" (30000), at least 10: the
-///   first and the longest wait before the next try, of which a random part
-///   is waited. The number of tries has no limit. After a refusal it is
-///   waited for "reconnect_cap_ms" to twice that; a new session is tried at
-///   once
-/// - "source" ("WEB"): what the login names as its origin, 1 to 16 letters
-///   and digits
+/// options: a JSON object, or NULL or "" for all defaults. Its keys, all
+/// optional: "ping_interval_ms", "login_timeout_ms", "reconnect_first_ms",
+/// "reconnect_cap_ms" as for kneo_feed_open, and
+/// - "source" "WEB": what the login names as its origin, 1 to 16 letters and
+///   digits
+///
+/// If there is no answer to a ping by the next one, on a connection that has
+/// answered one before, the feed is "down" and connects anew. If the login is
+/// not confirmed in time, the other form of the login is tried.
 ///
 /// out: receives the feed, or NULL on failure. Must not be NULL.
 ///
-/// Returns KNEO_OK with the options in force; KNEO_NOT_LOGGED_IN without a
-/// trade session; KNEO_INVALID_ARGUMENT naming the option that is wrong, or
-/// for a session of generation 1 or 2, whose feeds the broker has ended.
+/// Returns as kneo_feed_open: KNEO_OK with what kneo_order_feed_status gives,
+/// the options in force among it; KNEO_NOT_LOGGED_IN; KNEO_INVALID_ARGUMENT. A
+/// login that the broker refuses is told and tried again as there. A new
+/// session is tried at once, and ends a connection of the one before.
 ///
 /// # Safety
 ///
-/// options_json must be NULL or NUL-terminated, out must be NULL or point to
-/// a writable pointer.
+/// options must be NULL or NUL-terminated, out must be NULL or point to a
+/// writable pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kneo_order_feed_open(
     client: *mut kneo_client,
-    options_json: *const c_char,
+    options: *const c_char,
     out: *mut *mut kneo_order_feed,
 ) -> *mut kneo_response {
     respond("order_feed_open", || {
         // SAFETY: the caller promises a writable pointer or NULL.
         let place = unsafe { Place::of(out) }?;
+        let client = find(client)?;
         // SAFETY: the caller promises a text or NULL.
-        let options = unsafe { optional("options_json", options_json) }?;
-        let (feed, reply) = find(client)?.order_feed(options)?;
+        let options = unsafe { optional("options", options) }?;
+        let (feed, reply) = client.open_order_feed(options)?;
         place.fill(feed);
         Ok(reply)
     })
@@ -82,13 +80,10 @@ pub unsafe extern "C" fn kneo_order_feed_open(
 ///
 /// timeout_ms: how long to wait for it; 0 does not wait.
 ///
-/// Every event has "seq" (1, 2, 3, ... without a gap), "type" and "at_ms" (when
-/// it came, unix milliseconds); but "overflow" has no "at_ms". The types:
-/// - "state": "state" is "connecting", "authenticating", "live", "down" or
-///   "refused" (log in again: the feed then goes on by itself), with "reason",
-///   "close_code" (1006: no close frame; null: no connection), "http_status",
-///   "retry_in_ms" (null: nothing is tried without a new login) and "attempt".
-///   There is no "stale": silence is normal here
+/// Every event has "type", "sequence" (1, 2, 3, ... without a gap), and
+/// "received_ns" and "age_us" as those of kneo_feed_next. The types:
+/// - "state": as those of kneo_feed_next. There is no "stale": silence is normal
+///   here
 /// - "order": a step of an order. "origin" is "live", or "recovered" if it
 ///   comes from the books. "order" is its number, "state" a stable name ("open",
 ///   "put_order_req_received", "complete", ...; "unknown" for one that is new
@@ -112,34 +107,63 @@ pub unsafe extern "C" fn kneo_order_feed_open(
 ///
 /// The sum of "fill_quantity" over all events of an order is its filled
 /// quantity. Of many state and books events in a row the newest may stand for
-/// those before; "coalesced" then says how many.
+/// those before: each has "changes", how many it stands for, 1 or more.
 ///
-/// Returns KNEO_OK with the event; KNEO_END if none came in time; KNEO_CLOSED
-/// when the feed or its client was closed and all events were read;
-/// KNEO_INVALID_ARGUMENT for a negative timeout; KNEO_INVALID_HANDLE.
+/// Returns as kneo_feed_next.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_order_feed_next(
     feed: *mut kneo_order_feed,
     timeout_ms: i32,
 ) -> *mut kneo_response {
-    respond_with("order_feed_next", feed, |feed| feed.next(timeout_ms))
+    respond("order_feed_next", || find(feed)?.next(wait_of(timeout_ms)?))
 }
 
-/// How the feed is, without waiting: "state", "reason" and "close_code" as in
-/// the events, "state_for_ms", "connections" (how many were made), "messages",
-/// "queued" and "last_seq" (of the events), "stale_rows" (repeated or behind
-/// what was told), "dropped" (for a slow reader; the books have them),
-/// "orders" (known), "books_read", "books_failed", and "reconciled" (whether
-/// the books have been merged since the connection was made).
+/// Several events at once: a JSON array of up to most of them, oldest first,
+/// each as kneo_order_feed_next gives it. Waits for the first one only.
 ///
-/// Returns KNEO_OK, or KNEO_INVALID_HANDLE.
+/// most: 1 to 65536. An array that has grown beyond 4 MiB ends early, and the
+/// rest waits for the next call.
+/// timeout_ms: as for kneo_order_feed_next.
+///
+/// Returns as kneo_feed_next_batch.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_order_feed_next_batch(
+    feed: *mut kneo_order_feed,
+    most: i32,
+    timeout_ms: i32,
+) -> *mut kneo_response {
+    respond_with("order_feed_next_batch", feed, |feed| {
+        feed.next_batch(most_of(most), wait_of(timeout_ms)?)
+    })
+}
+
+/// Ends the waits of other threads on this feed that are under way with
+/// KNEO_CLOSED, or the next one, as kneo_feed_interrupt does. The feed goes on,
+/// and nothing is lost. Dead handles are ignored.
+#[unsafe(no_mangle)]
+pub extern "C" fn kneo_order_feed_interrupt(feed: *mut kneo_order_feed) {
+    guard((), || {
+        if let Some(feed) = get(feed) {
+            feed.interrupt();
+        }
+    });
+}
+
+/// How the feed is, as JSON, without waiting: what kneo_feed_status says of
+/// both feeds, and "stale_rows" (repeated or behind what was told), "dropped"
+/// (for a slow reader; the books have them), "orders" (known), "books_read",
+/// "books_failed", and "reconciled" (whether the books have been merged since
+/// the connection was made).
+///
+/// Returns as kneo_feed_status.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_order_feed_status(feed: *mut kneo_order_feed) -> *mut kneo_response {
-    respond_with("order_feed_status", feed, |feed| Ok(feed.status()))
+    respond_with("order_feed_status", feed, OrderFeed::status)
 }
 
-/// Ends and frees a feed: readers that wait end with KNEO_CLOSED. Does not
-/// wait for the network. NULL and dead handles are ignored.
+/// Ends and frees a feed: closes its connection and ends the waits of other
+/// threads on it with KNEO_CLOSED. Does not wait for the network. NULL and dead
+/// handles are ignored.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_order_feed_free(feed: *mut kneo_order_feed) {
     guard_writes((), || {

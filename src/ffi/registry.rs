@@ -15,9 +15,9 @@ use super::feed::kneo_feed;
 use super::orderfeed::kneo_order_feed;
 use super::response::kneo_response;
 use crate::client::Client;
-use crate::client::orderfeed::OrderFeed;
 use crate::error::Error;
-use crate::feed::market::Feed;
+use crate::feeds::market::Feed;
+use crate::feeds::orders::OrderFeed;
 use crate::process::PerProcess;
 use crate::status::Status;
 

@@ -5,6 +5,7 @@
 //! - `orders`: instructions: what is sent, checked, answered, paced, settled
 //! - `outcomes`: what settles a lost answer, and what must not
 //! - `decimals`: prices and quantities are sent as they were given, or refused
+//! - `manner`: what both feeds do alike
 //! - `orderfeed`: live events and books as one history, whatever the line does
 //! - `money`: faults at every moment: at most one order, and a true status
 //! - `steps`: an instruction cut short at every step, in every way
@@ -20,6 +21,7 @@ mod decimals;
 mod feed;
 mod hosts;
 mod logins;
+mod manner;
 mod money;
 mod orderfeed;
 mod orders;

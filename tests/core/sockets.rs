@@ -39,7 +39,7 @@ fn orders(client: &Client, more: &Value) -> OrderFeed {
         options[key] = value.clone();
     }
     let opened = client.order_feed(Some(&options.to_string()));
-    opened.expect("there is a session").0
+    opened.expect("there is a session")
 }
 
 /// The next price event that fits; those before it are let go.
@@ -62,7 +62,7 @@ fn until_state(feed: &Feed, name: &str) -> Value {
 fn news(feed: &OrderFeed, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     let begin = Instant::now();
     loop {
-        let event = parse(feed.next(60_000).expect(what).json());
+        let event = parse(feed.next(LATE).expect(what).json());
         if fits(&event) {
             return event;
         }
@@ -514,7 +514,7 @@ fn doubled_swapped_and_lost_updates_end_in_the_truth() {
     let mut states: HashMap<String, String> = HashMap::new();
     let mut down = false;
     loop {
-        let event = parse(feed.next(60_000).expect("an event").json());
+        let event = parse(feed.next(LATE).expect("an event").json());
         down |= event["state"] == "down";
         if let (Some(order), Some(part)) =
             (event["order"].as_str(), event["fill_quantity"].as_i64())

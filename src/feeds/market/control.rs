@@ -4,7 +4,7 @@
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::packet::{self, exchange_id};
+use super::exchange::{self, exchange_id};
 use crate::error::Error;
 use crate::json;
 use crate::redact;
@@ -130,7 +130,7 @@ impl Instrument {
 
     /// As it stands in a frame.
     pub(crate) fn text(&self) -> String {
-        format!("{}|{}", packet::exchange_name(self.exchange), self.token)
+        format!("{}|{}", exchange::exchange_name(self.exchange), self.token)
     }
 
     pub(crate) fn number(&self) -> Option<u32> {
@@ -254,7 +254,10 @@ pub(crate) fn answer(text: &str) -> Answer {
                         None => exchange_id(name)?,
                     };
                     let divider = about.get("divider").and_then(whole);
-                    Some((id, divider.unwrap_or_else(|| packet::USUAL_DIVIDER.into())))
+                    Some((
+                        id,
+                        divider.unwrap_or_else(|| exchange::USUAL_DIVIDER.into()),
+                    ))
                 })
                 .collect();
             Answer::Welcome {

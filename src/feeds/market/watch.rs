@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-/// The times of a feed.
+/// How long a market feed waits for what.
 #[derive(Clone, Debug)]
-pub(crate) struct Times {
+pub(crate) struct Patience {
     /// Between two pings.
     pub(crate) ping: Duration,
     /// How long a pong may take.
@@ -38,7 +38,7 @@ pub(crate) struct Probes {
 /// Watches one connection.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    times: Times,
+    patience: Patience,
     /// Any sign of life.
     heard: Instant,
     data: Instant,
@@ -54,7 +54,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(times: Times, now: Instant) -> Self {
+    pub(crate) fn new(patience: Patience, now: Instant) -> Self {
         Self {
             heard: now,
             data: now,
@@ -66,7 +66,7 @@ impl Watch {
             may_probe: true,
             stale: false,
             next_probe: now,
-            times,
+            patience,
         }
     }
 
@@ -103,7 +103,7 @@ impl Watch {
 
     pub(crate) fn pinged(&mut self, now: Instant) {
         self.asked.get_or_insert(now);
-        self.next_ping = now + self.times.ping;
+        self.next_ping = now + self.patience.ping;
     }
 
     /// What is to be done at `now`, if anything.
@@ -118,7 +118,7 @@ impl Watch {
             return None;
         }
         if !self.stale {
-            if self.data + self.times.stale > now {
+            if self.data + self.patience.stale > now {
                 return None;
             }
             self.stale = true;
@@ -142,7 +142,7 @@ impl Watch {
         }
         match (self.subscribed, self.stale) {
             (false, _) => next,
-            (true, false) => next.min(self.data + self.times.stale),
+            (true, false) => next.min(self.data + self.patience.stale),
             (true, true) if self.may_probe => next.min(self.next_probe),
             (true, true) => next,
         }
@@ -152,7 +152,7 @@ impl Watch {
     /// whoever sends anything after a ping is not dead.
     fn is_dead_at(&self) -> Option<Instant> {
         let asked = self.asked.filter(|_| self.answers_pings)?;
-        Some(asked.max(self.heard) + self.times.pong)
+        Some(asked.max(self.heard) + self.patience.pong)
     }
 
     /// The first question comes at once, the next ones each twice as late.
@@ -160,10 +160,10 @@ impl Watch {
         match probes.made {
             0 => Duration::ZERO,
             made => self
-                .times
+                .patience
                 .stale
                 .saturating_mul(1 << (made - 1).min(20))
-                .min(self.times.probe_cap),
+                .min(self.patience.probe_cap),
         }
     }
 }
@@ -176,8 +176,8 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn times() -> Times {
-        Times {
+    fn patience() -> Patience {
+        Patience {
             ping: ms(4000),
             pong: ms(5000),
             stale: ms(9000),
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn silence_is_told_within_ten_seconds() {
         let start = Instant::now();
-        let mut watch = Watch::new(times(), start);
+        let mut watch = Watch::new(patience(), start);
         watch.pinged(start);
         watch.pong(start);
         assert_eq!(run(&mut watch, start, 60_000, false), [(9000, Due::Dead)]);
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn who_never_answered_a_ping_is_not_judged_by_pings() {
         let start = Instant::now();
-        let mut watch = Watch::new(times(), start);
+        let mut watch = Watch::new(patience(), start);
         assert_eq!(run(&mut watch, start, 60_000, false), []);
         watch.expects(true, true, start);
         let seen = run(&mut watch, start, 10_000, false);
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn pongs_without_data_are_probed_ever_more_rarely() {
         let start = Instant::now();
-        let mut watch = Watch::new(times(), start);
+        let mut watch = Watch::new(patience(), start);
         watch.expects(true, true, start);
         let seen = run(&mut watch, start, 3_600_000, true);
         let begin = [
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_closed_exchange_is_not_probed() {
         let start = Instant::now();
-        let mut watch = Watch::new(times(), start);
+        let mut watch = Watch::new(patience(), start);
         watch.expects(true, false, start);
         assert_eq!(
             run(&mut watch, start, 3_600_000, true),
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn data_is_a_sign_of_life_as_good_as_a_pong() {
         let start = Instant::now();
-        let mut watch = Watch::new(times(), start);
+        let mut watch = Watch::new(patience(), start);
         watch.pinged(start);
         watch.pong(start);
         watch.pinged(start + ms(4000));

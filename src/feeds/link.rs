@@ -1,5 +1,5 @@
-//! What every feed does alike: its states, when it tries again, and the
-//! thread that it runs on.
+//! What every feed does alike: when it tries again, what it says of a server's
+//! words, the thread that it runs on, and the feeds of a client.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,40 +9,12 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::tick;
+use super::socket::Ended;
+use crate::error::Error;
 use crate::process;
+use crate::redact;
+use crate::status::Status;
 use crate::transport::EventLoop;
-
-/// How a feed is. The names are those of the events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-pub(crate) enum State {
-    /// A connection is being made.
-    Connecting = tick::KNEO_STATE_CONNECTING,
-    /// Connected; the server has not confirmed the login yet.
-    Authenticating = tick::KNEO_STATE_AUTHENTICATING,
-    /// Logged in, and the connection lives.
-    Live = tick::KNEO_STATE_LIVE,
-    /// The connection lives, but what is subscribed sends nothing.
-    Stale = tick::KNEO_STATE_STALE,
-    /// No connection; the next try is under way or due.
-    Down = tick::KNEO_STATE_DOWN,
-    /// The server does not accept the login. The caller must log in again.
-    Refused = tick::KNEO_STATE_REFUSED,
-}
-
-impl State {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Connecting => "connecting",
-            Self::Authenticating => "authenticating",
-            Self::Live => "live",
-            Self::Stale => "stale",
-            Self::Down => "down",
-            Self::Refused => "refused",
-        }
-    }
-}
 
 /// How long to wait before the next try: doubled each time, up to a cap, each
 /// time a random part of it, so that many clients do not come back at once.
@@ -87,6 +59,64 @@ impl Backoff {
     pub(crate) fn reset(&mut self) {
         self.tries = 0;
     }
+}
+
+/// When a feed connects again after a connection has ended. Pure, but for the
+/// dice.
+#[derive(Debug)]
+pub(crate) struct Retries {
+    soon: Backoff,
+    /// A refusal may be a mistake, so the same session is tried again; but
+    /// rarely, for the server has said no.
+    rarely: Backoff,
+    attempt: u32,
+}
+
+impl Retries {
+    pub(crate) fn new(first: Duration, cap: Duration) -> Self {
+        Self {
+            soon: Backoff::new(first, cap),
+            rarely: Backoff::new(cap * 2, cap * 2),
+            attempt: 0,
+        }
+    }
+
+    /// How long to wait, after a refusal or a loss. With another session, or
+    /// none any more, there is nothing to wait for.
+    pub(crate) fn after(&mut self, refused: bool, is_same_session: bool) -> Duration {
+        self.attempt = self.attempt.saturating_add(1);
+        match (is_same_session, refused) {
+            (false, _) => Duration::ZERO,
+            (true, true) => self.rarely.next(),
+            (true, false) => self.soon.next(),
+        }
+    }
+
+    /// A connection lasted.
+    pub(crate) fn lasted(&mut self) {
+        self.soon.reset();
+        self.attempt = 0;
+    }
+
+    /// How often it was tried since a connection lasted.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.attempt
+    }
+}
+
+/// A connection must not go on under the eyes of another user.
+pub(crate) fn other_session() -> Ended {
+    Ended::new(None, "the session of this connection is no longer in force")
+}
+
+/// The server's words, which may quote the session, without these secrets.
+pub(crate) fn masked(words: &str, known: &[&str]) -> String {
+    redact::secrets(words, known).into_owned()
+}
+
+/// The beginning of them: a reason is a sentence.
+pub(crate) fn brief(words: &str, known: &[&str]) -> String {
+    masked(words, known).chars().take(200).collect()
 }
 
 /// Ends a feed, from any thread, once and for all.
@@ -202,6 +232,12 @@ where
     Ok(())
 }
 
+/// Why a feed could not be started.
+pub(crate) fn no_thread(error: io::Error) -> Error {
+    let message = format!("no thread for the feed could be had: {error}");
+    Error::new(Status::Internal, message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +254,23 @@ mod tests {
         }
         backoff.reset();
         assert_eq!(backoff.next_with(0.0), Duration::from_millis(250));
+    }
+
+    #[test]
+    fn a_refusal_is_tried_again_rarely_and_a_new_session_at_once() {
+        let ms = Duration::from_millis;
+        let mut retries = Retries::new(ms(500), ms(30_000));
+        assert!((ms(250)..=ms(500)).contains(&retries.after(false, true)));
+        assert!((ms(500)..=ms(1000)).contains(&retries.after(false, true)));
+        for _ in 0..5 {
+            assert!((ms(30_000)..=ms(60_000)).contains(&retries.after(true, true)));
+        }
+        assert_eq!(retries.after(true, false), Duration::ZERO);
+        assert_eq!(retries.after(false, false), Duration::ZERO);
+        assert_eq!(retries.attempt(), 9);
+        retries.lasted();
+        assert_eq!(retries.attempt(), 0);
+        assert!(retries.after(false, true) <= ms(500));
     }
 
     #[test]

@@ -149,6 +149,15 @@ impl Socket {
     }
 }
 
+/// A server that takes nothing any more must not hold a feed up.
+pub(crate) async fn within(
+    limit: Duration,
+    work: impl Future<Output = Result<(), Ended>>,
+) -> Result<(), Ended> {
+    let late = |_| Ended::new(Some(NO_CLOSE_FRAME), "the server takes nothing any more");
+    tokio::time::timeout(limit, work).await.map_err(late)?
+}
+
 /// The URL as the layers below know it.
 fn as_http(url: &Url) -> Url {
     let scheme = if url.scheme() == "ws" {
