@@ -305,11 +305,11 @@ inline std::string_view state_name(std::int32_t state) noexcept
 /* The market feed of a client. It ends with the client. */
 class feed {
 public:
-    explicit feed(client &owner, optional_text options_json = std::nullopt)
+    explicit feed(client &owner, optional_text options = std::nullopt)
     {
         kneo_feed *raw = nullptr;
-        const detail::c_text options("options_json", options_json);
-        response(kneo_feed_open(owner.get(), options.get(), &raw));
+        const detail::c_text a("options", options);
+        response(kneo_feed_open(owner.get(), a.get(), &raw));
         raw_.reset(raw);
     }
 
@@ -392,11 +392,11 @@ private:
 /* The order feed of a client. It ends with the client. */
 class order_feed {
 public:
-    explicit order_feed(client &owner, optional_text options_json = std::nullopt)
+    explicit order_feed(client &owner, optional_text options = std::nullopt)
     {
         kneo_order_feed *raw = nullptr;
-        const detail::c_text options("options_json", options_json);
-        response(kneo_order_feed_open(owner.get(), options.get(), &raw));
+        const detail::c_text a("options", options);
+        response(kneo_order_feed_open(owner.get(), a.get(), &raw));
         raw_.reset(raw);
     }
 

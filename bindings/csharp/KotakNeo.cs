@@ -686,7 +686,7 @@ namespace KotakNeo
         internal static extern ResponseHandle kneo_logout(ClientHandle client);
 
         [DllImport(Dll, CallingConvention = Cdecl)]
-        internal static extern ResponseHandle kneo_feed_open(ClientHandle client, byte[] options_json, out FeedHandle feed);
+        internal static extern ResponseHandle kneo_feed_open(ClientHandle client, byte[] options, out FeedHandle feed);
 
         [DllImport(Dll, CallingConvention = Cdecl)]
         internal static extern ResponseHandle kneo_feed_subscribe(FeedHandle feed, byte[] kind, byte[] tokens);
@@ -707,7 +707,7 @@ namespace KotakNeo
         internal static extern void kneo_feed_free(IntPtr feed);
 
         [DllImport(Dll, CallingConvention = Cdecl)]
-        internal static extern ResponseHandle kneo_order_feed_open(ClientHandle client, byte[] options_json, out OrderFeedHandle feed);
+        internal static extern ResponseHandle kneo_order_feed_open(ClientHandle client, byte[] options, out OrderFeedHandle feed);
 
         [DllImport(Dll, CallingConvention = Cdecl)]
         internal static extern ResponseHandle kneo_order_feed_next(OrderFeedHandle feed, int timeout_ms);

@@ -124,13 +124,13 @@ Private Declare PtrSafe Function kneo_login Lib "kotak_neo.dll" (ByVal client As
 Private Declare PtrSafe Function kneo_session_2fa Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal otp As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_session_info Lib "kotak_neo.dll" (ByVal client As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_logout Lib "kotak_neo.dll" (ByVal client As LongPtr) As LongPtr
-Private Declare PtrSafe Function kneo_feed_open Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal options_json As LongPtr, ByRef out As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_feed_open Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal options As LongPtr, ByRef out As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_feed_subscribe Lib "kotak_neo.dll" (ByVal feed As LongPtr, ByVal kind As LongPtr, ByVal tokens As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_feed_next Lib "kotak_neo.dll" (ByVal feed As LongPtr, ByVal timeout_ms As Long) As LongPtr
 Private Declare PtrSafe Function kneo_feed_last Lib "kotak_neo.dll" (ByVal feed As LongPtr, ByVal instrument As LongPtr, ByVal out As LongPtr, ByVal tick_size As LongPtr) As Long
 Private Declare PtrSafe Function kneo_feed_status Lib "kotak_neo.dll" (ByVal feed As LongPtr) As LongPtr
 Private Declare PtrSafe Sub kneo_feed_free Lib "kotak_neo.dll" (ByVal feed As LongPtr)
-Private Declare PtrSafe Function kneo_order_feed_open Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal options_json As LongPtr, ByRef out As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_order_feed_open Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal options As LongPtr, ByRef out As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_order_feed_next Lib "kotak_neo.dll" (ByVal feed As LongPtr, ByVal timeout_ms As Long) As LongPtr
 Private Declare PtrSafe Sub kneo_order_feed_free Lib "kotak_neo.dll" (ByVal feed As LongPtr)
 

@@ -146,7 +146,7 @@ type Feed struct {
 
 // OpenFeed opens the market feed; "" means all defaults.
 func (c *Client) OpenFeed(optionsJSON string) (*Feed, error) {
-	args, err := newArguments(argument{"options_json", optionsJSON})
+	args, err := newArguments(argument{"options", optionsJSON})
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ type OrderFeed struct {
 
 // OpenOrderFeed opens the order feed; "" means all defaults.
 func (c *Client) OpenOrderFeed(optionsJSON string) (*OrderFeed, error) {
-	args, err := newArguments(argument{"options_json", optionsJSON})
+	args, err := newArguments(argument{"options", optionsJSON})
 	if err != nil {
 		return nil, err
 	}

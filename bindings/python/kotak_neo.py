@@ -204,22 +204,22 @@ class Client:
     def logout(self):
         return Reply(self._lib, self._lib.kneo_logout(self._handle))
 
-    def feed(self, options_json=None):
+    def feed(self, options=None):
         """Opens the market feed; use it in a with statement."""
-        return Feed(self._lib, self._handle, options_json)
+        return Feed(self._lib, self._handle, options)
 
-    def order_feed(self, options_json=None):
+    def order_feed(self, options=None):
         """Opens the order feed; use it in a with statement."""
-        return OrderFeed(self._lib, self._handle, options_json)
+        return OrderFeed(self._lib, self._handle, options)
 
 
 class Feed:
     """The market feed of a client. Any thread may use it; it ends with its client."""
 
-    def __init__(self, lib, client, options_json=None):
+    def __init__(self, lib, client, options=None):
         self._lib = lib
         self._handle = FEED()
-        Reply(lib, lib.kneo_feed_open(client, text("options_json", options_json), byref(self._handle)))
+        Reply(lib, lib.kneo_feed_open(client, text("options", options), byref(self._handle)))
 
     def __enter__(self):
         return self
@@ -272,11 +272,11 @@ class Feed:
 class OrderFeed:
     """The order feed of a client. Any thread may use it; it ends with its client."""
 
-    def __init__(self, lib, client, options_json=None):
+    def __init__(self, lib, client, options=None):
         self._lib = lib
         self._handle = ORDER_FEED()
         Reply(lib, lib.kneo_order_feed_open(
-            client, text("options_json", options_json), byref(self._handle)))
+            client, text("options", options), byref(self._handle)))
 
     def __enter__(self):
         return self

@@ -81,7 +81,7 @@ static void print_books(const kneo_response *event)
 static void print_event(const kneo_response *event)
 {
     const char *type = field(event, "/type");
-    printf("%4s  %-8s  ", field(event, "/seq"), type);
+    printf("%4s  %-8s  ", field(event, "/sequence"), type);
     if (strcmp(type, "state") == 0)
         print_state(event);
     else if (strcmp(type, "order") == 0)
@@ -96,7 +96,9 @@ static void print_event(const kneo_response *event)
         printf("this program was too slow; what it missed comes from the books");
     else
         printf("%s", kneo_response_json(event));
-    print_part(", and ", field(event, "/coalesced"), " of the kind before");
+    long changes = strtol(field(event, "/changes"), NULL, 10);
+    if (changes > 1)
+        printf(", the last of %ld", changes);
     printf("\n");
 }
 
