@@ -1,14 +1,17 @@
-//! When something came: by the wall clock for callers, and by one that never
-//! jumps, for ages.
+//! When something came: by the wall clock for callers, and by the one that
+//! nobody sets, for ages.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use crate::clock::{self, Moment};
 
 /// When something arrived.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Arrival {
     /// Unix nanoseconds.
     pub(crate) ns: i64,
-    /// Microseconds since the feed was opened, by a clock that never jumps.
+    /// Microseconds since the feed was opened, by a clock that nobody sets and
+    /// that goes on while the machine sleeps.
     pub(crate) us: u64,
 }
 
@@ -25,17 +28,16 @@ impl Arrival {
 }
 
 /// The time of one feed, since it was opened.
-pub(crate) struct Timeline(Instant);
+pub(crate) struct Timeline(Moment);
 
 impl Timeline {
     pub(crate) fn begin() -> Self {
-        Self(Instant::now())
+        Self(clock::now())
     }
 
     pub(crate) fn now(&self) -> Arrival {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
         Arrival {
-            ns: i64::try_from(wall.unwrap_or_default().as_nanos()).unwrap_or(i64::MAX),
+            ns: i64::try_from(clock::unix_ns()).unwrap_or(i64::MAX),
             us: u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX),
         }
     }

@@ -2,8 +2,9 @@
 //! end, and how many events they get at once.
 
 use std::sync::{Condvar, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock::{self, Moment};
 use crate::error::Error;
 use crate::process;
 use crate::reply::{Meta, Reply};
@@ -13,6 +14,10 @@ use crate::status::Status;
 const MOST_EVENTS: usize = 65_536;
 /// A batch ends with the events that make it longer than this.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+/// After so long at the latest a wait looks at the clock again: the timers of
+/// the system may have slept with the machine.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why a reader gets nothing, now or any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +82,7 @@ pub(crate) enum Waited {
 pub(crate) fn wait<'a, T: News>(
     condition: &Condvar,
     mut inner: MutexGuard<'a, T>,
-    until: Option<Instant>,
+    until: Option<Moment>,
 ) -> (MutexGuard<'a, T>, Waited) {
     let Some(until) = until else {
         let found = match inner.is_there() {
@@ -91,12 +96,12 @@ pub(crate) fn wait<'a, T: News>(
     }
     let round = inner.waiting().round;
     while !inner.is_there() {
-        let left = until.saturating_duration_since(Instant::now());
+        let left = until.saturating_duration_since(clock::now());
         if left.is_zero() {
             return (inner, Waited::InVain);
         }
         inner.waiting().count += 1;
-        let woken = condition.wait_timeout(inner, left);
+        let woken = condition.wait_timeout(inner, left.min(LOOK));
         inner = woken.unwrap_or_else(PoisonError::into_inner).0;
         inner.waiting().count -= 1;
         if inner.waiting().round != round {
@@ -125,17 +130,17 @@ pub(crate) fn interrupt<T: News>(condition: &Condvar, inner: &mut T) {
 }
 
 /// When a wait ends; none for one that only looks.
-pub(crate) fn until(wait: Duration) -> Option<Instant> {
+pub(crate) fn until(wait: Duration) -> Option<Moment> {
     // As good as for ever, and no more than a clock can tell.
     const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    (!wait.is_zero()).then(|| Instant::now() + wait.min(LONGEST))
+    (!wait.is_zero()).then(|| clock::now() + wait.min(LONGEST))
 }
 
 /// Reads one event. `read` appends up to so many events, each with a comma
 /// behind it, and gives how many there were.
 pub(crate) fn event(
     wait: Duration,
-    read: impl FnOnce(Option<Instant>, usize, &mut String) -> Result<usize, Cut>,
+    read: impl FnOnce(Option<Moment>, usize, &mut String) -> Result<usize, Cut>,
 ) -> Result<String, Error> {
     let _counted = process::shared().calls.count();
     let mut json = String::new();
@@ -153,7 +158,7 @@ pub(crate) fn event(
 pub(crate) fn batch(
     most: usize,
     wait: Duration,
-    mut read: impl FnMut(Option<Instant>, usize, &mut String) -> Result<usize, Cut>,
+    mut read: impl FnMut(Option<Moment>, usize, &mut String) -> Result<usize, Cut>,
 ) -> Result<String, Error> {
     if !(1..=MOST_EVENTS).contains(&most) {
         let problem = format_args!("must be from 1 to {MOST_EVENTS}");
@@ -277,7 +282,7 @@ mod tests {
     fn batches_are_bounded_and_end_before_the_end_is_told() {
         let give = |each: &'static str| {
             let mut left = 5_usize;
-            move |_: Option<Instant>, most: usize, out: &mut String| match left {
+            move |_: Option<Moment>, most: usize, out: &mut String| match left {
                 0 => Err(Cut::Closed),
                 _ => {
                     let given = most.min(2).min(left);

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use url::Url;
 
+use crate::clock;
 use crate::redact;
 use crate::transport::{Settings, Stream};
 
@@ -86,7 +87,7 @@ impl Socket {
             TokioIo::new(stream),
             Some(config),
         );
-        match tokio::time::timeout(settings.connect_time(), shake).await {
+        match clock::timeout(settings.connect_time(), shake).await {
             Ok(Ok((inner, _))) => Ok(Self { inner }),
             Ok(Err(WsError::Http(answer))) => {
                 let status = answer.status().as_u16();
@@ -138,7 +139,7 @@ impl Socket {
     pub(crate) async fn close(mut self) {
         let goodbye = self.inner.close(None);
         // The connection goes either way.
-        let _in_time = tokio::time::timeout(LAST_WORDS, goodbye).await;
+        let _in_time = clock::timeout(LAST_WORDS, goodbye).await;
     }
 
     async fn put(&mut self, message: Message) -> Result<(), Ended> {
@@ -155,7 +156,7 @@ pub(crate) async fn within(
     work: impl Future<Output = Result<(), Ended>>,
 ) -> Result<(), Ended> {
     let late = |_| Ended::new(Some(NO_CLOSE_FRAME), "the server takes nothing any more");
-    tokio::time::timeout(limit, work).await.map_err(late)?
+    clock::timeout(limit, work).await.map_err(late)?
 }
 
 /// The URL as the layers below know it.

@@ -22,7 +22,7 @@ mod supervisor;
 mod watch;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch::Receiver;
 
@@ -34,6 +34,7 @@ use self::subscriptions::{Subscription, keys};
 use self::supervisor::{End, Supervisor};
 pub(crate) use self::supervisor::{Login, Sessions};
 use self::watch::Probes;
+use crate::clock::Moment;
 use crate::error::Error;
 use crate::feeds::link::{self, Switch};
 use crate::feeds::readers::{self, Cut, until};
@@ -241,7 +242,7 @@ impl Feed {
         self.shared().store.interrupt();
     }
 
-    fn events(&self, until: Option<Instant>, most: usize, json: &mut String) -> Result<usize, Cut> {
+    fn events(&self, until: Option<Moment>, most: usize, json: &mut String) -> Result<usize, Cut> {
         let store = &self.shared().store;
         store.read(until, most, |record, _, now| {
             record.to_json(now, json);

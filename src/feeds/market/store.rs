@@ -8,12 +8,12 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use super::exchange::{self, exchange_name};
 use super::packet::{self, Kind, Packet};
 use super::record::{Record, StateRecord};
 use crate::calendar::market_day;
+use crate::clock::Moment;
 use crate::feeds::arrival::{Arrival, Timeline};
 use crate::feeds::readers::{self, Cut, News, Waited, Waiting};
 use crate::feeds::state::{Change, State};
@@ -257,7 +257,7 @@ impl Store {
     /// ended with nothing.
     pub(crate) fn read(
         &self,
-        until: Option<Instant>,
+        until: Option<Moment>,
         most: usize,
         mut take: impl FnMut(Record<'_>, State, Arrival),
     ) -> Result<usize, Cut> {

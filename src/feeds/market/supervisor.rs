@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch::Receiver;
 use url::Url;
@@ -11,6 +11,7 @@ use super::control;
 use super::exchange::Dividers;
 use super::shared::Shared;
 use super::watch::{Due, Probes, Watch};
+use crate::clock;
 use crate::feeds::link::{Retries, brief, other_session};
 use crate::feeds::socket::{Ended, Frame, Socket, within};
 use crate::feeds::state::{Change, State};
@@ -89,7 +90,7 @@ impl Supervisor {
             let is_same = next.is_some_and(|next| next.sid == login.sid);
             let wait = self.tell_end(end, &login, is_same);
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = clock::sleep(wait) => {}
                 told = self.changed.changed() => {
                     if told.is_err() {
                         return;
@@ -142,7 +143,7 @@ impl Supervisor {
             return end;
         }
         self.tell(State::Live, "logged in");
-        let since = Instant::now();
+        let since = clock::now();
         let mut end = self.serve(&mut socket, login, &mut dividers).await;
         if let End::Lost { lasted, .. } = &mut end {
             *lasted |= since.elapsed() >= LASTED;
@@ -166,11 +167,11 @@ impl Supervisor {
             u128::try_from(now_ms).unwrap_or(0),
         );
         let limit = self.shared.options.times.login;
-        let mut deadline = Instant::now() + limit;
+        let mut deadline = clock::now() + limit;
         self.put(socket, std::mem::take(&mut *text)).await?;
         let mut welcomed = false;
         loop {
-            let frame = tokio::time::timeout_at(deadline.into(), socket.next()).await;
+            let frame = clock::timeout_at(deadline, socket.next()).await;
             match frame {
                 // A welcome that promises nothing, and then no refusal.
                 Err(_) if welcomed => return Ok(()),
@@ -184,7 +185,7 @@ impl Supervisor {
                         Some(true) => return Ok(()),
                         Some(false) if !welcomed => {
                             welcomed = true;
-                            deadline = deadline.min(Instant::now() + GRACE);
+                            deadline = deadline.min(clock::now() + GRACE);
                         }
                         _ => {}
                     };
@@ -202,8 +203,8 @@ impl Supervisor {
     /// Serves a connection that is logged in.
     async fn serve(&mut self, socket: &mut Socket, login: &Login, dividers: &mut Dividers) -> End {
         let shared = Arc::clone(&self.shared);
-        let mut watch = Watch::new(shared.options.patience.clone(), Instant::now());
-        let mut wake = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut watch = Watch::new(shared.options.patience.clone(), clock::now());
+        let mut wake = pin!(clock::sleep(Duration::ZERO));
         shared.wanted().reconnected();
         // What is subscribed already is sent at once.
         shared.changed.notify_one();
@@ -214,17 +215,17 @@ impl Supervisor {
                         return end;
                     }
                     self.expect(&mut watch);
-                    wake.as_mut().reset(watch.next().into());
+                    wake.set(clock::sleep_until(watch.next()));
                 }
                 () = &mut wake => {
                     // What is known of the exchanges grows old.
                     self.expect(&mut watch);
-                    while let Some(due) = watch.due(Instant::now(), &mut self.probes) {
+                    while let Some(due) = watch.due(clock::now(), &mut self.probes) {
                         if let Err(end) = self.act(due, socket, &mut watch).await {
                             return end;
                         }
                     }
-                    wake.as_mut().reset(watch.next().into());
+                    wake.set(clock::sleep_until(watch.next()));
                 }
                 told = self.changed.changed() => {
                     let now = (self.sessions)();
@@ -234,7 +235,7 @@ impl Supervisor {
                 }
                 frame = socket.next() => match frame {
                     Ok(Frame::Binary(bytes)) => {
-                        let now = Instant::now();
+                        let now = clock::now();
                         let came = self.shared.binary(&bytes, dividers);
                         if came.status {
                             self.expect(&mut watch);
@@ -248,12 +249,12 @@ impl Supervisor {
                         }
                     }
                     Ok(Frame::Text(text)) => {
-                        watch.heard(Instant::now());
+                        watch.heard(clock::now());
                         if let Err(end) = self.shared.text(&text, &login.sid, dividers) {
                             return end;
                         }
                     }
-                    Ok(Frame::Pong) => watch.pong(Instant::now()),
+                    Ok(Frame::Pong) => watch.pong(clock::now()),
                     Err(why) => return why.into(),
                 },
             }
@@ -265,7 +266,7 @@ impl Supervisor {
         match due {
             Due::Ping => {
                 self.within(socket.ping()).await?;
-                watch.pinged(Instant::now());
+                watch.pinged(clock::now());
             }
             Due::Dead => {
                 let reason = format!("no answer to a ping in {} ms", patience.pong.as_millis());
@@ -312,7 +313,7 @@ impl Supervisor {
         let exchanges = self.shared.wanted().exchanges();
         let store = &self.shared.store;
         let open = exchanges.iter().any(|one| !store.is_closed(*one));
-        if watch.expects(!exchanges.is_empty(), open, Instant::now()) {
+        if watch.expects(!exchanges.is_empty(), open, clock::now()) {
             self.tell(State::Live, "nothing is subscribed");
         }
     }

@@ -1,7 +1,9 @@
 //! Whether the other side of a connection lives, and whether data flows: two
 //! questions. Pure: the time is told.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::clock::Moment;
 
 /// How long a market feed waits for what.
 #[derive(Clone, Debug)]
@@ -40,21 +42,21 @@ pub(crate) struct Probes {
 pub(crate) struct Watch {
     patience: Patience,
     /// Any sign of life.
-    heard: Instant,
-    data: Instant,
+    heard: Moment,
+    data: Moment,
     /// When the last ping was sent that has no pong.
-    asked: Option<Instant>,
+    asked: Option<Moment>,
     answers_pings: bool,
-    next_ping: Instant,
+    next_ping: Moment,
     subscribed: bool,
     /// Not while the exchange is closed.
     may_probe: bool,
     stale: bool,
-    next_probe: Instant,
+    next_probe: Moment,
 }
 
 impl Watch {
-    pub(crate) fn new(patience: Patience, now: Instant) -> Self {
+    pub(crate) fn new(patience: Patience, now: Moment) -> Self {
         Self {
             heard: now,
             data: now,
@@ -71,18 +73,18 @@ impl Watch {
     }
 
     /// Something came, whatever it was.
-    pub(crate) fn heard(&mut self, now: Instant) {
+    pub(crate) fn heard(&mut self, now: Moment) {
         self.heard = now;
     }
 
-    pub(crate) fn pong(&mut self, now: Instant) {
+    pub(crate) fn pong(&mut self, now: Moment) {
         self.heard = now;
         self.asked = None;
         self.answers_pings = true;
     }
 
     /// Values came. `true` if the feed was stale before.
-    pub(crate) fn data(&mut self, now: Instant, probes: &mut Probes) -> bool {
+    pub(crate) fn data(&mut self, now: Moment, probes: &mut Probes) -> bool {
         self.heard = now;
         self.data = now;
         probes.made = 0;
@@ -92,7 +94,7 @@ impl Watch {
     /// Whether anything is subscribed that should send values, and whether
     /// asking again makes sense. `true` if the feed was stale and is not any
     /// more, because nothing is expected.
-    pub(crate) fn expects(&mut self, subscribed: bool, may_probe: bool, now: Instant) -> bool {
+    pub(crate) fn expects(&mut self, subscribed: bool, may_probe: bool, now: Moment) -> bool {
         if subscribed && !self.subscribed {
             self.data = now;
         }
@@ -101,13 +103,13 @@ impl Watch {
         !subscribed && std::mem::take(&mut self.stale)
     }
 
-    pub(crate) fn pinged(&mut self, now: Instant) {
+    pub(crate) fn pinged(&mut self, now: Moment) {
         self.asked.get_or_insert(now);
         self.next_ping = now + self.patience.ping;
     }
 
     /// What is to be done at `now`, if anything.
-    pub(crate) fn due(&mut self, now: Instant, probes: &mut Probes) -> Option<Due> {
+    pub(crate) fn due(&mut self, now: Moment, probes: &mut Probes) -> Option<Due> {
         if self.is_dead_at().is_some_and(|at| at <= now) {
             return Some(Due::Dead);
         }
@@ -135,7 +137,7 @@ impl Watch {
     }
 
     /// When to ask [`due`](Self::due) again.
-    pub(crate) fn next(&self) -> Instant {
+    pub(crate) fn next(&self) -> Moment {
         let mut next = self.next_ping;
         if let Some(dead) = self.is_dead_at() {
             next = next.min(dead);
@@ -150,7 +152,7 @@ impl Watch {
 
     /// A connection that never answered a ping is not judged by pings, and
     /// whoever sends anything after a ping is not dead.
-    fn is_dead_at(&self) -> Option<Instant> {
+    fn is_dead_at(&self) -> Option<Moment> {
         let asked = self.asked.filter(|_| self.answers_pings)?;
         Some(asked.max(self.heard) + self.patience.pong)
     }
@@ -171,6 +173,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -187,7 +190,7 @@ mod tests {
 
     /// Runs for `length`, the other side answering pings or not; what was due
     /// when, in milliseconds, without the pings.
-    fn run(watch: &mut Watch, start: Instant, length: u64, pongs: bool) -> Vec<(u128, Due)> {
+    fn run(watch: &mut Watch, start: Moment, length: u64, pongs: bool) -> Vec<(u128, Due)> {
         let mut probes = Probes::default();
         let mut seen = Vec::new();
         let mut now = start;
@@ -201,10 +204,10 @@ mod tests {
                         }
                     }
                     Due::Dead => {
-                        seen.push(((now - start).as_millis(), due));
+                        seen.push((now.saturating_duration_since(start).as_millis(), due));
                         return seen;
                     }
-                    other => seen.push(((now - start).as_millis(), other)),
+                    other => seen.push((now.saturating_duration_since(start).as_millis(), other)),
                 }
             }
             assert!(watch.next() > now, "it would spin");
@@ -215,7 +218,7 @@ mod tests {
 
     #[test]
     fn silence_is_told_within_ten_seconds() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut watch = Watch::new(patience(), start);
         watch.pinged(start);
         watch.pong(start);
@@ -224,7 +227,7 @@ mod tests {
 
     #[test]
     fn who_never_answered_a_ping_is_not_judged_by_pings() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut watch = Watch::new(patience(), start);
         assert_eq!(run(&mut watch, start, 60_000, false), []);
         watch.expects(true, true, start);
@@ -234,7 +237,7 @@ mod tests {
 
     #[test]
     fn pongs_without_data_are_probed_ever_more_rarely() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut watch = Watch::new(patience(), start);
         watch.expects(true, true, start);
         let seen = run(&mut watch, start, 3_600_000, true);
@@ -251,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_closed_exchange_is_not_probed() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut watch = Watch::new(patience(), start);
         watch.expects(true, false, start);
         assert_eq!(
@@ -265,7 +268,7 @@ mod tests {
 
     #[test]
     fn data_is_a_sign_of_life_as_good_as_a_pong() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut watch = Watch::new(patience(), start);
         watch.pinged(start);
         watch.pong(start);

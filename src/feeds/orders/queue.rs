@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use tokio::sync::Notify;
 
 use super::event;
+use crate::clock::Moment;
 use crate::feeds::arrival::{Arrival, Timeline};
 use crate::feeds::readers::{self, Cut, News, Waited};
 
@@ -182,7 +182,7 @@ impl Queue {
 
     /// Waits for an event, at most `until` then, and appends it to `out` as
     /// JSON with a comma behind it. 0 means that the wait ended with nothing.
-    pub(crate) fn read(&self, until: Option<Instant>, out: &mut String) -> Result<usize, Cut> {
+    pub(crate) fn read(&self, until: Option<Moment>, out: &mut String) -> Result<usize, Cut> {
         let (mut inner, waited) = readers::wait(&self.filled, self.lock(), until);
         match waited {
             Waited::Ready => {}

@@ -4,8 +4,9 @@
 //! confirmed, so that everything before that moment is in them, and are merged
 //! with what came since.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::sync::watch;
@@ -151,7 +152,7 @@ impl<A: Account> Supervisor<A> {
     /// Waits for the next try. A new session is a reason to try at once; with
     /// none there is nothing to try.
     async fn pause(&mut self, wait: Duration, before: Option<&Arc<Trade>>) {
-        let mut due = std::pin::pin!(tokio::time::sleep(wait));
+        let mut due = pin!(clock::sleep(wait));
         let mut over = false;
         loop {
             self.logins.mark_unchanged();
@@ -209,7 +210,7 @@ impl<A: Account> Supervisor<A> {
         if let Err(ended) = within(wait, sent).await {
             return Gone::down(ended);
         }
-        let answer = tokio::time::timeout(wait, self.acknowledgement(socket, session));
+        let answer = clock::timeout(wait, self.acknowledgement(socket, session));
         let first = match answer.await {
             Ok(Ok(first)) => first,
             Ok(Err(gone)) => {
@@ -235,7 +236,7 @@ impl<A: Account> Supervisor<A> {
         if let Some(text) = first {
             self.take(&text, session);
         }
-        let since = Instant::now();
+        let since = clock::now();
         let gone = self.live(socket, session).await;
         if since.elapsed() >= self.shared.options.times.ping {
             self.retries.lasted();
@@ -275,12 +276,12 @@ impl<A: Account> Supervisor<A> {
     async fn live(&mut self, socket: &mut Socket, session: &Arc<Trade>) -> Gone {
         let shared = Arc::clone(&self.shared);
         let ping = shared.options.times.ping;
-        let mut beat = tokio::time::interval(ping);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // At once: whether pongs come at all is worth knowing early.
+        let mut beat = pin!(clock::sleep(Duration::ZERO));
         let mut life = Life::default();
         let mut reading: Option<Reading> = None;
         let mut wanted = true;
-        let mut next_reading = tokio::time::Instant::now();
+        let mut next_reading = clock::now();
         let mut patience = shared.options.times.backoff();
         loop {
             let overflowed = shared.queue.is_overflowed();
@@ -324,12 +325,12 @@ impl<A: Account> Supervisor<A> {
                         }
                         Err(error) => {
                             let wait = patience.next();
-                            next_reading = tokio::time::Instant::now() + wait;
+                            next_reading = clock::now() + wait;
                             self.tell_failed_books(&error, wait);
                         }
                     }
                 }
-                () = tokio::time::sleep_until(next_reading), if due => {
+                () = clock::sleep_until(next_reading), if due => {
                     reading = Some(self.begin_reading());
                 }
                 _ = self.logins.changed() => {
@@ -340,7 +341,8 @@ impl<A: Account> Supervisor<A> {
                 () = shared.queue.drained.notified(), if overflowed => {
                     shared.queue.resume();
                 }
-                _ = beat.tick() => {
+                () = &mut beat => {
+                    beat.set(clock::sleep(ping));
                     if !self.is_current(session) {
                         return Gone::down(other_session());
                     }

@@ -1,6 +1,7 @@
 //! What readers get who keep up, who fall behind, and who stay away.
 
 use super::*;
+use crate::clock;
 use crate::feeds::market::packet::{Packets, Step};
 use crate::feeds::tick::{self, Tick};
 use std::sync::Arc;
@@ -357,9 +358,9 @@ fn symbols_come_however_many_came_before() {
 #[test]
 fn a_wait_ends_with_news_with_time_and_with_the_feed() {
     let store = Arc::new(Store::new(4096));
-    let soon = Instant::now() + Duration::from_millis(20);
+    let soon = clock::now() + Duration::from_millis(20);
     assert_eq!(store.read(Some(soon), 1, |_, _, _| {}), Ok(0));
-    let late = Instant::now() + Duration::from_secs(60);
+    let late = clock::now() + Duration::from_secs(60);
     let other = Arc::clone(&store);
     let waiter = std::thread::spawn(move || other.read(Some(late), 1, |_, _, _| {}));
     put(&store, &lite(1, 1));
@@ -385,7 +386,7 @@ fn what_waited_at_the_end_can_still_be_read() {
 #[test]
 fn interrupts_lose_nothing() {
     let store = Arc::new(Store::new(1 << 20));
-    let late = Instant::now() + Duration::from_secs(60);
+    let late = clock::now() + Duration::from_secs(60);
     let readers: Vec<_> = (0..4)
         .map(|_| {
             let store = Arc::clone(&store);
@@ -416,7 +417,7 @@ fn interrupts_lose_nothing() {
 #[test]
 fn several_readers_share_one_queue() {
     let store = Arc::new(Store::new(1 << 20));
-    let late = Instant::now() + Duration::from_secs(60);
+    let late = clock::now() + Duration::from_secs(60);
     let readers: Vec<_> = (0..4)
         .map(|_| {
             let store = Arc::clone(&store);
