@@ -852,7 +852,7 @@ void kneo_response_free(kneo_response *response);
 /**
  * Opens a client. Nothing is sent to anybody.
  *
- * config_json: a JSON object, or NULL or "" for all defaults. Its keys, all
+ * config: a JSON object, or NULL or "" for all defaults. Its keys, all
  * optional:
  * - "environment": "prod" (default) or "uat"
  * - "generation": 1, 2 or 3; chosen by the login call unless given
@@ -880,10 +880,10 @@ void kneo_response_free(kneo_response *response);
  *
  * # Safety
  *
- * config_json must be NULL or a NUL-terminated text, out must be NULL or
+ * config must be NULL or a NUL-terminated text, out must be NULL or
  * point to a writable pointer.
  */
-kneo_response *kneo_client_open(const char *config_json, kneo_client **out);
+kneo_response *kneo_client_open(const char *config, kneo_client **out);
 
 /**
  * Ends the calls that are under way on this client with KNEO_CLOSED, within
@@ -1082,7 +1082,7 @@ kneo_response *kneo_session_export(kneo_client *client);
  * Goes on with a session that kneo_session_export gave. Sends nothing.
  *
  * client: a live client of the same environment, with the consumer key.
- * session_json: the document.
+ * session: the document.
  *
  * Returns KNEO_OK with what kneo_session_info shows, or
  * KNEO_INVALID_ARGUMENT if the document is of another environment, not of
@@ -1090,10 +1090,10 @@ kneo_response *kneo_session_export(kneo_client *client);
  *
  * # Safety
  *
- * session_json must be NULL or NUL-terminated.
+ * session must be NULL or NUL-terminated.
  */
 kneo_response *kneo_session_import(kneo_client *client,
-                                   const char *session_json);
+                                   const char *session);
 
 /**
  * The IP address that the broker sees requests come from: the one that must

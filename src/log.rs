@@ -60,7 +60,7 @@ impl Settings {
                 level,
                 file: PathBuf::from(file),
             })),
-            None => Err(Error::argument("config_json.log.file", "must name a file")),
+            None => Err(Error::argument("config.log.file", "must name a file")),
         }
     }
 }
@@ -78,20 +78,14 @@ impl Log {
         };
         // A pipe that nobody reads would block the host.
         if std::fs::metadata(&settings.file).is_ok_and(|found| !found.is_file()) {
-            return Err(Error::argument(
-                "config_json.log.file",
-                "is no regular file",
-            ));
+            return Err(Error::argument("config.log.file", "is no regular file"));
         }
         let file = OpenOptions::new()
             .create(true)
             .append(true)
             .open(&settings.file)
             .map_err(|error| {
-                Error::argument(
-                    "config_json.log.file",
-                    format_args!("cannot be opened: {error}"),
-                )
+                Error::argument("config.log.file", format_args!("cannot be opened: {error}"))
             })?;
         Ok(Self {
             to: Some((settings.level, Mutex::new(file))),

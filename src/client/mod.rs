@@ -159,9 +159,9 @@ impl Client {
     ///
     /// [`Status::InvalidArgument`] if it is not of this environment, not of
     /// today (IST), expired, or names a host that may not be used.
-    pub fn session_import(&self, session_json: &str) -> Result<Reply, Error> {
+    pub fn session_import(&self, session: &str) -> Result<Reply, Error> {
         self.0.local("session_import", |_| {
-            let (trade, cookies) = Trade::import(session_json, &self.0.hosts, session::now())?;
+            let (trade, cookies) = Trade::import(session, &self.0.hosts, session::now())?;
             if self
                 .0
                 .config
@@ -169,7 +169,7 @@ impl Client {
                 .is_some_and(|wanted| wanted != trade.generation)
             {
                 let problem = "is not the generation that the client is configured for";
-                return Err(Error::argument("session_json.generation", problem));
+                return Err(Error::argument("session.generation", problem));
             }
             self.0.jar.clear();
             for cookie in cookies.iter().flat_map(|all| all.split("; ")) {

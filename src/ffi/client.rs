@@ -31,7 +31,7 @@ impl Handle for kneo_client {
 
 /// Opens a client. Nothing is sent to anybody.
 ///
-/// config_json: a JSON object, or NULL or "" for all defaults. Its keys, all
+/// config: a JSON object, or NULL or "" for all defaults. Its keys, all
 /// optional:
 /// - "environment": "prod" (default) or "uat"
 /// - "generation": 1, 2 or 3; chosen by the login call unless given
@@ -59,18 +59,18 @@ impl Handle for kneo_client {
 ///
 /// # Safety
 ///
-/// config_json must be NULL or a NUL-terminated text, out must be NULL or
+/// config must be NULL or a NUL-terminated text, out must be NULL or
 /// point to a writable pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kneo_client_open(
-    config_json: *const c_char,
+    config: *const c_char,
     out: *mut *mut kneo_client,
 ) -> *mut kneo_response {
     respond("client_open", || {
         // SAFETY: the caller promises a writable pointer or NULL.
         let place = unsafe { Place::of(out) }?;
         // SAFETY: the caller promises a text or NULL.
-        let config = unsafe { optional("config_json", config_json) }?;
+        let config = unsafe { optional("config", config) }?;
         let client = Client::open(config)?;
         pin::module();
         let reply = client.describe();

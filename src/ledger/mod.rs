@@ -692,7 +692,7 @@ fn hold(path: &Path) -> Result<Lock, Error> {
 }
 
 fn wrong(problem: impl Display) -> Error {
-    Error::argument("config_json.ledger_file", problem)
+    Error::argument("config.ledger_file", problem)
 }
 
 fn unusable(error: &io::Error) -> Error {

@@ -378,7 +378,7 @@ fn odd_paths_are_told() {
         let error = Ledger::open(path, LedgerSync::Process, NOON).map(drop);
         error.expect_err("it is no file").message().to_owned()
     };
-    assert!(told(&folder.0).starts_with("config_json.ledger_file: "));
+    assert!(told(&folder.0).starts_with("config.ledger_file: "));
     assert!(told(&folder.0.join("no/such")).contains("cannot be used"));
     fs::write(folder.file(), "something else\n").expect("a file");
     assert!(told(&folder.file()).contains("damaged record at byte 0"));

@@ -740,14 +740,14 @@ static int threads(void)
 }
 
 /* What a child does: the parent's handles are dead, its own work. */
-static void child(kneo_client *client, kneo_response *response, const char *config_json)
+static void child(kneo_client *client, kneo_response *response, const char *config_text)
 {
     CHECK(kneo_live_handles() == 0);
     CHECK(done(kneo_session_info(client)) == KNEO_INVALID_HANDLE);
     on_dead_response(response);
     kneo_client_interrupt(client);
     kneo_client_free(client);
-    kneo_client *own = open_client(config_json);
+    kneo_client *own = open_client(config_text);
     kneo_response *r = kneo_totp_login(own, "9999999999", "TEST1", "000000");
     CHECK(kneo_response_status(r) == KNEO_REJECTED);
     kneo_response_free(r);
@@ -759,12 +759,12 @@ static void child(kneo_client *client, kneo_response *response, const char *conf
 
 static void fork_once(kneo_client *client, kneo_response *response)
 {
-    const char *config_json = need("KNEO_CONFIG");
+    const char *config_text = need("KNEO_CONFIG");
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
         alarm(60);
-        child(client, response, config_json);
+        child(client, response, config_text);
     }
     int status = 0;
     CHECK(waitpid(pid, &status, 0) == pid);
