@@ -2,6 +2,7 @@
 
 mod by_name;
 mod call;
+mod cancel;
 mod exchange;
 mod feed;
 mod logins;
@@ -39,6 +40,7 @@ use crate::session::{self, Trade, View};
 use crate::status::Status;
 use crate::transport::door::Door;
 use crate::transport::{Cookies, EventLoop, Net, Settings};
+use cancel::Named;
 use register::Register;
 use scrips::Scrips;
 
@@ -63,6 +65,7 @@ struct Inner {
     /// Ends the calls that wait when it is notified.
     stop: Notify,
     closed: AtomicBool,
+    named: Named,
     /// Drives reads and logins. Instructions do not share it.
     event_loop: EventLoop,
     door: Door,
@@ -263,6 +266,7 @@ impl Inner {
             gate: tokio::sync::Mutex::default(),
             stop: Notify::new(),
             closed: AtomicBool::new(false),
+            named: Named::default(),
             config,
         })
     }
