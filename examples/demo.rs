@@ -6,19 +6,16 @@
 //! whose answer is lost, positions and an option chain, ten seconds of live
 //! prices, and the life of an order as the order feed tells it.
 
-#[path = "../tests/support/hosts.rs"]
-mod hosts;
-#[path = "../tests/support/library.rs"]
-mod library;
-
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use hosts::{STRICT, Workshop, build, command, environment, repository, run};
 use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox, Socket, Strike, TlsMode};
+use kotak_neo_testing::folder::Folder;
+use kotak_neo_testing::hosts::{STRICT, build, command, environment, repository, run};
+use kotak_neo_testing::library;
 
 type Done = Result<(), Box<dyn Error>>;
 
@@ -88,11 +85,11 @@ fn title(text: &str) {
 }
 
 /// The C programs, built in a folder of their own.
-struct Programs(Workshop);
+struct Programs(Folder);
 
 impl Programs {
     fn build() -> Result<Self, Box<dyn Error>> {
-        let workshop = Workshop::new("demo")?;
+        let workshop = Folder::new("demo");
         let lib = workshop.path("lib");
         library::lay_out(&lib)?;
         // $CC may hold flags too, as make allows.

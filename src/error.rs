@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::catalog;
 use crate::redact;
 use crate::reply::Meta;
 use crate::status::Status;
@@ -71,10 +70,6 @@ impl Error {
 
     #[must_use]
     pub(crate) fn with_code(mut self, code: Option<String>) -> Self {
-        let known = code.as_deref().and_then(catalog::find);
-        if let Some(entry) = known {
-            self.0.hint = Some(entry.hint.to_owned());
-        }
         self.0.code = code;
         self
     }
@@ -279,6 +274,7 @@ mod tests {
         let broker = r#"{ "stCode" : 1003,"emsg":"Invalid session" }"#;
         let json = Error::new(Status::SessionExpired, "Invalid session")
             .with_code(Some("1003".to_owned()))
+            .with_hint("The session is invalid")
             .with_broker(403, broker, &[])
             .to_json();
         assert!(json.contains(broker), "{json}");

@@ -1,7 +1,9 @@
 //! Where requests go: the broker's hosts, and which hosts named by its
 //! answers may be used.
 
-use url::{Host, Url};
+use url::{ParseError, Url};
+
+use crate::loopback::is_loopback;
 
 /// Which of the broker's environments a client talks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +218,12 @@ fn socket(mut url: Url) -> Url {
 
 /// Checks the configured `base_url`.
 pub(crate) fn parse_base_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
+    let url = Url::parse(text).map_err(|error| match error {
+        ParseError::IdnaError => {
+            "has a host name beyond ASCII; write it as it is sent, with xn--".to_owned()
+        }
+        _ => format!("is no URL: {error}"),
+    })?;
     if !is_bare(&url) {
         return Err("must have no user info, query or fragment".to_owned());
     }
@@ -227,20 +234,6 @@ pub(crate) fn parse_base_url(text: &str) -> Result<Url, String> {
         ("http", _) => Err("plain http is allowed to loopback only; use https".to_owned()),
         _ => Err("must start with https:// (or http:// for loopback)".to_owned()),
     }
-}
-
-/// Whether `host` can be nothing but this machine. The name `localhost`
-/// counts, because our resolver gives loopback addresses only for it.
-pub(crate) fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
-    match host {
-        Host::Domain(name) => is_localhost(name.as_ref()),
-        Host::Ipv4(ip) => ip.is_loopback(),
-        Host::Ipv6(ip) => ip.is_loopback(),
-    }
-}
-
-pub(crate) fn is_localhost(name: &str) -> bool {
-    name.eq_ignore_ascii_case("localhost")
 }
 
 #[cfg(test)]
@@ -372,6 +365,26 @@ mod tests {
         let feed = prod.order_feed_on(base.as_str()).map(String::from);
         assert_eq!(feed, Ok("wss://h.kotaksecurities.com/realtime".to_owned()));
         assert!(prod.order_feed_on("https://evil.example").is_err());
+    }
+
+    /// Their tables are not built in.
+    #[test]
+    fn names_beyond_ascii_are_refused() {
+        let prod = hosts(Environment::Prod, None);
+        for name in [
+            "m\u{fc}nchen.example",
+            "m%C3%BCnchen.example",
+            "\u{926}\u{928}.kotaksecurities.com",
+            "e43\u{3002}kotaksecurities.com",
+            "xn--\u{fc}.kotaksecurities.com",
+        ] {
+            let url = format!("https://{name}/");
+            let problem = parse_base_url(&url).expect_err(name);
+            assert!(problem.contains("xn--"), "{name}: {problem}");
+            let problem = prod.named("baseUrl", &url).expect_err(name);
+            assert!(problem.contains("no valid URL"), "{name}: {problem}");
+        }
+        assert!(parse_base_url("https://xn--mnchen-3ya.example").is_ok());
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! Reads the JSON objects that callers pass: every key known, none twice.
+//! JSON in two directions: reads the objects that callers pass, where every
+//! key must be known and none may stand twice, and writes small ones without
+//! leaving a copy of a secret behind.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -368,6 +370,7 @@ pub(crate) fn object(members: &[(&str, Member<'_>)]) -> Zeroizing<String> {
     out
 }
 
+/// Writes `text` as a JSON string, quotes included.
 pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {

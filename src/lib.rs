@@ -22,10 +22,11 @@
 //! This is an unofficial product. It is not made or endorsed by the broker.
 #![deny(unsafe_code)]
 
+mod calendar;
 mod catalog;
 mod check;
 mod client;
-mod config;
+mod clock;
 mod error;
 mod feed;
 mod hosts;
@@ -34,11 +35,13 @@ mod judge;
 mod ledger;
 mod log;
 mod login;
+mod loopback;
+mod message;
 mod operation;
+mod order_book;
 mod orderfeed;
 mod orders;
 mod outcome;
-mod pacing;
 mod params;
 mod pointer;
 mod process;
@@ -46,12 +49,14 @@ mod random;
 mod reads;
 mod redact;
 mod reply;
+mod request;
 mod scrips;
 mod secret;
 mod session;
 mod status;
 mod totp;
 mod transport;
+mod words;
 
 pub use client::Client;
 pub use client::orderfeed::OrderFeed;
@@ -64,8 +69,6 @@ pub use feed::tick::{Depth, DepthRow, Tick};
 pub use reply::Reply;
 pub use status::Status;
 pub use totp::generate as totp_generate;
-#[doc(hidden)]
-pub use transport::door;
 
 #[allow(unsafe_code)]
 #[doc(hidden)]

@@ -9,10 +9,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::error::Error;
-use crate::json::Fields;
+use crate::clock;
 
 /// How much is written; each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,39 +28,11 @@ pub(crate) enum Level {
     Trace,
 }
 
-/// The key `log` of the configuration.
+/// What is written, and where.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    level: Level,
-    file: PathBuf,
-}
-
-impl Settings {
-    pub(crate) fn take(fields: &mut Fields) -> Result<Option<Self>, Error> {
-        let Some(mut given) = fields.object("log")? else {
-            return Ok(None);
-        };
-        let levels = [
-            ("off", Level::Off),
-            ("error", Level::Error),
-            ("warn", Level::Warn),
-            ("info", Level::Info),
-            ("debug", Level::Debug),
-            ("trace", Level::Trace),
-        ];
-        let level = given
-            .choice("level", &levels, false)?
-            .unwrap_or(Level::Info);
-        let file = given.text("file")?.filter(|path| !path.is_empty());
-        given.finish()?;
-        match file {
-            Some(file) => Ok(Some(Self {
-                level,
-                file: PathBuf::from(file),
-            })),
-            None => Err(Error::argument("config.log.file", "must name a file")),
-        }
-    }
+    pub(crate) level: Level,
+    pub(crate) file: PathBuf,
 }
 
 /// Appends lines to the log file.
@@ -72,21 +42,20 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn open(settings: Option<&Settings>) -> Result<Self, Error> {
+    /// Opens the file; a problem is told as the rest of a sentence about it.
+    pub(crate) fn open(settings: Option<&Settings>) -> Result<Self, String> {
         let Some(settings) = settings.filter(|given| given.level > Level::Off) else {
             return Ok(Self::default());
         };
         // A pipe that nobody reads would block the host.
         if std::fs::metadata(&settings.file).is_ok_and(|found| !found.is_file()) {
-            return Err(Error::argument("config.log.file", "is no regular file"));
+            return Err("is no regular file".to_owned());
         }
         let file = OpenOptions::new()
             .create(true)
             .append(true)
             .open(&settings.file)
-            .map_err(|error| {
-                Error::argument("config.log.file", format_args!("cannot be opened: {error}"))
-            })?;
+            .map_err(|error| format!("cannot be opened: {error}"))?;
         Ok(Self {
             to: Some((settings.level, Mutex::new(file))),
         })
@@ -104,9 +73,7 @@ impl Log {
         if level > *most {
             return;
         }
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = clock::unix();
         // What the broker said may have line breaks or worse: a line stays one.
         let mut plain = String::new();
         for c in text.to_string().chars() {

@@ -10,7 +10,11 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::hosts::Generation;
 use crate::json::{self, Fields, Member};
-use crate::params::{self, ORDER_TYPES, PARAMS, PRODUCTS, SEGMENTS, SIDES, must};
+use crate::params::{self, PARAMS, must};
+use crate::words::{
+    self, OLDER_ORDER_TYPES, OLDER_PRODUCTS, OLDER_SEGMENTS, OLDER_SIDES, ORDER_TYPES, PRODUCTS,
+    SEGMENTS, SIDES, Spellings,
+};
 
 /// Order source, as the SDK of each generation names itself.
 fn source(generation: Generation) -> Option<&'static str> {
@@ -21,53 +25,6 @@ fn source(generation: Generation) -> Option<&'static str> {
     }
 }
 
-/// The older generations take more spellings, and no MCX orders.
-const OLDER_SEGMENTS: &[(&str, &str)] = &[
-    ("nse_cm", "nse_cm"),
-    ("NSE", "nse_cm"),
-    ("nse", "nse_cm"),
-    ("bse_cm", "bse_cm"),
-    ("BSE", "bse_cm"),
-    ("bse", "bse_cm"),
-    ("nse_fo", "nse_fo"),
-    ("NFO", "nse_fo"),
-    ("nfo", "nse_fo"),
-    ("bse_fo", "bse_fo"),
-    ("BFO", "bse_fo"),
-    ("bfo", "bse_fo"),
-    ("cde_fo", "cde_fo"),
-    ("CDS", "cde_fo"),
-    ("cds", "cde_fo"),
-    ("bcs-fo", "bcs-fo"),
-    ("BCD", "bcs-fo"),
-    ("bcd", "bcs-fo"),
-];
-const OLDER_PRODUCTS: &[(&str, &str)] = &[
-    ("NRML", "NRML"),
-    ("Normal", "NRML"),
-    ("CNC", "CNC"),
-    ("Cash and Carry", "CNC"),
-    ("MIS", "MIS"),
-    ("INTRADAY", "INTRADAY"),
-];
-const OLDER_ORDER_TYPES: &[(&str, &str)] = &[
-    ("L", "L"),
-    ("Limit", "L"),
-    ("MKT", "MKT"),
-    ("Market", "MKT"),
-    ("SL", "SL"),
-    ("Stop loss limit", "SL"),
-    ("SL-M", "SL-M"),
-    ("Stop loss market", "SL-M"),
-];
-const OLDER_SIDES: &[(&str, &str)] = &[
-    ("B", "B"),
-    ("Buy", "B"),
-    ("buy", "B"),
-    ("S", "S"),
-    ("Sell", "S"),
-    ("sell", "S"),
-];
 const YES_NO: &[(&str, &str)] = &[("YES", "YES"), ("NO", "NO")];
 const VALIDITIES: &[(&str, &str)] = &[("DAY", "DAY"), ("IOC", "IOC")];
 const DAY_ONLY: &[(&str, &str)] = &[("DAY", "DAY")];
@@ -130,11 +87,7 @@ pub(crate) enum Lookup {
     Alive,
 }
 
-fn choose(
-    fields: &mut Fields,
-    key: &str,
-    choices: &[(&str, &'static str)],
-) -> Result<Option<String>, Error> {
+fn choose(fields: &mut Fields, key: &str, choices: Spellings) -> Result<Option<String>, Error> {
     Ok(fields.choice(key, choices, false)?.map(str::to_owned))
 }
 
@@ -206,13 +159,13 @@ fn prices(fields: &mut Fields, older: bool) -> Result<[String; 3], Error> {
     };
     let order_type = choose(fields, "order_type", types)?;
     let order_type = must(fields, "order_type", order_type)?;
-    if matches!(order_type.as_str(), "L" | "SL") && is_zero(&price) {
+    if words::has_price(&order_type) && is_zero(&price) {
         let problem = format!("must be greater than zero for order_type {order_type}");
         return Err(fields.problem("price", problem));
     }
     let trigger = fields.decimal("trigger_price")?;
     let trigger = trigger.unwrap_or_else(|| "0".to_owned());
-    if matches!(order_type.as_str(), "SL" | "SL-M") && is_zero(&trigger) {
+    if words::has_trigger(&order_type) && is_zero(&trigger) {
         let problem = format!("must be greater than zero for order_type {order_type}");
         return Err(fields.problem("trigger_price", problem));
     }
@@ -246,7 +199,7 @@ pub(crate) fn place(fields: &mut Fields, generation: Generation) -> Result<Instr
     let product = must(fields, "product", product)?;
     let [price, order_type, trigger] = prices(fields, older)?;
     let quantity = quantity(fields)?;
-    let validities = if segment == "mcx_fo" {
+    let validities = if segment == words::COMMODITIES {
         DAY_ONLY
     } else {
         VALIDITIES

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::json::{self, Fields, Member};
+use crate::words;
 
 /// What messages call the parameters.
 pub(crate) const PARAMS: &str = "params";
@@ -111,24 +112,19 @@ pub(crate) fn form(members: &[(&str, Member<'_>)]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(text.into_bytes())
 }
 
-// What a caller may write, and the code that goes to the broker.
-
-pub(crate) const SEGMENTS: &[(&str, &str)] = &[
-    ("nse_cm", "nse_cm"),
-    ("bse_cm", "bse_cm"),
-    ("nse_fo", "nse_fo"),
-    ("bse_fo", "bse_fo"),
-    ("mcx_fo", "mcx_fo"),
-];
-pub(crate) const PRODUCTS: &[(&str, &str)] = &[
-    ("CNC", "CNC"),
-    ("NRML", "NRML"),
-    ("MIS", "MIS"),
-    ("MTF", "MTF"),
-];
-pub(crate) const ORDER_TYPES: &[(&str, &str)] =
-    &[("L", "L"), ("MKT", "MKT"), ("SL", "SL"), ("SL-M", "SL-M")];
-pub(crate) const SIDES: &[(&str, &str)] = &[("B", "B"), ("Buy", "B"), ("S", "S"), ("Sell", "S")];
+/// The code of a segment that has a scrip file, by any of the names that the
+/// SDK accepts. `name` is what messages call it.
+pub(crate) fn scrip_segment(name: &str, text: &str) -> Result<&'static str, Error> {
+    let mut names = words::SCRIP_SEGMENTS.iter();
+    match names.find(|(word, _)| *word == text) {
+        Some((_, code)) => Ok(code),
+        None => {
+            let problem =
+                "must be one of nse_cm, bse_cm, nse_fo, bse_fo, mcx_fo, or NSE, BSE, NFO, BFO, MCX";
+            Err(Error::argument(name, problem))
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,5 @@
-//! State that belongs to one process and must not be touched after `fork`.
+//! State that belongs to one process and must not be touched after `fork`,
+//! and the count of what runs in it, which a shutdown waits for.
 //!
 //! A lock that another thread held at the moment of `fork` stays locked in
 //! the child for ever. So nothing inherited is ever locked: a child notices
@@ -6,9 +7,10 @@
 //! The parent's copy is left alone, not even dropped.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use once_cell::race::OnceBox;
+
+use crate::clock::{self, Moment};
 
 /// One `T` for each process of a chain of forks.
 pub(crate) struct PerProcess<T> {
@@ -88,10 +90,10 @@ impl Census {
     }
 
     /// Waits until nothing is alive; `false` if `deadline` came first.
-    pub(crate) fn wait_until_empty(&self, deadline: Instant) -> bool {
+    pub(crate) fn wait_until_empty(&self, deadline: Moment) -> bool {
         let mut counts = self.lock();
         while counts.alive > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(clock::now());
             if left.is_zero() {
                 return false;
             }
@@ -122,7 +124,6 @@ impl Drop for Counted<'_> {
 /// What the core keeps for the whole process.
 #[derive(Default)]
 pub(crate) struct Shared {
-    pub(crate) tls: crate::transport::tls::Cache,
     /// Threads of ours: system name lookups.
     pub(crate) threads: Census,
     /// Calls that are under way.
@@ -145,12 +146,12 @@ mod tests {
     #[test]
     fn waits_for_the_last_one() {
         let census = Arc::new(Census::default());
-        assert!(census.wait_until_empty(Instant::now()));
+        assert!(census.wait_until_empty(clock::now()));
         let counted = census.count();
-        assert!(!census.wait_until_empty(Instant::now() + Duration::from_millis(5)));
+        assert!(!census.wait_until_empty(clock::now() + Duration::from_millis(5)));
         let other = Arc::clone(&census);
         let waiter = std::thread::spawn(move || {
-            other.wait_until_empty(Instant::now() + Duration::from_secs(60))
+            other.wait_until_empty(clock::now() + Duration::from_secs(60))
         });
         drop(counted);
         assert!(waiter.join().expect("the waiter must not panic"));

@@ -4,12 +4,13 @@
 //! What is here takes texts and bytes as the network or a caller gives them,
 //! does what the library does with them, and sends nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::config::Config;
+use crate::client::config::Config;
+use crate::clock;
 use crate::error::Error;
 use crate::feed::market::{Feed, Options};
 use crate::feed::packet::{Dividers, Packet, Packets, Step};
@@ -17,10 +18,12 @@ use crate::feed::tick::{Depth, Tick};
 use crate::hosts::{Environment, Generation, Hosts};
 use crate::judge::{self, Verdict};
 use crate::login;
+use crate::message::Answer;
 use crate::operation::{self, Operation};
+use crate::order_book;
 use crate::orderfeed::feed::{Feed as OrderEvents, Unconnected};
 use crate::orders::InstructionKind;
-use crate::outcome::{self, Asked, Clocks, Progress, Sent};
+use crate::outcome::{self, Clocks, Instructed, Progress, Sent};
 use crate::params;
 use crate::reads::{self, Expect};
 use crate::redact;
@@ -28,7 +31,6 @@ use crate::reply::Reply;
 use crate::scrips::{Query, Table};
 use crate::secret::Secret;
 use crate::session::Trade;
-use crate::transport::{Answer, Settings};
 
 /// Reads a configuration; gives the one in force. Opens no file.
 ///
@@ -39,7 +41,7 @@ pub fn config(text: &str) -> Result<String, Error> {
     let mut config = Config::parse(text)?;
     let shown = config.describe().to_string();
     config.ca_file = None;
-    Settings::new(&config)?;
+    config.connection()?;
     Ok(shown)
 }
 
@@ -249,9 +251,9 @@ pub fn outcome(choice: usize, facts: &str, book: &str) -> Option<String> {
     use InstructionKind::{Cancel, Modify, Place};
     const WINDOW: Duration = Duration::from_secs(10);
     let kind = [Place, Modify, Cancel][choice % 3];
-    let sent = Instant::now();
-    let asked = Asked::new(kind, "mine", Some("1"), facts, 0, Sent::At(sent));
-    let rows = outcome::rows(book)?;
+    let sent = clock::now();
+    let asked = Instructed::new(kind, "mine", Some("1"), facts, 0, Sent::At(sent));
+    let rows = order_book::rows(book)?;
     let clocks = Clocks {
         at: sent + WINDOW,
         ours: 0,

@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::json::Fields;
-use crate::params::{ORDER_TYPES, PRODUCTS, SEGMENTS, SIDES, form, must};
+use crate::params::{form, must};
+use crate::words::{ORDER_TYPES, PRODUCTS, SEGMENTS, SIDES};
 
 /// The most instruments that one call for quotes may name; the broker's rule.
 const MOST_QUOTES: usize = 50;
@@ -289,22 +290,6 @@ fn date(fields: &Fields, key: &str, text: String) -> Result<String, Error> {
         return Ok(text);
     }
     Err(fields.problem(key, "must be a date like 2026-07-28"))
-}
-
-/// The code of a segment, by any of the names that the SDK accepts here.
-pub(crate) fn segment(name: &str, text: &str) -> Result<&'static str, Error> {
-    Ok(match text {
-        "nse_cm" | "NSE" | "nse" => "nse_cm",
-        "bse_cm" | "BSE" | "bse" => "bse_cm",
-        "nse_fo" | "NFO" | "nfo" => "nse_fo",
-        "bse_fo" | "BFO" | "bfo" => "bse_fo",
-        "mcx_fo" | "MCX" | "mcx" => "mcx_fo",
-        _ => {
-            let problem =
-                "must be one of nse_cm, bse_cm, nse_fo, bse_fo, mcx_fo, or NSE, BSE, NFO, BFO, MCX";
-            return Err(Error::argument(name, problem));
-        }
-    })
 }
 
 /// The file of a segment in an answer of scrip_master: the first URL with the

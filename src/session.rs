@@ -3,13 +3,12 @@
 //! Only a [`Trade`] can be asked for what an order needs, so no order can be
 //! placed with the token of a view session.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::calendar::trading_day;
 use crate::check::Mobile;
 use crate::error::Error;
 use crate::hosts::{Environment, Generation, Hosts};
@@ -19,10 +18,6 @@ use crate::secret::Secret;
 /// Name and version of the exported document.
 const FORMAT: &str = "kotak_neo.session";
 const FORMAT_VERSION: u64 = 1;
-
-/// India has one time zone without summer time.
-pub(crate) const IST_OFFSET: u64 = 5 * 3600 + 30 * 60;
-const DAY: u64 = 24 * 3600;
 
 /// After the first step of a login: may ask for the second step, no more.
 #[derive(Debug)]
@@ -163,7 +158,7 @@ impl Trade {
                 )
             })?
             .ok_or_else(|| wrong("logged_in_at", "is missing"))?;
-        if day(logged_in_at) != day(now) {
+        if trading_day(logged_in_at) != trading_day(now) {
             return Err(wrong(
                 "logged_in_at",
                 "the session is not of today (IST); log in again",
@@ -217,19 +212,6 @@ impl Trade {
     }
 }
 
-/// The day in India, counted from 1 January 1970.
-pub(crate) fn day(unix_seconds: u64) -> u64 {
-    (unix_seconds + IST_OFFSET) / DAY
-}
-
-/// Seconds since 1970; 0 if the clock of this machine is before that.
-pub(crate) fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO)
-        .as_secs()
-}
-
 /// One claim of a JSON Web Token. The signature is the broker's business.
 pub(crate) fn claim(token: &str, name: &str) -> Option<serde_json::Value> {
     let payload = token.split('.').nth(1)?.trim_end_matches('=');
@@ -243,6 +225,7 @@ mod tests {
     use super::*;
 
     const TODAY: u64 = 1_760_000_000;
+    const DAY: u64 = 24 * 3600;
 
     fn hosts() -> Hosts {
         Hosts {
@@ -343,7 +326,7 @@ mod tests {
     #[test]
     fn a_day_starts_at_midnight_in_india() {
         // 2025-10-09 18:29:59 and 18:30:00 UTC.
-        assert_eq!(day(1_760_034_599) + 1, day(1_760_034_600));
+        assert_eq!(trading_day(1_760_034_599) + 1, trading_day(1_760_034_600));
     }
 
     #[test]

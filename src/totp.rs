@@ -1,12 +1,11 @@
 //! Time-based one-time passwords: RFC 6238 with SHA-1, 30 seconds, 6 digits.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use data_encoding::BASE32_NOPAD;
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use zeroize::Zeroizing;
 
+use crate::clock;
 use crate::error::Error;
 use crate::reply::Reply;
 use crate::status::Status;
@@ -29,10 +28,13 @@ const LONGEST_SECRET: usize = 512;
 /// [`Status::InvalidArgument`] if the secret is empty or no base32.
 pub fn generate(secret: &str) -> Result<Reply, Error> {
     let key = decode(secret)?;
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_err(|_| Error::new(Status::Internal, "the clock of this machine is before 1970"))?
-        .as_secs();
+    let now = match clock::unix_seconds() {
+        0 => {
+            let problem = "the clock of this machine is before 1970";
+            return Err(Error::new(Status::Internal, problem));
+        }
+        now => now,
+    };
     let code = at(&key, now)?;
     let left = STEP - now % STEP;
     Ok(Reply::local(format!(

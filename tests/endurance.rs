@@ -8,12 +8,8 @@
 //! `.ci/soak` does it.
 #![cfg(target_os = "linux")]
 
-#[path = "support/broker.rs"]
-mod broker;
 #[path = "parity/library.rs"]
 mod library;
-#[path = "support/memory.rs"]
-mod memory;
 
 use std::env;
 use std::fs;
@@ -24,9 +20,11 @@ use std::time::{Duration, Instant};
 
 use kotak_neo::ffi::library::kneo_live_handles;
 use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox};
+use kotak_neo_testing::broker::{self, Broker};
+use kotak_neo_testing::memory;
+use kotak_neo_testing::orders::{order, with};
 use serde_json::{Value, json};
 
-use broker::Broker;
 use library::Library;
 
 const THREADS: usize = 2;
@@ -209,7 +207,7 @@ fn play(broker: &mut Broker, day: usize) -> usize {
     let status = library.call("whatsmyip", &json!({}));
     assert!(statuses.contains(&status), "day {day}: status {status}");
     // Whatever it is, an order tells the truth about it.
-    let status = library.call("place_order", &order());
+    let status = library.call("place_order", &one());
     let known = if statuses == [0] { 0 } else { UNKNOWN_OUTCOME };
     assert_eq!(status, known, "day {day}");
     broker.ask(&json!("mend"));
@@ -226,12 +224,9 @@ fn play(broker: &mut Broker, day: usize) -> usize {
     library.calls
 }
 
-fn order() -> Value {
-    json!({
-        "exchange_segment": "nse_cm", "product": "CNC", "price": "8.60", "order_type": "L",
-        "quantity": 1, "validity": "DAY", "trading_symbol": "IDEA-EQ", "transaction_type": "B",
-        "timeout_ms": 3000,
-    })
+/// An order of one.
+fn one() -> Value {
+    with(order(), json!({"quantity": 1, "timeout_ms": 3000}))
 }
 
 struct Day {
@@ -243,7 +238,7 @@ impl Day {
     /// Places an order that stays open, and gives its number.
     fn place(&mut self) -> String {
         self.calls += 1;
-        let outcome = self.library.call("place_order", &order());
+        let outcome = self.library.call("place_order", &one());
         let number = outcome.json["nOrdNo"].as_str();
         number
             .unwrap_or_else(|| panic!("{}", outcome.json))

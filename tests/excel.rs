@@ -5,13 +5,6 @@
 //! `kotak_neo.dll` is taken from the folder that `KNEO_WINDOWS_DLL_DIR` names,
 //! or built here, which takes some minutes the first time.
 
-#[path = "support/hosts.rs"]
-mod hosts;
-#[path = "support/needs.rs"]
-mod needs;
-#[path = "support/secrets.rs"]
-mod secrets;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -20,9 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hosts::{Ran, STRICT, Workshop, build, command, environment, repository, run};
 use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox, TlsMode};
-use needs::{need, skip};
+use kotak_neo_testing::folder::Folder;
+use kotak_neo_testing::hosts::{Ran, STRICT, build, command, environment, repository, run};
+use kotak_neo_testing::needs::{need, skip};
+use kotak_neo_testing::secrets;
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
 const MINGW: &str = "x86_64-w64-mingw32-gcc";
@@ -96,7 +91,7 @@ struct Windows {
     mingw: PathBuf,
     wine: PathBuf,
     library: PathBuf,
-    workshop: Workshop,
+    workshop: Folder,
 }
 
 impl Windows {
@@ -110,7 +105,7 @@ impl Windows {
             need(test, "wine64")?
         };
         let library = windows_library(test)?;
-        let workshop = Workshop::new("windows").expect("a temporary folder can be made");
+        let workshop = Folder::new("windows");
         Some(Self {
             mingw,
             wine,
@@ -318,14 +313,14 @@ fn excel_logs_in(windows: &Windows) {
     let dir = windows.folder_with_library("add-in");
     let add_in = dir.join("kotak_neo_addin.xll");
     let sources = [
-        "examples/excel/xll/add_in.c",
-        "examples/excel/xll/json_field.c",
+        "bindings/excel/xll/add_in.c",
+        "bindings/excel/xll/json_field.c",
     ];
     windows.compile(&sources, &add_in, &["-shared"], &[]);
     // As Excel, which lies in another folder than the add-in.
     let excel = windows.workshop.path("fake_excel.exe");
     windows.compile(
-        &["examples/excel/xll/fake_excel.c"],
+        &["bindings/excel/xll/fake_excel.c"],
         &excel,
         &["-municode"],
         &[],
@@ -574,7 +569,7 @@ fn vba_code(module: &str) -> Vec<String> {
 #[test]
 fn vba_declares_what_the_header_declares() {
     let header = header_functions(&read("include/kotak_neo.h"));
-    let module = read("examples/excel/KotakNeo.bas");
+    let module = read("bindings/excel/KotakNeo.bas");
     let declared = vba_functions(&module);
     assert!(
         declared.len() >= 14,
@@ -605,7 +600,7 @@ fn vba_declares_what_the_header_declares() {
 fn vba_constants_are_those_of_the_header() {
     let header = read("include/kotak_neo.h");
     let mut compared = 0;
-    for line in read("examples/excel/KotakNeo.bas").lines() {
+    for line in read("bindings/excel/KotakNeo.bas").lines() {
         let Some(rest) = line.strip_prefix("Public Const KNEO_") else {
             continue;
         };
@@ -649,7 +644,7 @@ fn vba_type_is_the_struct_of_the_header() {
             },
         )
         .collect();
-    let module = read("examples/excel/KotakNeo.bas");
+    let module = read("bindings/excel/KotakNeo.bas");
     let (_, rest) = module
         .split_once("Public Type KneoTick\n")
         .expect("the type");
@@ -661,7 +656,7 @@ fn vba_type_is_the_struct_of_the_header() {
 
 #[test]
 fn vba_is_well_formed() {
-    let module = read("examples/excel/KotakNeo.bas");
+    let module = read("bindings/excel/KotakNeo.bas");
     assert!(module.is_ascii(), "the editor reads the ANSI code page");
     assert!(module.contains("\nOption Explicit\n"));
     let mut open: Vec<&str> = Vec::new();

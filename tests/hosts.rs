@@ -4,15 +4,6 @@
 //! are refused and told, nothing is left open, and no secret is printed. The
 //! Windows programs are in `excel.rs`.
 
-#[path = "support/hosts.rs"]
-mod hosts;
-#[path = "support/library.rs"]
-mod library;
-#[path = "support/needs.rs"]
-mod needs;
-#[path = "support/secrets.rs"]
-mod secrets;
-
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -20,11 +11,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hosts::{Ran, STRICT, Workshop, build, command, environment, repository, run};
 use kotak_neo_sandbox::{
     Fault, FaultKind, Feed, Options, Sandbox, Silence, Socket, Strike, TlsMode,
 };
-use needs::need;
+use kotak_neo_testing::folder::Folder;
+use kotak_neo_testing::hosts::{Ran, STRICT, build, command, environment, repository, run};
+use kotak_neo_testing::needs::need;
+use kotak_neo_testing::{library, secrets};
 
 const TOTP: [&str; 4] = ["totp_login", "totp_validate", "session_info", "logout"];
 const PASSWORD: [&str; 4] = ["login", "session_2fa", "session_info", "logout"];
@@ -212,9 +205,9 @@ fn sandbox() -> Sandbox {
     Sandbox::start(Options::default()).expect("the sandbox starts")
 }
 
-/// A workshop with the library laid out in `lib`.
-fn workshop(name: &str) -> Workshop {
-    let workshop = Workshop::new(name).expect("a temporary folder can be made");
+/// A folder with the library laid out in `lib`.
+fn workshop(name: &str) -> Folder {
+    let workshop = Folder::new(name);
     library::lay_out(&workshop.path("lib")).expect("the library is built");
     workshop
 }
@@ -228,7 +221,7 @@ enum Link {
 }
 
 /// Compiles a C or C++ source of this repository with all warnings as errors.
-fn compile(compiler: &Path, workshop: &Workshop, source: &str, link: Link) -> PathBuf {
+fn compile(compiler: &Path, workshop: &Folder, source: &str, link: Link) -> PathBuf {
     let program = workshop.path("program");
     let standard = if source.ends_with(".c") {
         "-std=c11"
@@ -532,7 +525,10 @@ fn go() {
         return;
     };
     let workshop = workshop("go");
-    let source = repository().join("examples/go");
+    let (binding, programs) = (
+        repository().join("bindings/go"),
+        repository().join("examples/go"),
+    );
     let (login, ticks) = (workshop.path("login"), workshop.path("ticks"));
     let offline = [
         ("GOPROXY", "off"),
@@ -540,14 +536,21 @@ fn go() {
         ("GOTOOLCHAIN", "local"),
     ];
     let link = library::shared_flags(&workshop.path("lib")).join(" ");
-    for arguments in [
-        &["vet", "./..."][..],
-        &["build", "-o", &login.display().to_string(), "./cmd/login"],
-        &["build", "-o", &ticks.display().to_string(), "./cmd/ticks"],
+    for (source, arguments) in [
+        (&binding, &["vet", "./..."][..]),
+        (&programs, &["vet", "./..."]),
+        (
+            &programs,
+            &["build", "-o", &login.display().to_string(), "./cmd/login"],
+        ),
+        (
+            &programs,
+            &["build", "-o", &ticks.display().to_string(), "./cmd/ticks"],
+        ),
     ] {
         let mut command = Command::new(&go);
         command
-            .current_dir(&source)
+            .current_dir(source)
             .envs(offline)
             .env("CGO_ENABLED", "1")
             .env("CGO_LDFLAGS", &link);
@@ -577,7 +580,7 @@ fn csharp() {
         command
             .args(["-warnaserror", "-langversion:7"])
             .arg(format!("-out:{}", program.display()))
-            .arg(source.join("KotakNeo.cs"))
+            .arg(repository().join("bindings/csharp/KotakNeo.cs"))
             .arg(source.join(format!("{name}.cs")));
         build(&mut command).expect("it builds");
         Host::new(&mono)
@@ -1031,9 +1034,9 @@ fn read(name: &str) -> String {
 fn structs_of_the_wrappers_follow_the_header() {
     let fields = fields_of_the_header();
     assert!(fields.len() > 60, "the fields are found: {fields:?}");
-    let python = read("examples/python/kotak_neo.py");
+    let python = read("bindings/python/kotak_neo.py");
     let (_, python) = python.split_once("    _fields_ = (").expect("the struct");
-    let csharp = read("examples/csharp/KotakNeo.cs");
+    let csharp = read("bindings/csharp/KotakNeo.cs");
     let (_, csharp) = csharp.split_once("struct Tick").expect("the struct");
     for (wrapper, end) in [(python, "    )\n"), (csharp, "#pragma warning restore")] {
         let (body, _) = wrapper.split_once(end).expect("its end");

@@ -10,37 +10,19 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use kotak_neo::{Client, Error, Reply, Status};
 use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox};
+use kotak_neo_testing::dice::Dice;
+use kotak_neo_testing::folder::Folder;
+use kotak_neo_testing::orders::{self, with};
 use serde_json::{Value, json};
 
 const CHILD: &str = "KNEO_TEST_LEDGER_CHILD";
 const PLACE: &str = "/quick/order/rule/ms/place";
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = env::temp_dir().join(format!("kneo-{name}-{}", std::process::id()));
-        std::fs::create_dir(&path).expect("the folder is new");
-        Self(path)
-    }
-
-    fn ledger(&self) -> String {
-        self.0.join("ledger").display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).expect("the folder is ours");
-    }
-}
 
 fn sandbox() -> Sandbox {
     let options = Options {
@@ -52,13 +34,8 @@ fn sandbox() -> Sandbox {
 }
 
 fn config(sandbox: &Sandbox, more: &Value) -> Value {
-    let mut config: Value = serde_json::from_str(&sandbox.config_json()).expect("JSON");
-    config["max_orders_per_second"] = json!(1_000_000);
-    config["outcome_window_ms"] = json!(1000);
-    for (key, value) in more.as_object().expect("an object") {
-        config[key] = value.clone();
-    }
-    config
+    let fast = json!({"max_orders_per_second": 1_000_000, "outcome_window_ms": 1000});
+    with(with(parsed(&sandbox.config_json()), fast), more.clone())
 }
 
 /// A logged-in client, and its session for another process.
@@ -77,14 +54,7 @@ fn trader(sandbox: &Sandbox, more: &Value) -> (Client, String) {
 }
 
 fn order(more: &Value) -> String {
-    let mut order = json!({
-        "exchange_segment": "nse_cm", "product": "CNC", "price": "8.60", "order_type": "L",
-        "quantity": "3", "validity": "DAY", "trading_symbol": "IDEA-EQ", "transaction_type": "B",
-    });
-    for (key, value) in more.as_object().expect("an object") {
-        order[key] = value.clone();
-    }
-    order.to_string()
+    with(orders::order(), more.clone()).to_string()
 }
 
 fn parsed(text: &str) -> Value {
@@ -174,12 +144,11 @@ fn no_kill_doubles_or_forgets_an_order() {
     let sandbox = sandbox();
     let folder = Folder::new("torture");
     let (_, session) = trader(&sandbox, &json!({}));
-    let config = config(&sandbox, &json!({"ledger_file": folder.ledger()}));
+    let config = config(&sandbox, &json!({"ledger_file": folder.text("ledger")}));
     let mut said: BTreeMap<u32, String> = BTreeMap::new();
-    let mut dice = 12_345_u64;
+    let mut dice = Dice::new(12_345);
     let mut left_open = 0;
     for kill in 0..kills {
-        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         // Slow answers make kills between sending and answer likely.
         sandbox.clear_faults();
         if kill % 3 > 0 {
@@ -205,11 +174,12 @@ fn no_kill_doubles_or_forgets_an_order() {
         // From its first steps to a good number of orders.
         let before = sandbox.orders_taken();
         let patience = Instant::now() + Duration::from_secs(60);
-        while sandbox.orders_taken() == before && dice >> 63 == 0 {
+        let after_an_order = dice.roll(2) == 0;
+        while sandbox.orders_taken() == before && after_an_order {
             assert!(Instant::now() < patience, "the child places no order");
             thread::sleep(Duration::from_micros(200));
         }
-        thread::sleep(Duration::from_micros((dice >> 33) % 40_000));
+        thread::sleep(Duration::from_micros(dice.roll(40_000)));
         child.kill().expect("it can be killed");
         let ended = child.wait().expect("it has ended");
         assert!(!ended.success(), "the child never ends by itself");
@@ -226,7 +196,7 @@ fn no_kill_doubles_or_forgets_an_order() {
             }
         }
         // Nothing that reached the broker is missing in the ledger.
-        let text = std::fs::read_to_string(folder.ledger()).unwrap_or_default();
+        let text = std::fs::read_to_string(folder.text("ledger")).unwrap_or_default();
         for (tag, count) in sent(&sandbox) {
             assert_eq!(count, 1, "{tag} was sent {count} times");
             assert!(text.contains(&format!("\"{tag}\"")), "{tag} is forgotten");
@@ -236,7 +206,7 @@ fn no_kill_doubles_or_forgets_an_order() {
     }
     sandbox.clear_faults();
     // Whatever is open can be settled, by yet another process.
-    let (client, _) = trader(&sandbox, &json!({"ledger_file": folder.ledger()}));
+    let (client, _) = trader(&sandbox, &json!({"ledger_file": folder.text("ledger")}));
     let open = parsed(client.open_intents().expect("local").json());
     for intent in open["intents"].as_array().expect("a list") {
         let tag = intent["tag"].as_str().expect("a tag");
@@ -286,7 +256,7 @@ fn the_same_intent_is_sent_once() {
     let sandbox = sandbox();
     let folder = Folder::new("intents");
     let with_ledger = json!({
-        "ledger_file": folder.ledger(), "ledger_sync": "disk", "timeouts": {"order": 300},
+        "ledger_file": folder.text("ledger"), "ledger_sync": "disk", "timeouts": {"order": 300},
     });
     let (client, session) = trader(&sandbox, &with_ledger);
     let first = order(&json!({"intent_id": "a"}));
@@ -388,14 +358,14 @@ fn what_cannot_be_written_down_is_not_sent() {
     }
     let sandbox = sandbox();
     let folder = Folder::new("unwritten");
-    let (client, _) = trader(&sandbox, &json!({"ledger_file": folder.ledger()}));
+    let (client, _) = trader(&sandbox, &json!({"ledger_file": folder.text("ledger")}));
     client.place_order(&order(&json!({}))).expect("taken");
     // Damage is found at the next open, and named.
     drop(client);
-    let mut bytes = std::fs::read(folder.ledger()).expect("it is there");
+    let mut bytes = std::fs::read(folder.text("ledger")).expect("it is there");
     bytes[60] ^= 1;
-    std::fs::write(folder.ledger(), bytes).expect("damaged");
-    let config = config(&sandbox, &json!({"ledger_file": folder.ledger()}));
+    std::fs::write(folder.text("ledger"), bytes).expect("damaged");
+    let config = config(&sandbox, &json!({"ledger_file": folder.text("ledger")}));
     let error = Client::open(Some(&config.to_string())).expect_err("damaged");
     assert_eq!(error.status(), Status::InvalidArgument);
     assert!(
@@ -458,7 +428,7 @@ mod steps {
         let sandbox = sandbox();
         let folder = Folder::new(name);
         let (_, session) = trader(&sandbox, &json!({}));
-        let with_ledger = json!({"ledger_file": folder.ledger(), "ledger_sync": "disk"});
+        let with_ledger = json!({"ledger_file": folder.text("ledger"), "ledger_sync": "disk"});
         let config = config(&sandbox, &with_ledger);
         for (number, step) in (0..).zip(Step::ALL) {
             if step == Step::Judged && fault.is_some() {

@@ -9,11 +9,6 @@
 //!   `KNEO_LOAD_SECONDS` is its length.
 #![cfg(target_os = "linux")]
 
-#[path = "support/broker.rs"]
-mod broker;
-#[path = "support/memory.rs"]
-mod memory;
-
 use std::collections::{HashMap, VecDeque};
 use std::env;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,9 +20,10 @@ use kotak_neo_sandbox::{
     Fault, FaultKind, Feed as Prices, FeedRate, Handshake, LoginManner, Options,
     OrderFeed as Updates, Sandbox, Silence, Socket, Strike, Switches,
 };
+use kotak_neo_testing::broker::{self, Broker};
+use kotak_neo_testing::dice::Dice;
+use kotak_neo_testing::memory;
 use serde_json::{Value, json};
-
-use broker::Broker;
 
 /// Far longer than anything here takes.
 const LATE: Duration = Duration::from_secs(120);
@@ -44,18 +40,6 @@ fn seconds(name: &str, usual: u64) -> Duration {
 
 fn parse(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-/// Chance that can be repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
 }
 
 fn log_in(sandbox: &Sandbox, client: &Client) -> Result<Reply, Error> {
@@ -159,7 +143,7 @@ fn trade(client: &Client, sandbox: &Sandbox, over: &AtomicBool, mut dice: Dice) 
         let tick = if ltp < 250.0 { 0.01 } else { 0.05 };
         let away = (dice.roll(9) as f64 - 4.0) * tick;
         let price = format!("{:.2}", ((ltp + away) / tick).round() * tick);
-        let side = ["B", "S"][dice.roll(2) as usize];
+        let side = *dice.pick(&["B", "S"]);
         let quantity = (1 + dice.roll(40)).to_string();
         match dice.roll(6) {
             0..=2 => {
@@ -180,7 +164,7 @@ fn trade(client: &Client, sandbox: &Sandbox, over: &AtomicBool, mut dice: Dice) 
                 }
             }
             3 if !mine.is_empty() => {
-                let order = &mine[dice.roll(mine.len() as u64) as usize];
+                let order = dice.pick(&mine);
                 let change = json!({
                     "order_id": order, "price": price, "order_type": "L", "quantity": quantity,
                     "validity": "DAY", "timeout_ms": 2000,
@@ -189,7 +173,7 @@ fn trade(client: &Client, sandbox: &Sandbox, over: &AtomicBool, mut dice: Dice) 
                 let _either = client.modify_order(&change.to_string());
             }
             4 if !mine.is_empty() => {
-                let order = mine.swap_remove(dice.roll(mine.len() as u64) as usize);
+                let order = mine.swap_remove(dice.below(mine.len()));
                 let wish = json!({"order_id": order, "timeout_ms": 2000});
                 let _either = client.cancel_order(&wish.to_string());
             }
@@ -205,7 +189,7 @@ fn trade(client: &Client, sandbox: &Sandbox, over: &AtomicBool, mut dice: Dice) 
 
 /// Makes one kind of trouble.
 fn trouble(sandbox: &Sandbox, client: &Client, dice: &mut Dice) {
-    let socket = [Socket::Feed, Socket::OrderFeed][dice.roll(2) as usize];
+    let socket = *dice.pick(&[Socket::Feed, Socket::OrderFeed]);
     match dice.roll(13) {
         0 => sandbox.strike(socket, Strike::Drop),
         1 => sandbox.strike(socket, Strike::Reset),
@@ -226,32 +210,31 @@ fn trouble(sandbox: &Sandbox, client: &Client, dice: &mut Dice) {
                 duplicate_every: dice.roll(5) as u32,
                 swap_every: dice.roll(5) as u32,
                 lose_every: dice.roll(7) as u32,
-                handshake: [Handshake::Both, Handshake::Raw, Handshake::Json]
-                    [dice.roll(3) as usize],
+                handshake: *dice.pick(&[Handshake::Both, Handshake::Raw, Handshake::Json]),
                 ..Updates::default()
             });
         }
         8 => {
-            let silence = [Silence::None, Silence::Mute, Silence::Hang][dice.roll(3) as usize];
+            let silence = *dice.pick(&[Silence::None, Silence::Mute, Silence::Hang]);
             sandbox.set_order_feed(Updates {
                 silence,
                 ..sandbox.order_feed()
             });
             sandbox.set_feed(Prices {
                 silence,
-                rate: [FeedRate::Steps, FeedRate::PerSecond(5_000)][dice.roll(2) as usize],
+                rate: *dice.pick(&[FeedRate::Steps, FeedRate::PerSecond(5_000)]),
                 ..sandbox.feed()
             });
         }
         9 => {
-            let login = [
+            let login = *dice.pick(&[
                 LoginManner::Check,
                 LoginManner::RefuseOpen,
                 LoginManner::RefuseClose,
                 LoginManner::Ignore,
                 LoginManner::Initial,
                 LoginManner::InitialThenRefuse,
-            ][dice.roll(6) as usize];
+            ]);
             sandbox.set_order_feed(Updates {
                 login,
                 ..sandbox.order_feed()
@@ -322,7 +305,7 @@ fn the_events_of_a_stormy_day_equal_the_books() {
         |text| text.parse().expect("a number"),
     );
     println!("KNEO_STORM_SEED={seed}");
-    let dice = |salt: u64| Dice((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt);
+    let dice = |salt: u64| Dice::new((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt);
 
     let sandbox = Sandbox::start(Options {
         orders_per_second: 0,

@@ -227,12 +227,10 @@ static const char *totp_of_now(void)
         show("totp_generate", response);
         return NULL;
     }
-    /* {"totp":"123456","valid_for_seconds":17} */
-    const char *key = "\"totp\":\"";
-    const char *found = strstr(kneo_response_json(response), key);
+    const char *made = kneo_response_field(response, "/totp");
     char *totp = new_input(7);
-    if (found != NULL)
-        strncpy(totp, found + strlen(key), 6);
+    if (made != NULL)
+        strncpy(totp, made, 6);
     kneo_response_free(response);
     return totp;
 }

@@ -13,18 +13,14 @@ static kneo_client *client;
 /* Prints the state of the order, and gives it in `state`. */
 static int show(const char *number, char *state)
 {
-    char price[TEXT_SIZE], quantity[TEXT_SIZE], filled[TEXT_SIZE];
     kneo_response *report = kneo_order_report(client, number);
     int ok = told("order_report", report);
-    const char *json = kneo_response_json(report);
-    json_value(json, "ordSt", state);
-    json_value(json, "prc", price);
-    json_value(json, "qty", quantity);
-    json_value(json, "fldQty", filled);
-    kneo_response_free(report);
+    keep(state, field(report, "/data/0/ordSt"));
     if (ok)
-        printf("order %s: %s, %s of %s filled at a limit of %s\n", number, state, filled, quantity,
-               price);
+        printf("order %s: %s, %s of %s filled at a limit of %s\n", number, state,
+               field(report, "/data/0/fldQty"), field(report, "/data/0/qty"),
+               field(report, "/data/0/prc"));
+    kneo_response_free(report);
     return ok;
 }
 

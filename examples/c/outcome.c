@@ -20,8 +20,8 @@ int main(void)
                 "\"trading_symbol\":\"IDEA-EQ\",\"transaction_type\":\"B\"}");
     int32_t status = kneo_response_status(response);
     /* Every response of an order has its tag, errors too. */
-    json_value(kneo_response_meta(response), "tag", tag);
-    json_value(kneo_response_json(response), "nOrdNo", number);
+    keep(tag, field(response, "meta:/tag"));
+    keep(number, field(response, "/nOrdNo"));
     told("place_order", response);
     kneo_response_free(response);
     if (status != KNEO_UNKNOWN_OUTCOME) {
@@ -35,15 +35,13 @@ int main(void)
     snprintf(params, sizeof params, "{\"tag\":\"%s\",\"timeout_ms\":5000}", tag);
     int ok = 1;
     while (ok && strcmp(outcome, "unknown") == 0) {
-        char message[TEXT_SIZE];
         response = kneo_order_outcome(client, params);
         ok = told("order_outcome", response);
-        json_value(kneo_response_json(response), "outcome", outcome);
-        json_value(kneo_response_json(response), "message", message);
-        json_value(kneo_response_json(response), "order_id", number);
-        kneo_response_free(response);
+        keep(outcome, field(response, "/outcome"));
+        keep(number, field(response, "/order_id"));
         if (ok)
-            printf("outcome of %s: %s (%s)\n", tag, outcome, message);
+            printf("outcome of %s: %s (%s)\n", tag, outcome, field(response, "/message"));
+        kneo_response_free(response);
     }
     if (ok && strcmp(outcome, "placed") == 0)
         printf("it was taken after all: order %s\n", number);

@@ -107,11 +107,9 @@ static void print_row(kneo_feed *feed, const char *instrument)
 
 static void draw(kneo_feed *feed)
 {
-    char state[TEXT_SIZE], reason[TEXT_SIZE], line[4 * TEXT_SIZE];
+    char line[4 * TEXT_SIZE];
     kneo_response *status = kneo_feed_status(feed);
-    json_value(kneo_response_json(status), "state", state);
-    json_value(kneo_response_json(status), "reason", reason);
-    kneo_response_free(status);
+    const char *state = field(status, "/state");
     int live = strcmp(state, "live") == 0;
 
     clear();
@@ -121,7 +119,9 @@ static void draw(kneo_feed *feed)
            "age");
     for (int i = 0; i < rows; i++)
         print_row(feed, instruments[i]);
-    int length = snprintf(line, sizeof line, "%s (%s), %lld values", state, reason, values);
+    int length = snprintf(line, sizeof line, "%s (%s), %lld values", state,
+                          field(status, "/reason"), values);
+    kneo_response_free(status);
     if (missed > 0)
         snprintf(line + length, sizeof line - (size_t)length, ", %lld missed", missed);
     /* A line that wraps would be one more than is counted. */
@@ -135,17 +135,16 @@ static void draw(kneo_feed *feed)
  * unless the state has changed again meanwhile. */
 static void tell_state(kneo_feed *feed, const kneo_tick *tick)
 {
-    char state[TEXT_SIZE], reason[TEXT_SIZE] = "", code[TEXT_SIZE] = "";
+    char code[TEXT_SIZE] = "";
+    const char *state = state_name(tick->feed_state), *reason = "";
     kneo_response *status = kneo_feed_status(feed);
-    json_value(kneo_response_json(status), "state", state);
-    if (strcmp(state, state_name(tick->feed_state)) == 0)
-        json_value(kneo_response_json(status), "reason", reason);
-    kneo_response_free(status);
+    if (strcmp(field(status, "/state"), state) == 0)
+        reason = field(status, "/reason");
     if (tick->valid & KNEO_HAS_CLOSE_CODE)
         snprintf(code, sizeof code, ", close code %d", (int)tick->close_code);
     clear();
-    printf("-- %s%s%s%s\n", state_name(tick->feed_state), code, reason[0] != '\0' ? ": " : "",
-           reason);
+    printf("-- %s%s%s%s\n", state, code, reason[0] != '\0' ? ": " : "", reason);
+    kneo_response_free(status);
 }
 
 /* ---- the program --------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /*
- * What the trading examples have in common: a session, values out of JSON, a
- * share and its price.
+ * What the trading examples have in common: a session, values of a response,
+ * a share and its price.
  *
  * The environment gives KNEO_CONFIG, KNEO_MOBILE_NUMBER, KNEO_UCC, KNEO_MPIN
  * and KNEO_TOTP, or KNEO_TOTP_SECRET instead of the last.
@@ -16,28 +16,27 @@
 
 enum { TEXT_SIZE = 128 };
 
-/* The value of the first "key" in a JSON text, as text; "" if there is none.
- * It reads values only, not structure: a program with a JSON parser at hand
- * uses that instead. Returns where it ended, to go on from. */
-static inline const char *json_value(const char *json, const char *key, char *text)
+/* One value of a response, such as "/data/0/ordSt", as text; "" where there is
+ * none. It is good until the response is freed. */
+static inline const char *field(const kneo_response *response, const char *pointer)
 {
-    char quoted[TEXT_SIZE];
-    size_t length = 0;
-    text[0] = '\0';
-    if (json == NULL)
-        return NULL;
-    snprintf(quoted, sizeof quoted, "\"%s\":", key);
-    const char *at = strstr(json, quoted);
-    if (at == NULL)
-        return NULL;
-    at += strlen(quoted);
-    at += strspn(at, " \t\r\n");
-    const char *end = *at == '"' ? "\"" : ",}]";
-    at += *at == '"';
-    while (*at != '\0' && strchr(end, *at) == NULL && length + 1 < TEXT_SIZE)
-        text[length++] = *at++;
-    text[length] = '\0';
-    return at;
+    const char *text = kneo_response_field(response, pointer);
+    return text == NULL || strcmp(text, "null") == 0 ? "" : text;
+}
+
+/* The same in a row of a list: cell(report, "/data", 0, "ordSt"). */
+static inline const char *cell(const kneo_response *response, const char *list, int row,
+                               const char *key)
+{
+    char pointer[TEXT_SIZE];
+    snprintf(pointer, sizeof pointer, "%s/%d/%s", list, row, key);
+    return field(response, pointer);
+}
+
+/* Copies what is needed longer than its response. */
+static inline void keep(char *to, const char *text)
+{
+    snprintf(to, TEXT_SIZE, "%s", text);
 }
 
 /* Says how a call ended; its message holds no secret. Frees nothing. */
@@ -71,10 +70,10 @@ static inline kneo_client *log_in(void)
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     if (!done("open", kneo_client_open(getenv("KNEO_CONFIG"), &client)))
         return NULL;
-    snprintf(totp, sizeof totp, "%s", variable("KNEO_TOTP"));
+    keep(totp, variable("KNEO_TOTP"));
     if (totp[0] == '\0') {
         kneo_response *code = kneo_totp_generate(variable("KNEO_TOTP_SECRET"));
-        json_value(kneo_response_json(code), "totp", totp);
+        keep(totp, field(code, "/totp"));
         if (!done("totp_generate", code))
             goto failed;
     }
@@ -95,7 +94,7 @@ static inline int find_share(kneo_client *client, const char *symbol, char *toke
              symbol);
     kneo_response *response = kneo_search_scrip(client, params);
     int ok = told("search_scrip", response);
-    json_value(kneo_response_json(response), "pSymbol", token);
+    keep(token, field(response, "/0/pSymbol"));
     kneo_response_free(response);
     if (ok && token[0] == '\0')
         fprintf(stderr, "there is no share %s\n", symbol);
@@ -111,7 +110,7 @@ static inline int last_price(kneo_client *client, const char *token, char *ltp)
              token);
     kneo_response *response = kneo_quotes(client, params);
     int ok = told("quotes", response);
-    json_value(kneo_response_json(response), "ltp", ltp);
+    keep(ltp, field(response, "/0/ltp"));
     kneo_response_free(response);
     return ok;
 }
@@ -132,7 +131,7 @@ static inline int sent(const char *what, kneo_response *response, char *number)
     if (status == KNEO_UNKNOWN_OUTCOME)
         fprintf(stderr, "ask kneo_order_outcome; outcome.c shows how\n");
     if (number != NULL)
-        json_value(kneo_response_json(response), "nOrdNo", number);
+        keep(number, field(response, "/nOrdNo"));
     kneo_response_free(response);
     return ok;
 }

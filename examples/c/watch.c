@@ -22,105 +22,81 @@ enum { WAIT_MS = 200, TRAILING_MS = 500 };
 
 /* ---- printing ------------------------------------------------------------ */
 
-/* As json_value; says whether there is a value. */
-static int value(const char *json, const char *key, char *text)
+static int is(const kneo_response *event, const char *pointer, const char *text)
 {
-    json_value(json, key, text);
-    if (strcmp(text, "null") == 0)
-        text[0] = '\0';
-    return text[0] != '\0';
+    return strcmp(field(event, pointer), text) == 0;
 }
 
-static void print_state(const char *json)
+/* Prints a value between two texts, or nothing where there is none. */
+static void print_part(const char *before, const char *value, const char *after)
 {
-    char state[TEXT_SIZE], reason[TEXT_SIZE], code[TEXT_SIZE], wait[TEXT_SIZE];
-    value(json, "state", state);
-    printf("%s", state);
-    if (value(json, "reason", reason))
-        printf(": %s", reason);
-    if (value(json, "close_code", code))
-        printf(", close code %s", code);
-    if (value(json, "retry_in_ms", wait))
-        printf(", tried again in %s ms", wait);
+    if (value[0] != '\0')
+        printf("%s%s%s", before, value, after);
 }
 
-static void print_order(const char *json)
+static void print_state(const kneo_response *event)
 {
-    char number[TEXT_SIZE], state[TEXT_SIZE], before[TEXT_SIZE], filled[TEXT_SIZE];
-    char fill[TEXT_SIZE], origin[TEXT_SIZE], mark[TEXT_SIZE];
-    value(json, "order", number);
-    value(json, "state", state);
-    value(json, "fill_quantity", fill);
-    value(json, "origin", origin);
-    printf("%s  ", number);
-    if (value(json, "previous", before))
-        printf("%s -> ", before);
-    printf("%s", state);
-    if (value(json, "filled", filled) && strtol(filled, NULL, 10) > 0)
-        printf(", %s filled (%s of it new)", filled, fill);
-    if (strcmp(origin, "recovered") == 0)
+    printf("%s", field(event, "/state"));
+    print_part(": ", field(event, "/reason"), "");
+    print_part(", close code ", field(event, "/close_code"), "");
+    print_part(", tried again in ", field(event, "/retry_in_ms"), " ms");
+}
+
+static void print_order(const kneo_response *event)
+{
+    const char *filled = field(event, "/filled");
+    printf("%s  ", field(event, "/order"));
+    print_part("", field(event, "/previous"), " -> ");
+    printf("%s", field(event, "/state"));
+    if (strtol(filled, NULL, 10) > 0)
+        printf(", %s filled (%s of it new)", filled, field(event, "/fill_quantity"));
+    if (is(event, "/origin", "recovered"))
         printf(", from the books");
-    if (value(json, "skipped", mark))
+    if (is(event, "/skipped", "true"))
         printf(", with steps in between that they no longer show");
-    if (value(json, "late", mark))
+    if (is(event, "/late", "true"))
         printf(", late");
 }
 
-static void print_trade(const char *json)
+static void print_trade(const kneo_response *event)
 {
-    char number[TEXT_SIZE], trade[TEXT_SIZE], quantity[TEXT_SIZE], fill[TEXT_SIZE];
-    value(json, "order", number);
-    value(json, "trade", trade);
-    value(json, "quantity", quantity);
-    value(json, "fill_quantity", fill);
-    printf("%s  trade %s of %s (%s of it new)", number, trade, quantity, fill);
+    printf("%s  trade %s of %s (%s of it new)", field(event, "/order"), field(event, "/trade"),
+           field(event, "/quantity"), field(event, "/fill_quantity"));
 }
 
-static void print_position(const char *json)
+static void print_position(const kneo_response *event)
 {
-    char symbol[TEXT_SIZE], product[TEXT_SIZE], bought[TEXT_SIZE], sold[TEXT_SIZE];
-    value(json, "trdSym", symbol);
-    value(json, "prod", product);
-    value(json, "flBuyQty", bought);
-    value(json, "flSellQty", sold);
-    printf("%s %s: %s bought, %s sold", symbol, product, bought, sold);
+    printf("%s %s: %s bought, %s sold", field(event, "/data/trdSym"), field(event, "/data/prod"),
+           field(event, "/data/flBuyQty"), field(event, "/data/flSellQty"));
 }
 
-static void print_books(const char *json)
+static void print_books(const kneo_response *event)
 {
-    char ok[TEXT_SIZE], orders[TEXT_SIZE], trades[TEXT_SIZE], reason[TEXT_SIZE];
-    if (value(json, "ok", ok) && strcmp(ok, "true") == 0) {
-        value(json, "orders", orders);
-        value(json, "trades", trades);
-        printf("read: orders %s, trades %s", orders, trades);
-    } else {
-        value(json, "reason", reason);
-        printf("could not be read, which is tried again: %s", reason);
-    }
+    if (is(event, "/ok", "true"))
+        printf("read: orders %s, trades %s", field(event, "/orders"), field(event, "/trades"));
+    else
+        printf("could not be read, which is tried again: %s", field(event, "/reason"));
 }
 
-static void print_event(const char *json)
+static void print_event(const kneo_response *event)
 {
-    char number[TEXT_SIZE], type[TEXT_SIZE], more[TEXT_SIZE];
-    value(json, "seq", number);
-    value(json, "type", type);
-    printf("%4s  %-8s  ", number, type);
+    const char *type = field(event, "/type");
+    printf("%4s  %-8s  ", field(event, "/seq"), type);
     if (strcmp(type, "state") == 0)
-        print_state(json);
+        print_state(event);
     else if (strcmp(type, "order") == 0)
-        print_order(json);
+        print_order(event);
     else if (strcmp(type, "trade") == 0)
-        print_trade(json);
+        print_trade(event);
     else if (strcmp(type, "position") == 0)
-        print_position(json);
+        print_position(event);
     else if (strcmp(type, "books") == 0)
-        print_books(json);
+        print_books(event);
     else if (strcmp(type, "overflow") == 0)
         printf("this program was too slow; what it missed comes from the books");
     else
-        printf("%s", json);
-    if (value(json, "coalesced", more))
-        printf(", and %s of the kind before", more);
+        printf("%s", kneo_response_json(event));
+    print_part(", and ", field(event, "/coalesced"), " of the kind before");
     printf("\n");
 }
 
@@ -174,30 +150,23 @@ static int change(kneo_client *client)
 }
 
 /* Notes what an event says of the own order. */
-static void note(const char *json)
+static void note(const kneo_response *event)
 {
-    char type[TEXT_SIZE], number[TEXT_SIZE], state[TEXT_SIZE], fill[TEXT_SIZE];
-    value(json, "type", type);
-    if (mine.number[0] == '\0' || !value(json, "order", number) ||
-        strcmp(number, mine.number) != 0)
+    if (mine.number[0] == '\0' || !is(event, "/order", mine.number))
         return;
-    if (value(json, "fill_quantity", fill))
-        mine.filled += strtol(fill, NULL, 10);
-    if (strcmp(type, "order") != 0)
+    mine.filled += strtol(field(event, "/fill_quantity"), NULL, 10);
+    if (!is(event, "/type", "order"))
         return; /* a trade */
-    value(json, "state_text", mine.words);
-    value(json, "state", state);
-    mine.ended = strcmp(state, "complete") == 0 || strcmp(state, "rejected") == 0
-        || strcmp(state, "cancelled") == 0;
+    keep(mine.words, field(event, "/state_text"));
+    mine.ended = is(event, "/state", "complete") || is(event, "/state", "rejected")
+        || is(event, "/state", "cancelled");
 }
 
 /* Does what is to be done after an event. 0 when an instruction failed. */
-static int act(kneo_client *client, const char *json)
+static int act(kneo_client *client, const kneo_response *event)
 {
-    char type[TEXT_SIZE];
-    value(json, "type", type);
     /* Once the books were read, everything that comes is new. */
-    if (strcmp(type, "books") == 0 && mine.number[0] == '\0')
+    if (is(event, "/type", "books") && mine.number[0] == '\0')
         return place(client);
     if (strcmp(mine.words, "open") == 0 && !mine.changed)
         return change(client);
@@ -207,22 +176,21 @@ static int act(kneo_client *client, const char *json)
 /* Compares what the feed told with the order book. */
 static int compare(kneo_client *client)
 {
-    char words[TEXT_SIZE], filled[TEXT_SIZE];
     if (mine.number[0] == '\0' || !mine.ended) {
         fprintf(stderr, "the order has not ended: %s\n", mine.words);
         return 0;
     }
     kneo_response *report = kneo_order_report(client, mine.number);
     int ok = told("order_report", report);
-    value(kneo_response_json(report), "ordSt", words);
-    value(kneo_response_json(report), "fldQty", filled);
-    kneo_response_free(report);
-    if (!ok)
-        return 0;
-    printf("the feed:       order %s is %s, %ld filled\n", mine.number, mine.words, mine.filled);
-    printf("the order book: order %s is %s, %s filled\n", mine.number, words, filled);
-    return strcmp(words, mine.words) == 0 && strtol(filled, NULL, 10) == mine.filled
+    const char *words = field(report, "/data/0/ordSt"), *filled = field(report, "/data/0/fldQty");
+    if (ok) {
+        printf("the feed:       order %s is %s, %ld filled\n", mine.number, mine.words, mine.filled);
+        printf("the order book: order %s is %s, %s filled\n", mine.number, words, filled);
+    }
+    ok = ok && strcmp(words, mine.words) == 0 && strtol(filled, NULL, 10) == mine.filled
         && strcmp(words, strcmp(mine.wish, "fill") == 0 ? "complete" : "cancelled") == 0;
+    kneo_response_free(report);
+    return ok;
 }
 
 /* ---- the program --------------------------------------------------------- */
@@ -233,11 +201,10 @@ static int32_t next_event(kneo_client *client, kneo_order_feed *feed, int32_t wa
     kneo_response *response = kneo_order_feed_next(feed, wait_ms);
     int32_t status = kneo_response_status(response);
     if (status == KNEO_OK) {
-        const char *json = kneo_response_json(response);
-        print_event(json);
-        note(json);
+        print_event(response);
+        note(response);
         if (mine.wish != NULL)
-            *ok = act(client, json) && *ok;
+            *ok = act(client, response) && *ok;
     } else if (status != KNEO_END) {
         *ok = told("order_feed_next", response);
     }

@@ -14,7 +14,10 @@ tokens and personal data masked.
 
 import os
 import sys
+from pathlib import Path
 
+# The binding lies in its own folder. It is one file, to be copied.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bindings" / "python"))
 import kotak_neo
 
 

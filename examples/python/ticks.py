@@ -11,7 +11,10 @@ It prints the orders of the day as the order feed tells them, and then COUNT pri
 import json
 import os
 import sys
+from pathlib import Path
 
+# The binding lies in its own folder. It is one file, to be copied.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bindings" / "python"))
 import kotak_neo
 
 PATIENCE_MS = 30_000

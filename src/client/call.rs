@@ -5,13 +5,14 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use super::Inner;
-use crate::config::Timeouts;
+use super::config::Timeouts;
+use crate::clock::{self, Moment};
 use crate::error::Error;
 use crate::log::Level;
 use crate::operation::{Kind, Operation, TimeClass};
@@ -27,8 +28,8 @@ use crate::transport::{EventLoop, Point};
 
 /// What is known of a call while it runs, and after it was cut short.
 pub(super) struct Call {
-    started: Instant,
-    pub(super) deadline: Instant,
+    started: Moment,
+    pub(super) deadline: Moment,
     /// The caller's name for it.
     call_id: Option<String>,
     request_id: RefCell<Option<String>>,
@@ -46,7 +47,7 @@ pub(super) struct Call {
 
 impl Call {
     fn new(limit: Duration, call_id: Option<String>) -> Self {
-        let started = Instant::now();
+        let started = clock::now();
         Self {
             started,
             deadline: started + limit,
@@ -84,7 +85,7 @@ impl Call {
     /// until somebody interrupts the call, which then still succeeds.
     pub(super) async fn best_effort<T>(
         &self,
-        limit: Instant,
+        limit: Moment,
         work: impl Future<Output = T>,
     ) -> Result<T, &'static str> {
         self.optional.set(true);
@@ -92,7 +93,7 @@ impl Call {
             biased;
             done = work => Ok(done),
             () = self.cut.notified() => Err("interrupted"),
-            () = tokio::time::sleep_until(limit.into()) => Err("no answer in time"),
+            () = clock::sleep_until(limit) => Err("no answer in time"),
         };
         self.optional.set(false);
         result
@@ -194,7 +195,7 @@ impl Inner {
             }));
             if let (Err(_), Some(tag)) = (&ended, &tag) {
                 // Whatever was not written down: it is not under way any more.
-                let sent = Sent::At(Instant::now());
+                let sent = Sent::At(clock::now());
                 self.register().leave_open(tag, sent);
             }
             match (ended, panic) {
@@ -267,8 +268,8 @@ impl Inner {
                     stopped = true;
                     call.cut.notify_one();
                 }
-                () = tokio::time::sleep_until(call.deadline.into()) => {
-                    let limit = call.deadline - call.started;
+                () = clock::sleep_until(call.deadline) => {
+                    let limit = call.deadline.saturating_duration_since(call.started);
                     let message = format!("no answer to {} within {} ms", op.name, limit.as_millis());
                     return Err(Error::new(Status::Timeout, message));
                 }

@@ -10,14 +10,15 @@ use crate::error::Error;
 use crate::hosts::{self, Environment, Generation};
 use crate::judge;
 use crate::log::Level;
-use crate::login::{self, Credentials};
+use crate::message::{Answer, Request};
 use crate::operation::{Auth, Kind, Operation, Route};
 use crate::reads::Parts;
 use crate::reply::{Meta, Reply};
+use crate::request::{self, Credentials};
 use crate::secret::Secret;
 use crate::session::Trade;
 use crate::status::Status;
-use crate::transport::{Answer, Point, Request};
+use crate::transport::Point;
 
 /// Where the requests of one login go.
 pub(super) struct Place {
@@ -154,7 +155,7 @@ impl Inner {
         let url = target.url(environment)?;
         let generation = target.generation;
         let mut request =
-            login::request(target.op, url, generation, environment, credentials, body)?;
+            request::request(target.op, url, generation, environment, credentials, body)?;
         let id = uuid(self.random.take()?);
         let value = HeaderValue::from_str(&id)
             .map_err(|_| Error::new(Status::Internal, "a request id fits no header"))?;

@@ -1,7 +1,7 @@
 //! The logins: which steps in which order.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use url::Url;
@@ -11,13 +11,15 @@ use super::call::Call;
 use super::exchange::{Place, Target};
 use super::{Bearer, Client, Inner, State};
 use crate::check::{self, Mobile};
+use crate::clock;
 use crate::error::Error;
 use crate::hosts::{Environment, GW_NAPI, Generation};
 use crate::judge;
-use crate::login::{self, Credentials};
+use crate::login;
 use crate::operation::{self, Operation};
 use crate::params::Common;
 use crate::reply::Reply;
+use crate::request::{self, Credentials};
 use crate::secret::Secret;
 use crate::session::{self, Identity, Trade, View};
 use crate::status::Status;
@@ -410,7 +412,7 @@ impl Inner {
         // What the next step cannot do without, before anything is sent.
         let config = &self.config;
         if config.access_token.is_none() && self.state().bearer.is_none() {
-            login::application(
+            request::application(
                 config.consumer_key.as_ref(),
                 config.consumer_secret.as_ref(),
             )?;
@@ -448,7 +450,7 @@ impl Inner {
         generation: Generation,
     ) -> Result<Secret, Error> {
         let good = |bearer: &&Bearer| {
-            let soon = Instant::now() + BEARER_MARGIN;
+            let soon = clock::now() + BEARER_MARGIN;
             bearer.from == *oauth && bearer.good_until.is_none_or(|end| end > soon)
         };
         let kept = self
@@ -479,7 +481,7 @@ impl Inner {
         let op = &operation::SESSION_INIT;
         let target = Target::new(op, generation, &Place::fixed(oauth.clone()));
         let config = &self.config;
-        let pair = login::application(
+        let pair = request::application(
             config.consumer_key.as_ref(),
             config.consumer_secret.as_ref(),
         )?;
@@ -492,7 +494,7 @@ impl Inner {
         let answer = self.exchange(call, &target, &credentials, body).await?;
         let (reply, (token, seconds)) = self.accept(call, &target, answer, login::bearer)?;
         let good_until =
-            seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
+            seconds.and_then(|seconds| clock::now().checked_add(Duration::from_secs(seconds)));
         Ok((
             reply,
             Bearer {
@@ -623,7 +625,7 @@ impl Inner {
             bearer: view.bearer.clone(),
             feed_url,
             order_feed_url,
-            logged_in_at: session::now(),
+            logged_in_at: clock::unix_seconds(),
         })
     }
 
@@ -655,7 +657,7 @@ impl Inner {
             self.accept(call, &target, answer, read)
                 .map(|(_, urls)| urls)
         };
-        let limit = call.deadline.min(Instant::now() + FEED_CONFIG_LIMIT);
+        let limit = call.deadline.min(clock::now() + FEED_CONFIG_LIMIT);
         let problem = match call.best_effort(limit, asked).await {
             Ok(Ok(Some(urls))) => return urls,
             Ok(Ok(None)) => format!("no entry for the data centre {data_center}"),

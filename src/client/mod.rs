@@ -3,6 +3,7 @@
 mod by_name;
 mod call;
 mod cancel;
+pub(crate) mod config;
 mod exchange;
 mod feed;
 mod logins;
@@ -16,31 +17,31 @@ pub mod steps;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use reqwest::cookie::CookieStore;
 use serde_json::json;
 use tokio::sync::Notify;
 use url::Url;
 
-use crate::config::Config;
+use crate::clock::{self, Moment};
 use crate::error::Error;
 use crate::feed::link::Roster;
 use crate::hosts::Hosts;
 use crate::judge;
 use crate::ledger::Ledger;
 use crate::log::Log;
-use crate::login::Credentials;
 use crate::orderfeed::wire::Forms;
-use crate::pacing::Pace;
 use crate::random::Random;
 use crate::reply::{Meta, Reply};
+use crate::request::Credentials;
 use crate::secret::Secret;
-use crate::session::{self, Trade, View};
+use crate::session::{Trade, View};
 use crate::status::Status;
 use crate::transport::door::Door;
+use crate::transport::pacing::Pace;
 use crate::transport::{Cookies, EventLoop, Net, Settings};
 use cancel::Named;
+use config::Config;
 use register::Register;
 use scrips::Scrips;
 
@@ -90,7 +91,7 @@ struct State {
 struct Bearer {
     token: Secret,
     from: Url,
-    good_until: Option<Instant>,
+    good_until: Option<Moment>,
 }
 
 impl Client {
@@ -164,7 +165,7 @@ impl Client {
     /// today (IST), expired, or names a host that may not be used.
     pub fn session_import(&self, session: &str) -> Result<Reply, Error> {
         self.0.local("session_import", |_| {
-            let (trade, cookies) = Trade::import(session, &self.0.hosts, session::now())?;
+            let (trade, cookies) = Trade::import(session, &self.0.hosts, clock::unix_seconds())?;
             if self
                 .0
                 .config
@@ -230,13 +231,13 @@ fn meta(operation: &'static str) -> Meta {
 
 impl Inner {
     fn new(config: Config) -> Result<Self, Error> {
-        let settings = Arc::new(Settings::new(&config)?);
-        let log = Log::open(config.log.as_ref())?;
+        let settings = Arc::new(config.connection()?);
+        let log = config.open_log()?;
         let event_loop = EventLoop::new().map_err(|error| call::no_event_loop(&error))?;
         let orders = &config.orders;
         let ledger = match &orders.ledger_file {
             None => None,
-            Some(path) => Some(Ledger::open(path, orders.ledger_sync, orders::now_ms())?),
+            Some(path) => Some(Ledger::open(path, orders.ledger_sync, clock::unix_ms())?),
         };
         let mut register = Register::default();
         for (tag, answer) in ledger.iter().flat_map(Ledger::take_taken) {

@@ -1,7 +1,7 @@
 //! Order instructions: sent at most once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -9,15 +9,16 @@ use super::call::Call;
 use super::register::{Open, Register, Settled};
 use super::steps::{Step, reached};
 use super::{Client, Inner, not_logged_in};
+use crate::clock;
 use crate::error::Error;
 use crate::hosts::Generation;
 use crate::json::Fields;
 use crate::judge::{self, Verdict};
 use crate::ledger::{Begun, Earlier, End, Intent, Ledger, Ticket};
 use crate::operation::{self, Kind, Operation};
+use crate::order_book;
 use crate::orders::{self, Instruction, InstructionKind, Lookup};
-use crate::outcome::{self, Sent};
-use crate::pacing::{Slot, Use};
+use crate::outcome::Sent;
 use crate::params;
 use crate::reads;
 use crate::reply::{Meta, Reply};
@@ -25,6 +26,8 @@ use crate::session::Trade;
 use crate::status::Status;
 use crate::transport::Point;
 use crate::transport::door::Line;
+use crate::transport::pacing::{Slot, Use};
+use crate::words;
 
 /// A connection that was looked at within this time need not be looked at again.
 const NO_TIME: Duration = Duration::from_millis(1);
@@ -63,12 +66,6 @@ impl Client {
         self.0
             .instruct(&operation::CANCEL_ORDER, params, orders::cancel)
     }
-}
-
-/// Unix milliseconds; 0 if the clock of this machine is before 1970.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What has to be written down when an instruction's call has ended, however
@@ -146,14 +143,14 @@ impl Inner {
             account: trade.ucc.clone(),
             order_id: instruction.order_id.clone(),
             facts: instruction.facts(),
-            sent_at_ms: now_ms(),
+            sent_at_ms: clock::unix_ms(),
         };
         if let Some(id) = &intent.intent_id {
             let Some(ledger) = &self.ledger else {
                 let problem = "needs a ledger: configure ledger_file";
                 return Err(Error::argument("params.intent_id", problem));
             };
-            if let Some(earlier) = ledger.earlier(id, &intent, now_ms())? {
+            if let Some(earlier) = ledger.earlier(id, &intent, clock::unix_ms())? {
                 return again(call, op, earlier);
             }
         }
@@ -174,12 +171,12 @@ impl Inner {
         };
         let slot = self.slot(call, kind, line, &url).await?;
         reached(Step::Paced);
-        let prepared = Instant::now();
+        let prepared = clock::now();
         if prepared >= call.deadline {
             let message = "the deadline passed before anything was sent";
             return Err(Error::new(Status::Timeout, message));
         }
-        intent.sent_at_ms = now_ms();
+        intent.sent_at_ms = clock::unix_ms();
         let is_open = |ledger: &Ledger| ledger.is_open(&tag);
         if self.ledger.as_ref().is_some_and(is_open) || !self.register().begin(intent.clone()) {
             return self.tag_in_use(call, op, &intent);
@@ -249,7 +246,7 @@ impl Inner {
                 return again(call, op, Earlier::Unsettled(open.intent));
             }
             // It may have ended since it was looked for.
-            if let Some(earlier) = ledger.earlier(id, intent, now_ms())? {
+            if let Some(earlier) = ledger.earlier(id, intent, clock::unix_ms())? {
                 return again(call, op, earlier);
             }
         }
@@ -296,7 +293,7 @@ impl Inner {
         let is_new = intent.order_id.is_none();
         let placed = is_new.then_some(written.order_number.as_str());
         let sent = written.point.as_ref().and_then(Point::passed_at);
-        let sent = Sent::At(sent.unwrap_or_else(Instant::now));
+        let sent = Sent::At(sent.unwrap_or_else(clock::now));
         match &end {
             End::Unknown => self.register().leave_open(&intent.tag, sent),
             End::Accepted { .. } => self.register().settle(&intent.tag, placed, Settled::Taken),
@@ -329,7 +326,7 @@ impl Inner {
         url: &url::Url,
     ) -> Result<Slot, Error> {
         loop {
-            let now = Instant::now();
+            let now = clock::now();
             match self.pace.reserve(kind, now) {
                 Ok(slot) => return Ok(slot),
                 Err(wait) if now + wait >= call.deadline => {
@@ -343,7 +340,7 @@ impl Inner {
                     );
                 }
                 Err(wait) => {
-                    tokio::time::sleep(wait).await;
+                    clock::sleep(wait).await;
                     self.ready(line, url).await?;
                 }
             }
@@ -374,7 +371,7 @@ impl Inner {
         let rows = if judge::is_no_data(&answer) {
             Vec::new()
         } else {
-            let body = |body: &[u8]| outcome::rows(&String::from_utf8_lossy(body));
+            let body = |body: &[u8]| order_book::rows(&String::from_utf8_lossy(body));
             self.accept(call, &target, answer, body)
                 .map(|(_, rows)| rows)
                 .map_err(|error| {
@@ -392,7 +389,7 @@ impl Inner {
             return Err(Error::argument("params.order_id", problem));
         };
         let state = row.state();
-        if outcome::is_final(&state) {
+        if words::find(&state).is_over() {
             let reason = row.text("rejRsn").filter(|reason| reason != "--");
             let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
             let problem = format!("the order is {state}{reason}; nothing was sent");
@@ -441,7 +438,7 @@ fn again(call: &Call, op: &Operation, earlier: Earlier) -> Result<Reply, Error> 
                     } else {
                         Status::Rejected
                     };
-                    let mut error = Error::new(status, message).with_code(code);
+                    let mut error = judge::with_code(Error::new(status, message), code);
                     if let Some(http_status) = http_status {
                         error = error.with_broker(http_status, &broker.unwrap_or_default(), &[]);
                     }

@@ -230,7 +230,7 @@ impl Inner {
         self.call(op, common, async |call| {
             let segment = match exchange_segment {
                 None => None,
-                Some(name) => Some(reads::segment("exchange_segment", name)?),
+                Some(name) => Some(params::scrip_segment("exchange_segment", name)?),
             };
             let reply = self.ask(call, op, Expect::Data, Parts::default()).await?;
             let Some(segment) = segment else {

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::time::Instant;
 
+use crate::clock;
 use crate::ledger::Intent;
-use crate::outcome::{Asked, Progress, Sent};
+use crate::outcome::{Instructed, Progress, Sent};
 
 /// The most open instructions that are remembered. Far beyond what a day of
 /// failures makes; the ledger has no such limit.
@@ -35,7 +35,7 @@ pub(super) struct Open {
 }
 
 impl Open {
-    fn is(&self, asked: &Asked) -> bool {
+    fn is(&self, asked: &Instructed) -> bool {
         self.intent.tag == asked.tag && self.intent.sent_at_ms == asked.sent_at_ms
     }
 }
@@ -61,7 +61,7 @@ impl Register {
         }
         self.open.push(Open {
             intent,
-            sent: Sent::At(Instant::now()),
+            sent: Sent::At(clock::now()),
             progress: Progress::default(),
             running: true,
         });
@@ -129,7 +129,7 @@ impl Register {
 
     /// What was seen of the instruction that is asked about. Its tag may be
     /// that of a newer one by now.
-    pub(super) fn remember(&mut self, asked: &Asked, progress: &Progress) {
+    pub(super) fn remember(&mut self, asked: &Instructed, progress: &Progress) {
         let mut open = self.open.iter_mut();
         if let Some(open) = open.find(|open| open.is(asked)) {
             open.progress = progress.clone();
@@ -140,7 +140,7 @@ impl Register {
     /// any more.
     pub(super) fn settle_asked(
         &mut self,
-        asked: &Asked,
+        asked: &Instructed,
         placed: Option<&str>,
         how: Settled,
     ) -> bool {
@@ -196,7 +196,7 @@ mod tests {
         assert!(register.begin(intent("a", None)));
         assert!(!register.begin(intent("a", None)));
         assert_eq!(register.unsettled().count(), 0, "its call is running");
-        register.leave_open("a", Sent::At(Instant::now()));
+        register.leave_open("a", Sent::At(clock::now()));
         assert_eq!(register.unsettled().count(), 1);
         register.settle("a", Some("1"), Settled::Taken);
         assert_eq!(register.unsettled().count(), 0);
@@ -227,8 +227,8 @@ mod tests {
     fn a_proof_is_of_one_instruction() {
         let mut register = Register::default();
         let asked = |sent_at_ms: u64| {
-            let (kind, sent) = (InstructionKind::Place, Sent::At(Instant::now()));
-            Asked::new(kind, "t", None, "{}", sent_at_ms, sent)
+            let (kind, sent) = (InstructionKind::Place, Sent::At(clock::now()));
+            Instructed::new(kind, "t", None, "{}", sent_at_ms, sent)
         };
         assert!(register.begin(intent("t", None)));
         assert!(register.settle_asked(&asked(1), None, Settled::NotTaken));
@@ -263,10 +263,10 @@ mod tests {
         assert!(register.begin(intent("running", None)));
         assert!(register.begin(intent("t", None)));
         assert_eq!(register.how("t"), None, "it is open again");
-        register.leave_open("t", Sent::At(Instant::now()));
+        register.leave_open("t", Sent::At(clock::now()));
         for at in 0..MOST_OPEN {
             assert!(register.begin(intent(&at.to_string(), None)));
-            register.leave_open(&at.to_string(), Sent::At(Instant::now()));
+            register.leave_open(&at.to_string(), Sent::At(clock::now()));
         }
         assert!(register.by_tag("t").is_none());
         assert_eq!(register.how("t"), None);
@@ -278,7 +278,7 @@ mod tests {
         let mut register = Register::default();
         for at in 0..MOST_SETTLED + 5 {
             assert!(register.begin(intent(&at.to_string(), Some("9"))));
-            register.leave_open(&at.to_string(), Sent::At(Instant::now()));
+            register.leave_open(&at.to_string(), Sent::At(clock::now()));
             register.settle(&format!("s{at}"), Some("2"), Settled::Taken);
         }
         assert_eq!(register.open.len(), MOST_OPEN);

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Client, Inner};
+use crate::calendar::{iso_day, trading_day};
+use crate::clock::{self, Moment};
 use crate::error::Error;
 use crate::operation;
 use crate::params::{self, Common, PARAMS};
 use crate::reads::{self, Expect};
 use crate::reply::Reply;
 use crate::scrips::{Broken, LARGEST_FILE, Query, Store, Table};
-use crate::session;
 use crate::status::Status;
 use crate::transport::Fetched;
 
@@ -44,7 +45,7 @@ struct View {
     total: Option<u64>,
     /// Why there is no file of today.
     error: Option<String>,
-    failed_at: Option<(Instant, u64)>,
+    failed_at: Option<(Moment, u64)>,
     from_cache: bool,
 }
 
@@ -124,17 +125,6 @@ impl Segment {
     }
 }
 
-/// A day since 1970 as `2026-09-22`.
-fn iso_day(day: u64) -> String {
-    let text = crate::scrips::date_text(i32::try_from(day).unwrap_or(i32::MAX));
-    let months = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let month = months.iter().position(|name| text.get(2..5) == Some(name));
-    let (date, year) = (text.get(..2).unwrap_or(""), text.get(5..).unwrap_or(""));
-    format!("{year}-{:02}-{date}", month.map_or(0, |month| month + 1))
-}
-
 impl Client {
     /// Searches the instruments of a segment. `params` has the official SDK's
     /// keyword names, and `token` and `trading_symbol` for exact lookups.
@@ -157,7 +147,7 @@ impl Client {
     /// [`Status::Closed`] after the client was closed.
     pub fn scrip_status(&self) -> Result<Reply, Error> {
         self.0.local("scrip_status", |_| {
-            let today = session::day(session::now());
+            let today = trading_day(clock::unix_seconds());
             let segments = self.0.scrips.segments();
             let shown: Vec<_> = segments
                 .iter()
@@ -186,7 +176,7 @@ impl Inner {
             Err(error) => return self.local_of(op.name, &common, |_| Err(error)),
         };
         let segment = Arc::clone(self.scrips.segments().entry(query.segment).or_default());
-        let today = session::day(session::now());
+        let today = trading_day(clock::unix_seconds());
         let found = match segment.at_hand(today) {
             Some(found) => found,
             None => self.obtain(&segment, query.segment, today, &common)?,
@@ -221,7 +211,7 @@ impl Inner {
         common: &Common,
     ) -> Result<Found, Error> {
         let op = &operation::SEARCH_SCRIP;
-        let started = Instant::now();
+        let started = clock::now();
         let mut gate = None;
         // Held until the table is there, so that others wait for this one.
         self.call(op, common, async |_| {
@@ -299,7 +289,7 @@ impl Inner {
         view.error = Some(problem.clone());
         // Who gives up has not found that it fails: the next one tries.
         let failed = error.status() != Status::Closed;
-        view.failed_at = failed.then(|| (Instant::now(), today));
+        view.failed_at = failed.then(|| (clock::now(), today));
         match view.table.clone() {
             // Who closes the client wants no answer.
             Some(table) if error.status() != Status::Closed => Ok(Found {

@@ -1,24 +1,25 @@
 //! What became of an instruction: asked of the order book until it is proved.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::orders::now_ms;
 use super::register::Settled;
 use super::{Client, Inner};
+use crate::clock::{self, Moment};
 use crate::error::Error;
 use crate::ledger::{End, Intent, Ledger};
 use crate::operation::{self, Operation};
+use crate::order_book::{self, Row};
 use crate::orders::{self, InstructionKind};
-use crate::outcome::{self, Asked, Clocks, Progress, Row, Sent, Sight};
+use crate::outcome::{self, Clocks, Instructed, Progress, Sent, Sight};
 use crate::params::{self, PARAMS};
 use crate::reads::{Expect, Parts};
 use crate::reply::Reply;
-use crate::session::{self, Trade};
+use crate::session::Trade;
 use crate::status::Status;
 
 /// How long to wait between two readings of the order book.
@@ -50,7 +51,7 @@ impl Client {
     pub fn open_intents(&self) -> Result<Reply, Error> {
         self.0.local("open_intents", |_| {
             let intents = match &self.0.ledger {
-                Some(ledger) => ledger.open_intents(now_ms()),
+                Some(ledger) => ledger.open_intents(clock::unix_ms()),
                 None => self.0.register().unsettled().cloned().collect(),
             };
             let shown: Vec<_> = intents.iter().map(shown_intent).collect();
@@ -120,7 +121,7 @@ impl Inner {
             "cancel_order" => InstructionKind::Cancel,
             _ => InstructionKind::Place,
         };
-        let asked = Asked::new(
+        let asked = Instructed::new(
             kind,
             &intent.tag,
             intent.order_id.as_deref(),
@@ -150,13 +151,13 @@ impl Inner {
         let mut pause = FIRST_PAUSE;
         let mut seen: Option<Finding> = None;
         loop {
-            let began = Instant::now();
+            let began = clock::now();
             // Another login may come in between: the book of another account
             // proves nothing.
             let trade = self.trade()?;
             search.is_of(&trade)?;
             let reading = self.ask_of(call, op, Expect::Data, Parts::default(), Some(trade));
-            let read = tokio::time::timeout_at(end.into(), reading).await;
+            let read = clock::timeout_at(end, reading).await;
             match read {
                 Err(_) => match seen {
                     Some(seen) => return seen.reply(),
@@ -165,7 +166,7 @@ impl Inner {
                         return Err(Error::new(Status::Timeout, message));
                     }
                 },
-                Ok(Err(error)) if error.status().is_transient() && end > Instant::now() + pause => {
+                Ok(Err(error)) if error.status().is_transient() && end > clock::now() + pause => {
                     // Read again below.
                 }
                 Ok(Err(error)) => match seen {
@@ -173,13 +174,13 @@ impl Inner {
                     _ => return Err(error),
                 },
                 Ok(Ok(reply)) => {
-                    let Some(rows) = outcome::rows(reply.json()) else {
+                    let Some(rows) = order_book::rows(reply.json()) else {
                         let message = "the broker's order book is not what it documents";
                         return Err(Error::new(Status::Protocol, message));
                     };
                     let clocks = Clocks {
-                        at: Instant::now(),
-                        ours: session::now(),
+                        at: clock::now(),
+                        ours: clock::unix_seconds(),
                         broker: reply.date,
                     };
                     let finding = self.judge_book(&mut search, &rows, began, &clocks);
@@ -199,17 +200,17 @@ impl Inner {
             if let Some((asked, _)) = &search.asked {
                 let window = self.config.orders.outcome_window;
                 let proof = search.progress.next_proof(asked, window);
-                let until = proof.saturating_duration_since(Instant::now());
+                let until = proof.saturating_duration_since(clock::now());
                 if !until.is_zero() {
                     wait = wait.min(until);
                 }
             }
-            if Instant::now() + wait >= end {
+            if clock::now() + wait >= end {
                 if let Some(seen) = seen {
                     return seen.reply();
                 }
             }
-            tokio::time::sleep(wait).await;
+            clock::sleep(wait).await;
             pause = (2 * pause).min(LONGEST_PAUSE);
         }
     }
@@ -219,7 +220,7 @@ impl Inner {
         &self,
         search: &mut Search,
         rows: &[Row],
-        began: Instant,
+        began: Moment,
         clocks: &Clocks,
     ) -> Finding {
         let window = self.config.orders.outcome_window;
@@ -293,7 +294,7 @@ impl Inner {
             }
             Sight::Never(_) | Sight::Nothing(_) => {
                 let proof = search.progress.next_proof(asked, window);
-                let until = proof.saturating_duration_since(Instant::now());
+                let until = proof.saturating_duration_since(clock::now());
                 finding.ask_again_after_ms = u64::try_from(until.as_millis()).ok();
                 finding.says(
                     "unknown",
@@ -305,7 +306,7 @@ impl Inner {
     }
 
     /// Settles in register and ledger what was proved of an instruction.
-    fn write_down(&self, call: &Call, asked: &Asked, finding: &Finding) {
+    fn write_down(&self, call: &Call, asked: &Instructed, finding: &Finding) {
         let taken = finding.outcome != "absent";
         let number = finding.order_id.clone().unwrap_or_default();
         let (placed, how) = match (taken, asked.kind) {
@@ -339,7 +340,7 @@ struct Search {
     order_id: Option<String>,
     account: Option<String>,
     /// What was asked, and whether its call is still running.
-    asked: Option<(Asked, bool)>,
+    asked: Option<(Instructed, bool)>,
     progress: Progress,
     how: Option<Settled>,
 }

@@ -162,15 +162,6 @@ impl Drop for Roster {
     }
 }
 
-/// Leaves the count of threads when the thread ends, however it does.
-struct Left;
-
-impl Drop for Left {
-    fn drop(&mut self) {
-        process::shared().threads.leave();
-    }
-}
-
 /// Runs `work` on a thread of its own until it ends or `switch` is turned
 /// off, whichever is first. Then calls `ended`: `true` after a panic, which
 /// is a defect in this library.
@@ -190,8 +181,8 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let event_loop = EventLoop::new()?;
-    process::shared().threads.enter();
-    let counted = Left;
+    // Until the thread ends, however it does.
+    let counted = process::shared().threads.count();
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {

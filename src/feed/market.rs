@@ -959,6 +959,7 @@ fn snapshot_of_some(sent: &BTreeSet<Subscription>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::Proxy;
 
     #[test]
     fn reads_options_and_names_the_wrong_one() {
@@ -980,8 +981,8 @@ mod tests {
 
     #[test]
     fn a_defect_is_told_by_every_call() {
-        let config = crate::config::Config::parse("").expect("all defaults");
-        let settings = Settings::new(&config).expect("they are good");
+        let settings = Settings::new(None, &Proxy::None, None, Duration::from_secs(5));
+        let settings = settings.expect("no CA file, no problem");
         let options = Options::parse(None).expect("all defaults");
         let sessions = Box::new(|| std::panic::panic_any("a defect"));
         let changed = link::Roster::default().sessions();

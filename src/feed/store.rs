@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::link::State;
 use super::packet::{self, Kind, Packet};
 use super::tick::{self, Depth, Tick, put_text};
+use crate::calendar::market_day;
 use crate::json::write_string;
 
 /// Twice what can be subscribed, and some room for snapshots.
@@ -462,7 +463,8 @@ impl Store {
     pub(crate) fn is_closed(&self, exchange: i8) -> bool {
         let now = self.now().ns;
         let told = self.lock().markets.get(&exchange).copied();
-        told.is_some_and(|(code, then)| code == 2 && business_day(then) == business_day(now))
+        let day = |ns: i64| market_day(ns / 1_000_000_000);
+        told.is_some_and(|(code, then)| code == 2 && day(then) == day(now))
     }
 }
 
@@ -470,12 +472,6 @@ fn wake(inner: &Inner, news: &Condvar) {
     if inner.waiting > 0 {
         news.notify_one();
     }
-}
-
-/// Days from nine o'clock in India to the next.
-fn business_day(unix_ns: i64) -> i64 {
-    const NINE_IN_UTC: i64 = 3 * 3600 + 1800;
-    (unix_ns / 1_000_000_000 - NINE_IN_UTC).div_euclid(86_400)
 }
 
 fn symbol_of(symbols: &HashMap<String, Box<str>>, packet: Packet<'_>) -> Option<Box<str>> {
@@ -1256,7 +1252,7 @@ mod tests {
             let number = |text: &str| text.parse::<i64>().expect("a number");
             // Of a day in India, which begins five and a half hours early.
             let seconds = 86_400 * 20_000 + number(hour) * 3600 + number(minute) * 60 - 19_800;
-            business_day(seconds * 1_000_000_000)
+            market_day(seconds)
         };
         assert_eq!(at("15:30"), at("23:59"));
         assert_eq!(at("15:30"), at("32:59"));

@@ -1,10 +1,11 @@
 //! The library as a whole: statuses, versions, handles, shutdown.
 
 use std::ffi::{CStr, c_char};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::guard::{guard, guard_writes};
 use super::registry::registry;
+use crate::clock;
 use crate::process;
 use crate::status::Status;
 
@@ -90,7 +91,7 @@ pub extern "C" fn kneo_shutdown(timeout_ms: i32) -> i32 {
         let Ok(timeout) = u64::try_from(timeout_ms) else {
             return Status::InvalidArgument.code();
         };
-        let deadline = Instant::now() + Duration::from_millis(timeout);
+        let deadline = clock::now() + Duration::from_millis(timeout);
         registry().close_all();
         let shared = process::shared();
         let ended =

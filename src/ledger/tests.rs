@@ -1,8 +1,12 @@
 //! What the ledger promises.
 
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::calendar::IST_OFFSET;
 
 /// 2025-10-09 in India.
 const NOON: u64 = 1_760_000_000_000;
@@ -229,12 +233,16 @@ fn one_client_holds_it() {
 #[test]
 fn a_copy_of_the_lock_holds_nothing() {
     let folder = Folder::new();
+    let copy_of = |ledger: &Ledger| {
+        let state = ledger.state();
+        state.file.lock.file.try_clone().expect("it can be copied")
+    };
     let mut ledger = folder.open().expect("a new file");
-    let copy = ledger.lock.file.try_clone().expect("it can be copied");
+    let copy = copy_of(&ledger);
     drop(ledger);
     ledger = folder.open().expect("it is free, whoever has a copy");
-    ledger.pid = 0;
-    let kept = ledger.lock.file.try_clone().expect("it can be copied");
+    ledger.state().file.pid = 0;
+    let kept = copy_of(&ledger);
     drop(ledger);
     assert!(folder.open().is_err(), "the child ends no lock");
     drop((copy, kept));
@@ -358,13 +366,13 @@ fn what_cannot_be_written_is_not_begun() {
     assert_eq!(mode & 0o777, 0o600);
     begin(&ledger, intent("a", None));
     // A disk without room.
-    let full = options().open("/dev/full").expect("Linux has it");
-    let good = std::mem::replace(&mut ledger.state().file, full);
+    let full = file::options().open("/dev/full").expect("Linux has it");
+    let good = std::mem::replace(&mut ledger.state().file.file, full);
     let error = ledger.begin(intent("b", None), NOON).expect_err("no room");
     assert!(error.message().contains("could not be written"), "{error}");
     assert_eq!(open_tags(&ledger), ["a"]);
     // The file could not be set right either: it is not trusted any more.
-    ledger.state().file = good;
+    ledger.state().file.file = good;
     assert!(ledger.begin(intent("c", None), NOON).is_err());
     drop(ledger);
     assert_eq!(open_tags(&folder.open().expect("it is whole")), ["a"]);
@@ -386,8 +394,8 @@ fn odd_paths_are_told() {
 
 /// Midnight in India, half a day after `NOON` of that day.
 fn midnight() -> u64 {
-    let day = session::day(NOON / 1000) + 1;
-    (day * 24 * 3600 - session::IST_OFFSET) * 1000
+    let day = trading_day(NOON / 1000) + 1;
+    (day * 24 * 3600 - IST_OFFSET) * 1000
 }
 
 /// An order of one second before midnight is asked about after it.

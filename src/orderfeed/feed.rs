@@ -16,13 +16,15 @@ use url::Url;
 use super::merge::{Fill, Merge, Origin, Step};
 use super::queue::{CAPACITY, Queue};
 use super::wire::{self, Forms, Message};
+use crate::calendar::trading_day;
+use crate::clock;
 use crate::error::Error;
 use crate::feed::link::{self, Backoff, State, Switch};
 use crate::feed::socket::{Ended, Frame, Socket};
 use crate::json::Fields;
 use crate::redact;
 use crate::reply::Reply;
-use crate::session::{self, Trade};
+use crate::session::Trade;
 use crate::status::Status;
 use crate::transport::Settings;
 
@@ -781,7 +783,7 @@ fn trade_event(fill: &Fill, row: &RawValue) -> String {
 
 /// The day in India.
 fn today() -> u64 {
-    session::day(session::now())
+    trading_day(clock::unix_seconds())
 }
 
 /// When it was told, in milliseconds since 1970.

@@ -10,8 +10,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::value::RawValue;
 
-use super::states::{self, Phase, State};
 use super::wire;
+use crate::words::{self, Phase, State};
 
 /// More orders than anybody may place in a day. What comes above it is told
 /// without being remembered.
@@ -129,7 +129,7 @@ impl Row {
 
     fn step(&self) -> u64 {
         let words = self.words.as_deref().unwrap_or("");
-        hash(&(states::find(words).name, words, self.filled, &self.details))
+        hash(&(words::find(words).name, words, self.filled, &self.details))
     }
 }
 
@@ -140,8 +140,8 @@ fn is_number(order: &str) -> bool {
 /// One spelling for what the broker spells in several ways.
 fn canonical(text: &str) -> String {
     let text = text.trim();
-    if text == "LMT" {
-        return "L".to_owned();
+    if let Some(code) = words::order_type(text) {
+        return code.to_owned();
     }
     let is_number = text.contains('.') && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let text = if is_number {
@@ -187,11 +187,11 @@ impl Merge {
     /// Takes the row of an order. `None` if it tells nothing new.
     pub(crate) fn order(&mut self, raw: &RawValue, origin: Origin) -> Option<Step> {
         let row = Row::read(raw);
-        let given = row.words.as_deref().map(states::find);
+        let given = row.words.as_deref().map(words::find);
         let number = row.order.clone();
         let mut step = Step {
             order: number.clone(),
-            state: given.unwrap_or(states::UNKNOWN).name,
+            state: given.unwrap_or(words::UNKNOWN).name,
             words: row.words.clone(),
             previous: None,
             filled: row.filled,
@@ -208,8 +208,8 @@ impl Merge {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(_) if full => return Some(step),
             Entry::Vacant(entry) => {
-                let state = given.unwrap_or(states::UNKNOWN);
-                step.skipped = origin == Origin::Recovered && !states::is_direct(None, state);
+                let state = given.unwrap_or(words::UNKNOWN);
+                step.skipped = origin == Origin::Recovered && !words::is_direct(None, state);
                 entry.insert(Known::new(&row, state)).day = self.day;
                 return Some(step);
             }
@@ -227,7 +227,7 @@ impl Merge {
             let before = known.words.is_some().then_some(known.state);
             step.previous = before.map(|state| state.name);
             step.state = state.name;
-            step.skipped = origin == Origin::Recovered && !states::is_direct(before, state);
+            step.skipped = origin == Origin::Recovered && !words::is_direct(before, state);
             known.take(row, state);
             return Some(step);
         }
@@ -324,7 +324,7 @@ impl Known {
         Self {
             state: State {
                 phase: Phase::Received,
-                ..states::UNKNOWN
+                ..words::UNKNOWN
             },
             words: None,
             filled: None,
@@ -367,8 +367,7 @@ impl Known {
     /// Whether a row says what is known already. What it does not say, it
     /// does not change.
     fn is_same(&self, row: &Row, state: State) -> bool {
-        let words_differ =
-            state == states::UNKNOWN && row.words.as_deref() != self.words.as_deref();
+        let words_differ = state == words::UNKNOWN && row.words.as_deref() != self.words.as_deref();
         let details = row.details.iter().zip(&self.details);
         let mut both = details.filter_map(|(new, old)| Some((new.as_ref()?, old.as_ref()?)));
         state == self.state

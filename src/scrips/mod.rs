@@ -1,6 +1,7 @@
 //! Instruments: the scrip-master files, indexed and searched. Pure; the files
 //! come from `client/scrips.rs`.
 
+mod csv;
 mod query;
 mod store;
 mod table;
@@ -9,7 +10,7 @@ mod tests;
 
 pub(crate) use query::Query;
 pub(crate) use store::Store;
-pub(crate) use table::{Broken, Table, date_text};
+pub(crate) use table::{Broken, Table};
 
 /// The largest scrip file that is taken.
 pub(crate) const LARGEST_FILE: u64 = 256 * 1024 * 1024;

@@ -1,10 +1,11 @@
 //! What a search asks for, and the rows that answer it: pure.
 
+use crate::calendar::parse_date;
 use crate::error::Error;
 use crate::json::Fields;
-use crate::reads;
+use crate::params;
 
-use super::table::{self, OptionKind, Table};
+use super::table::{OptionKind, Table};
 
 /// A checked search.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ const RUPEE: i64 = 10_000;
 impl Query {
     pub(crate) fn read(fields: &mut Fields) -> Result<Self, Error> {
         let segment = fields.required("exchange_segment")?;
-        let segment = reads::segment(&fields.path("exchange_segment"), &segment)?;
+        let segment = params::scrip_segment(&fields.path("exchange_segment"), &segment)?;
         let part = fields.text("symbol")?.unwrap_or_default();
         let token = fields.number_or_text("token")?;
         let symbol = fields.text("trading_symbol")?;
@@ -133,7 +134,7 @@ fn expiries(fields: &Fields, text: &str) -> Result<(i32, i32), Error> {
     const KEY: &str = "expiry";
     let parts: Vec<&str> = text.split('-').map(str::trim).collect();
     let day = |part: &str| {
-        table::parse_date(part).ok_or_else(|| {
+        parse_date(part).ok_or_else(|| {
             fields.problem(
                 KEY,
                 "must be a day like 22SEP2026 or a range like 01SEP2026-30SEP2026",
@@ -280,35 +281,6 @@ mod tests {
         ] {
             let error = query(text).expect_err(text);
             assert!(error.message().starts_with(start), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn days_there_and_back() {
-        for (text, day, shown) in [
-            ("01JAN1970", 0, "01Jan1970"),
-            ("19jun2024", 19_893, "19Jun2024"),
-            ("29 Feb 2024", 19_782, "29Feb2024"),
-            ("20260922", 20_718, "22Sep2026"),
-            ("1Mar2024", 19_783, "01Mar2024"),
-        ] {
-            assert_eq!(table::parse_date(text), Some(day), "{text}");
-            assert_eq!(table::date_text(day), shown);
-        }
-        for day in -1000..40_000 {
-            assert_eq!(table::parse_date(&table::date_text(day)), Some(day));
-        }
-        for odd in [
-            "",
-            "32JAN2026",
-            "29FEB2025",
-            "22SEP26",
-            "SEP2026",
-            "00JAN2026",
-            "é2SEP2026",
-            "22SÉP2026",
-        ] {
-            assert_eq!(table::parse_date(odd), None, "{odd}");
         }
     }
 }

@@ -7,13 +7,14 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::fmt::Write;
 use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 
 use memchr::{memchr, memchr_iter};
 use once_cell::sync::OnceCell;
 
+use super::csv::{Column, Columns, cells, is_float, line, split, text, trim};
+use crate::calendar::date_text;
 use crate::json;
 
 /// Seconds from 1 January 1980, Indian time, to the unix epoch's count of the
@@ -43,104 +44,6 @@ const MOST_WRITTEN: usize = 1024;
 /// Why a file is none.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Broken(pub(crate) String);
-
-/// What all non-blank cells of a column are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Blank,
-    Int,
-    Float,
-    Flag,
-    Text,
-}
-
-impl Kind {
-    fn of(cell: &[u8]) -> Self {
-        match cell {
-            int if is_int(int) => Self::Int,
-            float if is_float(float) => Self::Float,
-            flag if is_flag(flag) => Self::Flag,
-            _ => Self::Text,
-        }
-    }
-
-    /// What cells of both kinds are.
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (one, other) if one == other => one,
-            (Self::Blank, kind) | (kind, Self::Blank) => kind,
-            (Self::Int, Self::Float) | (Self::Float, Self::Int) => Self::Float,
-            _ => Self::Text,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Column {
-    kind: Kind,
-    /// Whether a cell is blank. A column of integers then holds floats.
-    has_blanks: bool,
-}
-
-/// What the columns are, as far as rows were seen.
-struct Columns {
-    all: Vec<Column>,
-    /// The columns of each kind but text, which stays text. Looking at those of
-    /// a kind together spares a decision at every cell.
-    of_kind: [Vec<usize>; 4],
-}
-
-impl Columns {
-    fn new(count: usize) -> Self {
-        let column = Column {
-            kind: Kind::Blank,
-            has_blanks: false,
-        };
-        let mut of_kind = [const { Vec::new() }; 4];
-        of_kind[Kind::Blank as usize] = (0..count).collect();
-        Self {
-            all: vec![column; count],
-            of_kind,
-        }
-    }
-
-    /// Takes the cells of one row in.
-    fn meet(&mut self, cells: &[&[u8]]) {
-        self.sift(Kind::Blank, cells, |_| false);
-        self.sift(Kind::Int, cells, is_int);
-        self.sift(Kind::Float, cells, is_float);
-        self.sift(Kind::Flag, cells, is_flag);
-    }
-
-    /// Takes in what other rows are like.
-    fn join(&mut self, other: &Self) {
-        for (column, other) in self.all.iter_mut().zip(&other.all) {
-            column.kind = column.kind.and(other.kind);
-            column.has_blanks |= other.has_blanks;
-        }
-    }
-
-    /// Finds the columns of a kind to which a cell does not belong.
-    #[inline]
-    fn sift(&mut self, kind: Kind, cells: &[&[u8]], belongs: impl Fn(&[u8]) -> bool) {
-        let mut at = 0;
-        while let Some(place) = self.of_kind[kind as usize].get(at).copied() {
-            let cell = cells[place];
-            if cell.is_empty() {
-                self.all[place].has_blanks = true;
-            } else if !belongs(cell) {
-                self.of_kind[kind as usize].swap_remove(at);
-                let kind = kind.and(Kind::of(cell));
-                self.all[place].kind = kind;
-                if kind != Kind::Text {
-                    self.of_kind[kind as usize].push(place);
-                }
-                continue;
-            }
-            at += 1;
-        }
-    }
-}
 
 /// What searches compare of a row.
 #[derive(Debug, PartialEq)]
@@ -373,15 +276,6 @@ fn short(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn trim(cell: &[u8]) -> &[u8] {
-    cell.trim_ascii()
-}
-
-fn text(cell: &[u8]) -> &str {
-    // Checked once for the whole file.
-    std::str::from_utf8(cell).unwrap_or("")
-}
-
 impl Table {
     /// Reads a file of `segment`.
     pub(crate) fn read(segment: &str, bytes: Vec<u8>) -> Result<Self, Broken> {
@@ -598,17 +492,17 @@ impl Table {
     }
 
     fn write_row(&self, out: &mut String, keys: &[String], row: u32) {
-        let expiry = self.expiry(row);
+        let expiry = self.expiry(row).and_then(date_text);
         out.push('{');
         for (place, cell) in cells(self.line(row)).enumerate() {
             if place > 0 {
                 out.push(',');
             }
             out.push_str(&keys[place]);
-            match expiry {
+            match &expiry {
                 Some(day) if self.at.expiry == Some(place) => {
                     out.push('"');
-                    out.push_str(&date_text(day));
+                    out.push_str(day);
                     out.push('"');
                 }
                 _ => self.columns[place].write(out, cell),
@@ -616,66 +510,6 @@ impl Table {
         }
         out.push('}');
     }
-}
-
-/// Without the carriage return of another system.
-fn line(bytes: &[u8]) -> &[u8] {
-    bytes.strip_suffix(b"\r").unwrap_or(bytes)
-}
-
-/// The cells of a line, all at once, or the first so many. Cells are short, so looking at eight bytes
-/// a time is several times faster than searching for one comma after another.
-fn split<'a>(line: &'a [u8], most: usize, cells: &mut Vec<&'a [u8]>) {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const COMMAS: u64 = ONES * b',' as u64;
-    const LOW: u64 = ONES * 0x7f;
-    let mut start = 0;
-    let mut words = line.chunks_exact(8);
-    let mut base = 0;
-    for word in &mut words {
-        let Ok(word) = word.try_into() else { continue };
-        let differs = u64::from_le_bytes(word) ^ COMMAS;
-        // The highest bit of each byte that is a comma.
-        let mut found = !(((differs & LOW) + LOW) | differs | LOW);
-        while found != 0 {
-            if cells.len() >= most {
-                return;
-            }
-            let at = base + found.trailing_zeros() as usize / 8;
-            cells.push(&line[start..at]);
-            start = at + 1;
-            found &= found - 1;
-        }
-        base += 8;
-    }
-    while let Some(more) = memchr(b',', &line[base.max(start)..]) {
-        if cells.len() >= most {
-            return;
-        }
-        let at = base.max(start) + more;
-        cells.push(&line[start..at]);
-        start = at + 1;
-    }
-    if cells.len() < most {
-        cells.push(&line[start..]);
-    }
-}
-
-fn cells(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(line);
-    std::iter::from_fn(move || {
-        let now = rest?;
-        match memchr(b',', now) {
-            Some(at) => {
-                rest = Some(&now[at + 1..]);
-                Some(&now[..at])
-            }
-            None => {
-                rest = None;
-                Some(now)
-            }
-        }
-    })
 }
 
 /// Rows without a strike come last, as in the SDK.
@@ -695,139 +529,9 @@ fn hundredths(text: &str) -> Option<i64> {
     (number.abs() < 1e15).then(|| (number * 100.0).round() as i64)
 }
 
-impl Column {
-    fn write(&self, out: &mut String, cell: &[u8]) {
-        if cell.is_empty() {
-            out.push_str("null");
-            return;
-        }
-        let given = text(trim(cell));
-        // Writing into a string cannot fail.
-        let _ = match self.kind {
-            Kind::Int if !self.has_blanks => match given.parse::<i64>() {
-                Ok(number) => write!(out, "{number}"),
-                Err(_) => write!(out, "null"),
-            },
-            Kind::Int | Kind::Float => match given.parse::<f64>() {
-                Ok(number) if number.is_finite() => write!(out, "{number:?}"),
-                _ => write!(out, "null"),
-            },
-            Kind::Flag => write!(out, "{}", given.eq_ignore_ascii_case("true")),
-            Kind::Blank | Kind::Text => {
-                json::write_string(out, text(cell));
-                Ok(())
-            }
-        };
-    }
-}
-
-fn is_int(cell: &[u8]) -> bool {
-    let digits = match cell {
-        [b'-' | b'+', rest @ ..] => rest,
-        all => all,
-    };
-    (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
-}
-
-/// Digits, perhaps with a sign, a point and an exponent.
-fn is_float(cell: &[u8]) -> bool {
-    let cell = trim(cell);
-    let sign = |bytes: &mut &[u8]| {
-        if let [b'-' | b'+', rest @ ..] = *bytes {
-            *bytes = rest;
-        }
-    };
-    let digits = |bytes: &mut &[u8]| {
-        let count = bytes.iter().take_while(|b| b.is_ascii_digit()).count();
-        *bytes = &bytes[count..];
-        count
-    };
-    let mut rest = cell;
-    sign(&mut rest);
-    let mut count = digits(&mut rest);
-    if let [b'.', after @ ..] = rest {
-        rest = after;
-        count += digits(&mut rest);
-    }
-    if let ([b'e' | b'E', after @ ..], true) = (rest, count > 0) {
-        rest = after;
-        sign(&mut rest);
-        count = digits(&mut rest);
-    }
-    count > 0 && rest.is_empty()
-}
-
-fn is_flag(cell: &[u8]) -> bool {
-    matches!(
-        cell,
-        b"true" | b"false" | b"True" | b"False" | b"TRUE" | b"FALSE"
-    )
-}
-
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
-
-/// A day since 1970 as `22Sep2026`.
-pub(crate) fn date_text(day: i32) -> String {
-    // Counted from 1 March of the year 0, so that leap days come last.
-    let day = i64::from(day) + 719_468;
-    let era = day.div_euclid(146_097);
-    let of_era = day.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let date = of_year - (153 * month + 2) / 5 + 1;
-    let month = (month + 2) % 12;
-    let year = year_of_era + era * 400 + i64::from(month < 2);
-    let name = MONTHS[usize::try_from(month).unwrap_or(0)];
-    format!("{date:02}{name}{year}")
-}
-
-/// The day since 1970 of `22SEP2026`, `22 Sep 2026` or `20260922`.
-pub(crate) fn parse_date(text: &str) -> Option<i32> {
-    let plain: String = text.chars().filter(|c| *c != ' ').collect();
-    if !plain.is_ascii() {
-        return None;
-    }
-    let number = |part: &str| -> Option<i64> {
-        let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        digits.then(|| part.parse().ok())?
-    };
-    let (year, month, date) = if plain.len() == 8 && number(&plain).is_some() {
-        (
-            number(&plain[..4])?,
-            number(&plain[4..6])?,
-            number(&plain[6..])?,
-        )
-    } else {
-        let digits = plain.bytes().take_while(u8::is_ascii_digit).count();
-        let (date, rest) = plain.split_at(digits);
-        let (name, year) = rest.split_at_checked(3)?;
-        let month = MONTHS
-            .iter()
-            .position(|known| known.eq_ignore_ascii_case(name))?;
-        if year.len() != 4 || date.len() > 2 {
-            return None;
-        }
-        (number(year)?, i64::try_from(month).ok()? + 1, number(date)?)
-    };
-    if !(1..=12).contains(&month) || !(1..=31).contains(&date) {
-        return None;
-    }
-    let shifted = year - i64::from(month <= 2);
-    let era = shifted.div_euclid(400);
-    let of_era = shifted.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + date - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    let days = i32::try_from(days).ok()?;
-    // 31 February is no date.
-    let written = date_text(days);
-    (written.get(..2)? == format!("{date:02}")).then_some(days)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::csv::Kind;
     use super::*;
 
     #[test]
@@ -876,29 +580,6 @@ mod tests {
             assert_eq!(added.columns.all, whole.columns.all, "{parts}");
             assert_eq!(added.groups.all, whole.groups.all, "{parts}");
             assert_eq!(added.bad_rows, whole.bad_rows, "{parts}");
-        }
-    }
-
-    #[test]
-    fn cells_stand_between_commas() {
-        for text in [
-            "",
-            ",",
-            "a",
-            "a,b",
-            ",,,,,,,,,,",
-            "12345678",
-            "1234567,",
-            "abcdefgh,ijklmnopq,r",
-            "é,ü,,ö",
-        ] {
-            let mut found = Vec::new();
-            split(text.as_bytes(), 100, &mut found);
-            let plain: Vec<_> = text.split(',').map(str::as_bytes).collect();
-            assert_eq!(found, plain, "{text}");
-            found.clear();
-            split(text.as_bytes(), 3, &mut found);
-            assert_eq!(found, plain[..plain.len().min(3)], "{text}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::calendar::date_text;
 use crate::json::Fields;
 
 const HEAD: &str = "pSymbol,pTrdSymbol,pSymbolName,pOptionType,dStrikePrice;,pExpiryDate,dTickSize ,CASEligible,pISIN\n";
@@ -261,8 +262,8 @@ fn a_search_is_a_plain_filter() {
             let (from, to) = (20_000 + dice.roll(3), 20_002 + dice.roll(3));
             let span = format!(
                 "{}-{}",
-                super::date_text(from as i32),
-                super::date_text(to as i32)
+                date_text(from as i32).expect("a date"),
+                date_text(to as i32).expect("a date")
             );
             let found = search(
                 &table,

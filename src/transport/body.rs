@@ -4,13 +4,13 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use zeroize::Zeroizing;
 
-use crate::pacing::Slot;
+use super::pacing::Slot;
+use crate::clock::{self, Moment};
 use crate::secret::Wiped;
 
 /// The point after which a byte of a request may have left.
@@ -18,9 +18,9 @@ use crate::secret::Wiped;
 /// HTTP writes head and body through one buffer and asks for the body before
 /// it flushes, so until the body is asked for, nothing has left.
 #[derive(Clone, Debug, Default)]
-pub struct Point {
+pub(crate) struct Point {
     passed: Arc<Passed>,
-    not_after: Option<Instant>,
+    not_after: Option<Moment>,
     /// Counted when the point is passed.
     slot: Option<Arc<Slot>>,
 }
@@ -28,12 +28,12 @@ pub struct Point {
 #[derive(Debug, Default)]
 struct Passed {
     yes: AtomicBool,
-    when: OnceLock<Instant>,
+    when: OnceLock<Moment>,
 }
 
 impl Point {
     /// A point that cannot be passed once `deadline` is over.
-    pub fn not_after(deadline: Instant) -> Self {
+    pub(crate) fn not_after(deadline: Moment) -> Self {
         Self {
             not_after: Some(deadline),
             ..Self::default()
@@ -47,12 +47,12 @@ impl Point {
     }
 
     /// Whether a byte may have left.
-    pub fn passed(&self) -> bool {
+    pub(crate) fn passed(&self) -> bool {
         self.passed.yes.load(Ordering::Acquire)
     }
 
     /// When it was passed.
-    pub(crate) fn passed_at(&self) -> Option<Instant> {
+    pub(crate) fn passed_at(&self) -> Option<Moment> {
         self.passed()
             .then(|| self.passed.when.get().copied())
             .flatten()
@@ -60,7 +60,7 @@ impl Point {
 
     /// For requests whose body says nothing: called before they start.
     pub(crate) fn pass(&self) {
-        self.passed.when.get_or_init(Instant::now);
+        self.passed.when.get_or_init(clock::now);
         self.passed.yes.store(true, Ordering::Release);
         if let Some(slot) = &self.slot {
             slot.stamp();
@@ -131,7 +131,7 @@ impl Body for SingleUse {
         if this
             .point
             .not_after
-            .is_some_and(|deadline| Instant::now() >= deadline)
+            .is_some_and(|deadline| clock::now() >= deadline)
         {
             return Poll::Ready(Some(Err(Refused::TooLate)));
         }
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn gives_nothing_after_the_deadline() {
-        let point = Point::not_after(Instant::now());
+        let point = Point::not_after(clock::now());
         let mut body = SingleUse::new(Zeroizing::new(b"abc".to_vec()), point.clone());
         assert!(matches!(block(body.frame()), Some(Err(Refused::TooLate))));
         assert!(!point.passed());

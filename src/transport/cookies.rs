@@ -11,7 +11,7 @@ use url::Url;
 ///
 /// They belong to a session: with another session, or none, they go.
 #[derive(Debug, Default)]
-pub struct Cookies(RwLock<Jar>);
+pub(crate) struct Cookies(RwLock<Jar>);
 
 impl Cookies {
     /// Forgets all cookies.

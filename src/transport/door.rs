@@ -19,7 +19,7 @@ use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE, USER_AGENT};
@@ -30,14 +30,17 @@ use hyper::client::conn::http1;
 use reqwest::cookie::CookieStore;
 use url::Url;
 
-use super::EventLoop;
-use super::body::Refused;
+use super::body::{Point, Refused, SingleUse};
+use super::cookies::Cookies;
+use super::event_loop::EventLoop;
 use super::stream::Stream;
-pub use super::{Answer, Cookies, Failure, Point, Request, Settings};
-use super::{SingleUse, host_of};
+use super::{OUR_NAME, Settings, failure, host_of};
+use crate::clock::{self, Moment, unix};
+use crate::message::{Answer, Failure, Request};
 use crate::status::Status;
 
-/// A connection that was idle for longer is replaced, not used.
+/// A connection that was idle for longer is replaced, not used. A night in
+/// which the machine slept counts.
 const LONGEST_IDLE: Duration = Duration::from_secs(20);
 /// The largest request, head and body. So much fits into the system's buffers
 /// at once: no part of an instruction waits here while another has left.
@@ -46,7 +49,7 @@ const LARGEST_REQUEST: usize = 16 * 1024;
 const MOST_IDLE: usize = 16;
 
 /// Sends instructions, each at most once.
-pub struct Door {
+pub(crate) struct Door {
     settings: Arc<Settings>,
     jar: Arc<Cookies>,
     idle: Mutex<Vec<Lane>>,
@@ -54,23 +57,23 @@ pub struct Door {
 
 /// What one call sends on: a connection, and the event loop that drives it.
 /// No two calls share one, so that none can hold up another.
-pub struct Lane {
+pub(crate) struct Lane {
     /// The connection to the broker.
-    pub line: Line,
+    pub(crate) line: Line,
     /// Drives the line, and nothing else.
-    pub event_loop: EventLoop,
+    pub(crate) event_loop: EventLoop,
 }
 
 /// A connection that is kept from call to call. Empty while it is in use.
 #[derive(Default)]
-pub struct Line(Option<Connection>);
+pub(crate) struct Line(Option<Connection>);
 
 struct Connection {
     /// Scheme, host and port that it leads to.
     origin: url::Origin,
     sender: http1::SendRequest<SingleUse>,
     driver: http1::Connection<Stream, SingleUse>,
-    idle_since: Instant,
+    idle_since: Moment,
     closed: bool,
 }
 
@@ -112,7 +115,7 @@ impl Connection {
 
 impl Door {
     /// A door without any connection yet.
-    pub fn new(settings: Arc<Settings>, jar: Arc<Cookies>) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, jar: Arc<Cookies>) -> Self {
         Self {
             settings,
             jar,
@@ -125,7 +128,7 @@ impl Door {
     /// # Errors
     ///
     /// If the system gives no event loop.
-    pub fn lane(&self) -> io::Result<Lane> {
+    pub(crate) fn lane(&self) -> io::Result<Lane> {
         let kept = {
             let mut idle = self.idle();
             for lane in idle.iter_mut() {
@@ -143,7 +146,7 @@ impl Door {
     }
 
     /// Keeps a lane for a later call.
-    pub fn keep(&self, lane: Lane) {
+    pub(crate) fn keep(&self, lane: Lane) {
         let mut idle = self.idle();
         if idle.len() < MOST_IDLE {
             idle.push(lane);
@@ -160,7 +163,7 @@ impl Door {
     /// # Errors
     ///
     /// If there is no connection to be had.
-    pub async fn ready(&self, line: &mut Line, url: &Url) -> Result<(), Failure> {
+    pub(crate) async fn ready(&self, line: &mut Line, url: &Url) -> Result<(), Failure> {
         line.forget_old();
         if let Some(mut kept) = line.0.take() {
             if kept.origin == url.origin() && kept.is_usable().await {
@@ -178,7 +181,7 @@ impl Door {
     /// # Errors
     ///
     /// Without an answer; [`Failure::sent`] is `point.passed()`.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         line: &mut Line,
         request: Request,
@@ -214,14 +217,14 @@ impl Door {
             // An empty body is never asked for, so it cannot tell.
             point.pass();
         }
-        let failed = |error: hyper::Error| failure(&host, &error, point);
+        let failed = |error: hyper::Error| failed(&host, &error, point);
 
         let sending = connection.sender.send_request(head);
         let response = connection.drive(sending).await.map_err(failed)?;
         let (parts, mut body) = response.into_parts();
         self.jar
             .set_cookies(&mut parts.headers.get_all(SET_COOKIE).iter(), &url);
-        let mut answer = Answer::from_head(parts.status.as_u16(), &parts.headers);
+        let mut answer = Answer::from_head(parts.status.as_u16(), &parts.headers, unix());
         while let Some(frame) = next_frame(&mut connection, &mut body).await {
             if let Ok(data) = frame.map_err(failed)?.into_data() {
                 answer.push(&data)?;
@@ -233,14 +236,14 @@ impl Door {
 
     async fn connect(&self, url: &Url) -> Result<Connection, Failure> {
         let stream = self.settings.connect(url).await?;
-        let (sender, driver) = http1::handshake(stream).await.map_err(|error| {
-            super::connect_failure(&host_of(url), self.settings.connect, false, &error)
-        })?;
+        let (sender, driver) = http1::handshake(stream)
+            .await
+            .map_err(|error| failure::no_connection(&host_of(url), &error))?;
         Ok(Connection {
             origin: url.origin(),
             sender,
             driver,
-            idle_since: Instant::now(),
+            idle_since: clock::now(),
             closed: false,
         })
     }
@@ -260,7 +263,7 @@ impl Door {
         *headers = request.headers;
         headers.insert(HOST, HeaderValue::from_str(&host_of(&request.url))?);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        headers.insert(USER_AGENT, HeaderValue::from_static(super::USER_AGENT));
+        headers.insert(USER_AGENT, HeaderValue::from_static(OUR_NAME));
         // An instruction's answer is short: packing it would cost, not save.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(cookies) = self.jar.cookies(&request.url) {
@@ -289,7 +292,7 @@ impl Line {
         if connection.closed || !connection.sender.is_ready() {
             return;
         }
-        connection.idle_since = Instant::now();
+        connection.idle_since = clock::now();
         self.0 = Some(connection);
     }
 }
@@ -313,16 +316,14 @@ async fn next_frame(
     connection.drive(body.frame()).await
 }
 
-fn failure(host: &str, error: &hyper::Error, point: &Point) -> Failure {
-    let refused =
-        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Refused>());
-    match refused {
+fn failed(host: &str, error: &hyper::Error, point: &Point) -> Failure {
+    match failure::find(error) {
         Some(Refused::TooLate) => Failure {
             status: Status::Timeout,
             message: Refused::TooLate.to_string(),
             sent: point.passed(),
         },
-        _ => super::broken(host, error, point.passed()),
+        _ => failure::broken(host, error, point.passed()),
     }
 }
 

@@ -1,4 +1,6 @@
-//! An event loop that its callers drive.
+//! An event loop that its callers drive: sockets and timers on the calling
+//! thread. Only name lookups run on threads beside it; they are counted for
+//! the shutdown, and none is waited for when the loop goes.
 
 use std::io;
 
@@ -6,8 +8,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::process;
 
-/// Has no thread of its own, but for name lookups.
-pub struct EventLoop(Option<Runtime>);
+/// The event loop of one lane, one feed or the reads of one client.
+pub(crate) struct EventLoop(Option<Runtime>);
 
 impl EventLoop {
     /// A loop that nobody drives yet.
@@ -15,7 +17,7 @@ impl EventLoop {
     /// # Errors
     ///
     /// If the system gives no descriptor for it.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -28,7 +30,7 @@ impl EventLoop {
 
     /// Drives `work` to its end on the calling thread. `None` only while it is
     /// being dropped.
-    pub fn drive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub(crate) fn drive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         Some(self.0.as_ref()?.block_on(work))
     }
 }

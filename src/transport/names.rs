@@ -10,7 +10,8 @@ use std::vec;
 use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 
-use crate::{hosts, process};
+use crate::loopback::is_localhost;
+use crate::process;
 
 /// Looks names up.
 ///
@@ -19,17 +20,8 @@ use crate::{hosts, process};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Names;
 
-/// Leaves the count of threads when it is dropped, run or not.
-struct Left;
-
-impl Drop for Left {
-    fn drop(&mut self) {
-        process::shared().threads.leave();
-    }
-}
-
 async fn lookup(name: String) -> io::Result<Vec<SocketAddr>> {
-    if hosts::is_localhost(&name) {
+    if is_localhost(&name) {
         let both = [
             IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -37,9 +29,8 @@ async fn lookup(name: String) -> io::Result<Vec<SocketAddr>> {
         return Ok(both.map(|ip| SocketAddr::new(ip, 0)).to_vec());
     }
     // The system's lookup cannot be cancelled: the thread stays with it after
-    // the call has given up, and is counted until it is done.
-    process::shared().threads.enter();
-    let counted = Left;
+    // the call has given up, and is counted until it is done, run or not.
+    let counted = process::shared().threads.count();
     let looking = tokio::task::spawn_blocking(move || {
         let _counted = counted;
         (name.as_str(), 0).to_socket_addrs().map(Vec::from_iter)

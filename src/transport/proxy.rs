@@ -6,8 +6,32 @@ use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
-use crate::config;
-use crate::hosts;
+use crate::loopback::is_loopback;
+
+/// Which proxy connections go through. Loopback never does.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Proxy {
+    None,
+    System,
+    Url(Url),
+}
+
+impl Proxy {
+    /// Without the login that a URL may carry.
+    pub(crate) fn shown(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::System => Some("system"),
+            Self::Url(url) => url.host_str(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.shown())
+    }
+}
 
 /// The proxies of one client: none, one for all, or those of the system.
 #[derive(Clone)]
@@ -20,18 +44,18 @@ pub(crate) struct Tunnel {
 }
 
 impl Proxies {
-    pub(crate) fn new(wanted: &config::Proxy) -> Self {
+    pub(crate) fn new(wanted: &Proxy) -> Self {
         Self(match wanted {
-            config::Proxy::None => None,
-            config::Proxy::System => Some(Arc::new(Matcher::from_system())),
-            config::Proxy::Url(url) => Some(Arc::new(Matcher::builder().all(url.as_str()).build())),
+            Proxy::None => None,
+            Proxy::System => Some(Arc::new(Matcher::from_system())),
+            Proxy::Url(url) => Some(Arc::new(Matcher::builder().all(url.as_str()).build())),
         })
     }
 
     /// The proxy for `url`. Never one for loopback.
     pub(crate) fn find(&self, url: &Url) -> Option<Tunnel> {
         let matcher = self.0.as_ref()?;
-        if url.host().is_none_or(|host| hosts::is_loopback(&host)) {
+        if url.host().is_none_or(|host| is_loopback(&host)) {
             return None;
         }
         let destination: Uri = url.as_str().parse().ok()?;
@@ -85,7 +109,7 @@ mod tests {
 
     #[test]
     fn never_for_loopback() {
-        let wanted = config::Proxy::Url(url("http://u:p@proxy.invalid:3128"));
+        let wanted = Proxy::Url(url("http://u:p@proxy.invalid:3128"));
         let proxies = Proxies::new(&wanted);
         for local in [
             "http://127.0.0.1:1",
@@ -105,6 +129,6 @@ mod tests {
             proxies.login(&far),
             Some(("u".to_owned(), Some("p".to_owned())))
         );
-        assert!(Proxies::new(&config::Proxy::None).find(&far).is_none());
+        assert!(Proxies::new(&Proxy::None).find(&far).is_none());
     }
 }

@@ -14,7 +14,9 @@ use tower_service::Service;
 use url::Url;
 
 use super::names::Names;
-use super::{Failure, Settings, connect_failure, host_of};
+use super::{Settings, failure, host_of};
+use crate::clock;
+use crate::message::Failure;
 
 /// Bytes to and from a host.
 pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -24,10 +26,10 @@ impl Settings {
     /// nothing of a request.
     pub(crate) async fn connect(&self, url: &Url) -> Result<Stream, Failure> {
         let host = host_of(url);
-        match tokio::time::timeout(self.connect, self.open(url)).await {
+        match clock::timeout(self.connect, self.open(url)).await {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(connect_failure(&host, self.connect, false, &*error)),
-            Err(elapsed) => Err(connect_failure(&host, self.connect, true, &elapsed)),
+            Ok(Err(error)) => Err(failure::no_connection(&host, &*error)),
+            Err(clock::Elapsed) => Err(failure::no_connection_within(self.connect, &host)),
         }
     }
 

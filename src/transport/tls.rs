@@ -13,8 +13,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
+use super::failure;
 use crate::error::Error;
-use crate::process;
+use crate::process::PerProcess;
 
 /// All authorities of the world fit in far less.
 const LARGEST_CA_FILE: u64 = 16 * 1024 * 1024;
@@ -33,9 +34,11 @@ pub(crate) struct Wanted {
     extra: Vec<CertificateDer<'static>>,
 }
 
+static CACHE: PerProcess<Cache> = PerProcess::new();
+
 /// What has been loaded in this process.
 #[derive(Default)]
-pub(crate) struct Cache {
+struct Cache {
     roots: OnceLock<Arc<RootCertStore>>,
     made: Mutex<Vec<(Vec<CertificateDer<'static>>, Weak<Tls>)>>,
     /// Kept for ever: the configuration without a CA file, which nearly
@@ -74,7 +77,7 @@ impl Wanted {
     }
 
     pub(crate) fn get(&self) -> Result<Arc<Tls>, rustls::Error> {
-        let cache = &process::shared().tls;
+        let cache = CACHE.get();
         if self.extra.is_empty() {
             if let Some(made) = cache.plain.get() {
                 return Ok(Arc::clone(made));
@@ -150,7 +153,7 @@ impl Tls {
 
 /// What is wrong with the certificate of `host`, if that is what failed.
 pub(crate) fn explain(host: &str, error: &(dyn StdError + 'static)) -> Option<String> {
-    let tls = find(error)?;
+    let tls = failure::find(error)?;
     let rustls::Error::InvalidCertificate(reason) = tls else {
         return Some(format!("TLS with {host} failed: {tls}"));
     };
@@ -174,25 +177,6 @@ pub(crate) fn explain(host: &str, error: &(dyn StdError + 'static)) -> Option<St
         }
     };
     Some(format!("the certificate of {host} {what}"))
-}
-
-/// The TLS error in a chain of causes. An `io::Error` hides what it wraps
-/// from `source`, so it is opened by hand.
-fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return Some(tls);
-        }
-        next = match cause
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
-            Some(inner) => Some(inner),
-            None => cause.source(),
-        };
-    }
-    None
 }
 
 #[cfg(test)]

@@ -12,12 +12,6 @@
 //!
 //! The programs of every host are in `hosts.rs` and `excel.rs`.
 
-#[path = "../support/hosts.rs"]
-mod hosts;
-#[path = "../support/library.rs"]
-mod library;
-#[path = "../support/needs.rs"]
-mod needs;
 // The fault that makes an export panic is not in release builds.
 #[cfg(debug_assertions)]
 mod orders;
@@ -29,13 +23,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use hosts::{STRICT, Workshop, build, command, environment, repository, run};
 use kotak_neo::Status;
 use kotak_neo::ffi::library::{KNEO_ABI_VERSION, kneo_abi_version, kneo_version};
 use kotak_neo_sandbox::{
     Fault, FaultKind, Feed, LoginManner, Options, OrderFeed, Sandbox, TlsMode,
 };
-use needs::need;
+use kotak_neo_testing::folder::Folder;
+use kotak_neo_testing::hosts::{self, STRICT, build, command, environment, repository, run};
+use kotak_neo_testing::library;
+use kotak_neo_testing::needs::need;
 
 fn read(path: impl AsRef<Path>) -> String {
     let path = repository().join(path);
@@ -280,7 +276,7 @@ fn torture(mode: &str, wrapper: &[&str]) {
         return;
     };
     let (sandbox, hanging) = sandboxes();
-    let workshop = Workshop::new("torture").expect("a temporary folder");
+    let workshop = Folder::new("torture");
     let lib = workshop.path("lib");
     library::lay_out(&lib).unwrap_or_else(|error| panic!("{error}"));
     let program = workshop.path("torture");

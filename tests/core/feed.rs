@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
 use kotak_neo::{Client, Depth, Feed, Status, Tick};
+use kotak_neo_testing::packets::{bytes_of, lite, vectors};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
@@ -143,29 +144,10 @@ async fn send(socket: &mut Socket, text: &str) {
     let _gone = socket.send(Message::text(text)).await;
 }
 
-fn lite(token: u32, price: u32) -> Vec<u8> {
-    let mut bytes = vec![0; 54];
-    bytes[..2].copy_from_slice(&54_u16.to_le_bytes());
-    bytes[4] = 1;
-    bytes[5] = 1;
-    bytes[9..13].copy_from_slice(&token.to_le_bytes());
-    bytes[21..25].copy_from_slice(&price.to_le_bytes());
-    bytes
-}
-
 /// The bytes of a documented packet.
 fn vector(name: &str) -> Vec<u8> {
-    let all = super::support::sample("feed_packets");
-    let all = parse(&all);
-    let found = all
-        .as_array()
-        .expect("a list")
-        .iter()
-        .find(|one| one["name"] == name);
-    let hex = found.expect(name)["hex"].as_str().expect("a text");
-    data_encoding::HEXLOWER
-        .decode(hex.as_bytes())
-        .expect("it is in hex")
+    let found = vectors().into_iter().find(|one| one["name"] == name);
+    bytes_of(&found.expect(name))
 }
 
 fn event(feed: &Feed) -> Value {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use kotak_neo::{Client, OrderFeed, Status};
 use kotak_neo_sandbox::{Sandbox, Switches};
+use kotak_neo_testing::dice::Dice;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
@@ -574,38 +575,32 @@ fn after_a_bad_day_the_events_add_up_to_the_books() {
     };
     front.sandbox.set_switches(liquid);
     let feed = feed(&client, &json!({}));
-    let mut random = 42_u64;
-    let mut below = |end: u64| {
-        random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (random >> 33) % end
-    };
+    let mut dice = Dice::new(42);
     let mut events = Vec::new();
     let mut late: Vec<Value> = Vec::new();
     for _connection in 0..6 {
         let mut wire = front.confirmed();
         until(&feed, &mut events, |event| event["state"] == "live");
         for _step in 0..15 {
-            if below(3) == 0 {
-                let side = if below(2) == 0 { "B" } else { "S" };
-                let quantity = 1 + i64::try_from(below(9)).expect("it is small");
-                let price = ["9.30", "9.40", "9.50"][usize::try_from(below(3)).expect("small")];
+            if dice.roll(3) == 0 {
+                let side = *dice.pick(&["B", "S"]);
+                let quantity = *dice.pick(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+                let price = *dice.pick(&["9.30", "9.40", "9.50"]);
                 let _ = front
                     .sandbox
                     .place_from_app("nse_cm", "IDEA-EQ", side, quantity, price);
             }
             front.sandbox.tick(1);
             for row in front.rows(&client) {
-                for _copy in 0..[0, 1, 1, 2][usize::try_from(below(4)).expect("small")] {
+                for _copy in 0..*dice.pick(&[0, 1, 1, 2]) {
                     wire.order(&row);
                 }
-                if below(4) == 0 {
+                if dice.roll(4) == 0 {
                     late.push(row);
                 }
             }
-            if !late.is_empty() && below(2) == 0 {
-                let at = usize::try_from(below(late.len() as u64)).expect("it is small");
+            if !late.is_empty() && dice.roll(2) == 0 {
+                let at = dice.below(late.len());
                 wire.order(&late.swap_remove(at));
             }
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use kotak_neo::{Client, Error, Reply, Status};
 use kotak_neo_sandbox::{FaultKind, Options, Recorded, Sandbox};
+pub use kotak_neo_testing::orders::{order, with};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -30,21 +31,6 @@ pub fn unlimited() -> Sandbox {
         orders_per_second: 0,
         ..Options::default()
     })
-}
-
-/// A limit order that stays open: far below the market.
-pub fn order() -> Value {
-    json!({
-        "exchange_segment": "nse_cm", "product": "CNC", "price": "8.60", "order_type": "L",
-        "quantity": "3", "validity": "DAY", "trading_symbol": "IDEA-EQ", "transaction_type": "B",
-    })
-}
-
-pub fn with(mut base: Value, more: Value) -> Value {
-    for (key, value) in more.as_object().expect("an object") {
-        base[key] = value.clone();
-    }
-    base
 }
 
 pub fn place(client: &Client, params: &Value) -> Result<Reply, Error> {

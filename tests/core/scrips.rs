@@ -3,28 +3,31 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use kotak_neo::{Client, Error, Reply, Status};
 use kotak_neo_sandbox::{FaultKind, Sandbox, ScripFiles};
+use kotak_neo_testing::folder::Folder;
 use serde_json::{Value, json};
 
 use crate::orders::{log_in_to, meta, order, place};
 use crate::support::{Dice, answer, client, client_with, fault, paths, sandbox, status};
 
-/// A cache folder of its own, removed at the end.
-struct Cache(PathBuf);
+/// A cache in a folder of its own.
+struct Cache(Folder);
 
 impl Cache {
     fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self(std::env::temp_dir().join(format!("kneo-cache-{}-{number}", std::process::id())))
+        Self(Folder::new("cache"))
+    }
+
+    /// Where it is. The library makes it.
+    fn dir(&self) -> PathBuf {
+        self.0.path("scrips")
     }
 
     fn client(&self, sandbox: &Sandbox) -> Client {
-        client_with(sandbox, &json!({"cache_dir": self.0.display().to_string()}))
+        client_with(sandbox, &json!({"cache_dir": self.0.text("scrips")}))
     }
 
     /// Makes the only file in it yesterday's.
@@ -43,18 +46,10 @@ impl Cache {
 
     /// The files in it, their names cut before the day.
     fn files(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(&self.0).expect("the cache is there");
+        let entries = std::fs::read_dir(self.dir()).expect("the cache is there");
         entries
             .map(|entry| entry.expect("an entry").path())
             .collect()
-    }
-}
-
-impl Drop for Cache {
-    fn drop(&mut self) {
-        if self.0.exists() {
-            std::fs::remove_dir_all(&self.0).expect("it is ours");
-        }
     }
 }
 

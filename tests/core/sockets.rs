@@ -10,6 +10,7 @@ use kotak_neo_sandbox::{
 };
 use serde_json::{Value, json};
 
+use super::orders::{order, with};
 use super::support::{client, json as parse, log_in, sandbox, start};
 
 /// Far longer than anything here takes.
@@ -93,11 +94,8 @@ fn subscribed(sandbox: &Sandbox, client: &Client, options: &str) -> Feed {
 }
 
 fn buy(client: &Client, price: &str, quantity: u32) -> String {
-    let wish = json!({
-        "exchange_segment": "nse_cm", "product": "NRML", "price": price, "order_type": "L",
-        "quantity": quantity.to_string(), "validity": "DAY", "trading_symbol": "IDEA-EQ",
-        "transaction_type": "B",
-    });
+    let this = json!({"product": "NRML", "price": price, "quantity": quantity.to_string()});
+    let wish = with(order(), this);
     let placed = client.place_order(&wish.to_string()).expect("it is taken");
     let number = parse(placed.json())["nOrdNo"].clone();
     number.as_str().expect("a number").to_owned()

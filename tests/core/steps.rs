@@ -3,7 +3,6 @@
 //! next process.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant};
 use kotak_neo::order_steps::{Step, at, clear};
 use kotak_neo::{Client, Error, Reply, Status};
 use kotak_neo_sandbox::{FaultKind, Sandbox};
+use kotak_neo_testing::folder::Folder;
 use serde_json::{Value, json};
 
 use crate::orders::{meta, order, outcome, place, unlimited, with};
@@ -28,30 +28,10 @@ enum Cut {
     Panic,
 }
 
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("kneo-{name}-{}", std::process::id()));
-        std::fs::create_dir(&path).expect("the folder is new");
-        Self(path)
-    }
-
-    fn ledger(&self) -> String {
-        self.0.join("ledger").display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).expect("the folder is ours");
-    }
-}
-
 /// A logged-in client whose connection for orders is warm.
 fn trader(sandbox: &Sandbox, folder: &Folder) -> Client {
     let more = json!({
-        "max_orders_per_second": 1_000_000, "ledger_file": folder.ledger(),
+        "max_orders_per_second": 1_000_000, "ledger_file": folder.text("ledger"),
         "outcome_window_ms": 1000,
     });
     let client = client_with(sandbox, &more);
@@ -132,7 +112,7 @@ fn check(sandbox: &Sandbox, folder: &Folder, client: Client, tried: &Tried) {
     // The next process, whatever has become of this one.
     let next = client_with(
         sandbox,
-        &json!({"ledger_file": folder.ledger(), "outcome_window_ms": 1000}),
+        &json!({"ledger_file": folder.text("ledger"), "outcome_window_ms": 1000}),
     );
     log_in(sandbox, &next).expect("the login works");
     let before = sandbox.orders_taken();

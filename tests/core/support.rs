@@ -2,6 +2,9 @@
 
 use kotak_neo::{Client, Error, Reply, Status};
 use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox};
+pub use kotak_neo_testing::dice::Dice;
+pub use kotak_neo_testing::fixtures::sample;
+use kotak_neo_testing::orders::with;
 use serde_json::Value;
 
 /// A sandbox with the default options.
@@ -13,39 +16,9 @@ pub fn start(options: Options) -> Sandbox {
     Sandbox::start(options).expect("the sandbox starts on loopback")
 }
 
-/// A generator that gives the same numbers for the same seed.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Self {
-        let mut dice = Self(seed);
-        // Seeds that follow each other begin alike.
-        dice.roll(2);
-        dice.roll(2);
-        dice
-    }
-
-    pub fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-
-    /// One of them.
-    pub fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.roll(all.len() as u64) as usize]
-    }
-}
-
 /// The sandbox's configuration with more keys.
 pub fn config(sandbox: &Sandbox, more: &Value) -> String {
-    let mut config: Value = json(&sandbox.config_json());
-    for (key, value) in more.as_object().expect("more keys are an object") {
-        config[key] = value.clone();
-    }
-    config.to_string()
+    with(json(&sandbox.config_json()), more.clone()).to_string()
 }
 
 /// A client of the sandbox with more keys in its configuration.
@@ -130,12 +103,4 @@ pub fn status(result: &Result<Reply, Error>) -> Status {
 /// What the error body says under `key`.
 pub fn told(error: &Error, key: &str) -> Value {
     json(&error.to_json())["error"][key].clone()
-}
-
-/// A body that the broker documents.
-pub fn sample(name: &str) -> String {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/");
-    let json = std::fs::read_to_string(format!("{folder}{name}.json"));
-    json.or_else(|_| std::fs::read_to_string(format!("{folder}{name}.html")))
-        .expect(name)
 }

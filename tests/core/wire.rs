@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kotak_neo::{Client, Error, Reply, Status};
+use kotak_neo_testing::requests::read_request;
 use serde_json::json;
 
 use crate::orders::{number, order, place, with};
@@ -108,27 +109,6 @@ fn one(
             Deed::HalfClose => stream.shutdown(Shutdown::Write).expect("it is open"),
         }
         unasked.fetch_add(usize::from(is_unasked), Ordering::AcqRel);
-    }
-}
-
-fn read_request(stream: &mut TcpStream) -> Option<String> {
-    let mut text = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        if let Some(end) = text.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&text[..end]).to_lowercase();
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "))
-                .map_or(0, |length| length.trim().parse().expect("a number"));
-            if text.len() >= end + 4 + length {
-                return Some(String::from_utf8_lossy(&text).into_owned());
-            }
-        }
-        match stream.read(&mut buffer) {
-            Ok(count) if count > 0 => text.extend_from_slice(&buffer[..count]),
-            _ => return None,
-        }
     }
 }
 

@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kotak_neo_sandbox::{Acks, Feed, LoginManner, Sandbox, Socket, Strike, Switches};
+use kotak_neo_testing::dice::Dice;
+use kotak_neo_testing::packets::{bytes_of, vectors};
 use serde_json::{Value, json};
 
 use crate::facts::{self, Exception, Facts};
@@ -386,18 +388,6 @@ impl Market {
     }
 }
 
-fn vectors() -> Vec<Value> {
-    let text = include_str!("../fixtures/feed_packets.json");
-    serde_json::from_str(text).expect("the vectors are JSON")
-}
-
-fn bytes_of(vector: &Value) -> Vec<u8> {
-    let hex = vector["hex"].as_str().expect("each vector has bytes");
-    data_encoding::HEXLOWER
-        .decode(hex.as_bytes())
-        .expect("they are in hex")
-}
-
 /// Every documented packet is to both what the fixture says.
 fn documented_packets(market: &mut Market) {
     for vector in vectors() {
@@ -417,26 +407,20 @@ fn documented_packets(market: &mut Market) {
 /// Documented packets with bytes changed, cut, and put together.
 fn damaged_packets(market: &mut Market) {
     let seeds: Vec<Vec<u8>> = vectors().iter().map(bytes_of).collect();
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut below = move |end: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state % end as u64).expect("it is below a small number")
-    };
+    let mut dice = Dice::new(7);
     let mut understood = 0;
     for round in 0..10 {
         for _ in 0..200 {
-            let mut frame = seeds[below(seeds.len())].clone();
-            if below(4) == 0 {
-                frame.extend_from_slice(&seeds[below(seeds.len())]);
+            let mut frame = dice.pick(&seeds).clone();
+            if dice.roll(4) == 0 {
+                frame.extend(dice.pick(&seeds));
             }
-            for _ in 0..below(6) {
-                let at = below(frame.len());
-                frame[at] = u8::try_from(below(256)).expect("it is a byte");
+            for _ in 0..dice.roll(6) {
+                let at = dice.below(frame.len());
+                frame[at] = dice.byte();
             }
-            if below(4) == 0 {
-                frame.truncate(1 + below(frame.len()));
+            if dice.roll(4) == 0 {
+                frame.truncate(1 + dice.below(frame.len()));
             }
             market.strike(frame);
         }

@@ -5,6 +5,8 @@
 //! hand on is equal but for the rows of one table.
 
 use kotak_neo_sandbox::{Handshake, LoginManner, OrderFeed as Manners, Socket, Strike, Switches};
+use kotak_neo_testing::fixtures::sample;
+use kotak_neo_testing::orders::{order, with};
 use serde_json::{Value, json};
 
 use crate::OK;
@@ -170,20 +172,10 @@ fn close_sdk(sides: &mut Sides) {
     assert_eq!(sides.sdk.ask("feed_close", with), Value::Null);
 }
 
-fn with(mut all: Value, more: &Value) -> Value {
-    for (key, value) in more.as_object().expect("an object") {
-        all[key] = value.clone();
-    }
-    all
-}
-
 /// A limit order to buy five for 9.30.
 fn wish(more: &Value) -> Value {
-    let base = json!({
-        "exchange_segment": "nse_cm", "product": "NRML", "price": "9.30", "order_type": "L",
-        "quantity": "5", "validity": "DAY", "trading_symbol": "IDEA-EQ", "transaction_type": "B",
-    });
-    with(base, more)
+    let base = json!({"product": "NRML", "price": "9.30", "quantity": "5"});
+    with(with(order(), base), more.clone())
 }
 
 /// Places by this library, and gives the number.
@@ -288,17 +280,13 @@ fn lives_of_orders(orders: &mut Orders) {
 
 /// Whatever a text is, both hand it on.
 fn odd_messages(orders: &mut Orders) {
-    let fixture = |name: &str| {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/");
-        std::fs::read_to_string(format!("{folder}{name}")).expect(name)
-    };
     for text in [
-        fixture("orderfeed_order.complete.json"),
-        fixture("orderfeed_order.minimal.json"),
-        fixture("orderfeed_position.json"),
-        fixture("orderfeed_ack.error-format.json"),
+        sample("orderfeed_order.complete"),
+        sample("orderfeed_order.minimal"),
+        sample("orderfeed_position"),
+        sample("orderfeed_ack.error-format"),
         // Dropped by both.
-        fixture("orderfeed_ack.ok.json"),
+        sample("orderfeed_ack.ok"),
         "hello".to_owned(),
         String::new(),
         "[1,\"a\",null]".to_owned(),

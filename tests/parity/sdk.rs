@@ -59,8 +59,8 @@ impl Sdk {
         let mut child = Command::new(&python)
             .arg(root.join("tests/parity/sdk_driver.py"))
             .args([address, ca_file])
-            // Its logs would land in the current directory and in the test's
-            // output; the third variable would add a header.
+            // Its logs would land in its folder and in the test's output; the
+            // third variable would add a header.
             .env("NEO_LOG_FILE_ENABLED", "false")
             .env("NEO_LOG_LEVEL", "NOLOG")
             .env_remove("NEO_UAT_X_FORWARDED_FOR")

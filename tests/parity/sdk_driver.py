@@ -14,11 +14,17 @@ import asyncio
 import importlib.metadata
 import json
 import math
+import os
 import ssl
 import sys
+import tempfile
 import threading
 
 import httpx
+
+# What the SDK writes into the working folder goes when this program ends.
+SCRATCH = tempfile.TemporaryDirectory()
+os.chdir(SCRATCH.name)
 
 # The SDK logs to the standard output that it finds when it is imported.
 ANSWERS = sys.stdout

@@ -1,6 +1,9 @@
 //! Order instructions and the search of instruments, as both sides do them.
 
 use kotak_neo_sandbox::FaultKind;
+use kotak_neo_testing::fixtures::sample;
+use kotak_neo_testing::folder::Folder;
+use kotak_neo_testing::orders::{self, with};
 use serde_json::{Value, json};
 
 use crate::broker::Broker;
@@ -12,34 +15,20 @@ const PLACE: &str = "/quick/order/rule/ms/place";
 const MODIFY: &str = "/quick/order/vr/modify";
 const CANCEL: &str = "/quick/order/cancel";
 
-fn changed(base: Value, more: Value) -> Value {
-    let mut all = base;
-    for (key, value) in more.as_object().expect("an object") {
-        all[key] = value.clone();
-    }
-    all
-}
-
 /// A limit order that stays open.
 fn order(more: Value) -> Value {
-    let base = json!({
-        "exchange_segment": "nse_cm", "product": "CNC", "price": "8.60", "order_type": "L",
-        "quantity": "3", "validity": "DAY", "trading_symbol": "IDEA-EQ", "transaction_type": "B",
-    });
-    changed(base, more)
+    with(orders::order(), more)
 }
 
 fn change(id: &str, more: Value) -> Value {
     let base = json!({
         "order_id": id, "price": "8.70", "order_type": "L", "quantity": "4", "validity": "DAY",
     });
-    changed(base, more)
+    with(base, more)
 }
 
 fn fixture(name: &str) -> Value {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/");
-    let text = std::fs::read_to_string(format!("{folder}{name}.json")).expect(name);
-    serde_json::from_str(&text).expect("it is JSON")
+    serde_json::from_str(&sample(name)).expect("it is JSON")
 }
 
 /// `login` are the steps of a login.
@@ -332,11 +321,12 @@ fn plain(row: &Value) -> String {
 #[test]
 fn searches_find_the_same_rows() {
     let broker = Broker::start();
-    let cache = std::env::temp_dir().join(format!("kneo-parity-{}", std::process::id()));
+    let folder = Folder::new("parity");
+    let cache = folder.text("sdk");
     // The SDK downloads the file past its transport.
     let environment = [
         ("SSL_CERT_FILE", broker.ca_file()),
-        ("NEO_SCRIP_CACHE_DIR", cache.to_str().expect("a plain path")),
+        ("NEO_SCRIP_CACHE_DIR", cache.as_str()),
     ];
     let Some(mut sdk) = Sdk::start_in(
         "searches like the official SDK's",
@@ -406,7 +396,7 @@ fn searches_find_the_same_rows() {
         ("bse_fo", json!({"option_type": "CE"})),
         ("bse_cm", json!({"symbol": "a"})),
     ] {
-        let with = changed(search, json!({"exchange_segment": segment}));
+        let with = with(search, json!({"exchange_segment": segment}));
         let theirs = sdk.ask("search_scrip", with.clone());
         let ours = library.call("search_scrip", &with);
         assert_eq!(ours.status, OK, "{with}: {}", ours.json);
@@ -443,8 +433,5 @@ fn searches_find_the_same_rows() {
     println!("| what may differ | why |\n|---|---|");
     for (what, why) in DIFFERENCES {
         println!("| {what} | {why} |");
-    }
-    if cache.exists() {
-        std::fs::remove_dir_all(&cache).expect("the folder is ours");
     }
 }

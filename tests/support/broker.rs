@@ -21,6 +21,11 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// Starts one and waits until it listens.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
     pub fn start() -> Self {
         let mut child = Command::new(env::current_exe().expect("a test is a file"))
             .args(["--exact", "broker", "--nocapture", "--test-threads=1"])
@@ -43,6 +48,11 @@ impl Broker {
         }
     }
 
+    /// Asks a question and gives the answer.
+    ///
+    /// # Panics
+    ///
+    /// If the broker has ended.
     pub fn ask(&mut self, what: &Value) -> Value {
         let input = self.input.as_mut().expect("open until it is dropped");
         writeln!(input, "{what}").expect("the broker listens");

@@ -1,8 +1,7 @@
 //! Building and running programs in other languages against the sandbox: what
 //! the tests of all hosts and the demo have in common.
 
-use std::fs;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -15,42 +14,19 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The top folder of this repository.
 pub fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A folder of its own under the system's temporary folder, removed when dropped.
-pub struct Workshop(PathBuf);
-
-impl Workshop {
-    pub fn new(name: &str) -> io::Result<Self> {
-        let unique = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| since.as_nanos());
-        let dir =
-            std::env::temp_dir().join(format!("kotak-neo-{name}-{}-{unique}", std::process::id()));
-        fs::create_dir(&dir)?;
-        Ok(Self(dir))
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Workshop {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("cannot remove {}: {error}", self.0.display());
-        }
-    }
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
 
 /// What a program did.
 pub struct Ran {
+    /// The program and its arguments.
     pub command: String,
     /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
+    /// What it printed.
     pub stdout: String,
+    /// What it complained of.
     pub stderr: String,
 }
 

@@ -1,6 +1,6 @@
 //! Time-based one-time passwords (RFC 6238: HMAC-SHA-1, 30 seconds, 6 digits).
 
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
 /// Seconds that one code stands for.

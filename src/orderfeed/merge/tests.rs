@@ -330,7 +330,7 @@ fn one_day(seed: u64, stamped: bool) {
     assert_eq!(told_trades.len(), trades.len(), "seed {seed}");
     for row in &book {
         let seen = &seen[row["nOrdNo"].as_str().expect("a number")];
-        let state = states::find(row["ordSt"].as_str().expect("a state")).name;
+        let state = words::find(row["ordSt"].as_str().expect("a state")).name;
         assert_eq!(seen.state, state, "seed {seed}: {row}");
         assert_eq!(
             Some(seen.filled),
@@ -388,7 +388,7 @@ fn take(seen: &mut HashMap<String, Seen>, row: &Value, step: Option<Step>) {
             (&seen.state, seen.filled) != (&step.state.to_owned(), filled),
             "twice: {row}"
         );
-        let phase = states::find(row["ordSt"].as_str().expect("a state")).phase;
+        let phase = words::find(row["ordSt"].as_str().expect("a state")).phase;
         assert!(
             seen.phases.last().is_none_or(|last| *last <= phase),
             "{row}"

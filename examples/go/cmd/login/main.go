@@ -17,7 +17,7 @@ import (
 	"os"
 	"time"
 
-	"kotak-neo-examples/kneo"
+	"kneo"
 )
 
 func main() {

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"kotak-neo-examples/kneo"
+	"kneo"
 )
 
 const patience = 30 * time.Second

@@ -212,7 +212,7 @@ mod tests {
 
     fn sample(name: &str) -> Vec<Vec<String>> {
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("fixtures")
+            .join("../../tests/fixtures")
             .join(name);
         let text = std::fs::read_to_string(file).unwrap();
         text.lines()

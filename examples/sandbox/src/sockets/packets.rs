@@ -253,8 +253,8 @@ mod tests {
     use super::*;
 
     fn vector(name: &str) -> (Vec<u8>, Value) {
-        let all: Value =
-            serde_json::from_str(include_str!("../../fixtures/feed_packets.json")).unwrap();
+        let text = include_str!("../../../../tests/fixtures/feed_packets.json");
+        let all: Value = serde_json::from_str(text).unwrap();
         let found = all.as_array().unwrap().iter().find(|v| v["name"] == name);
         let found = found.unwrap_or_else(|| panic!("no vector {name}"));
         let hex = found["hex"].as_str().unwrap();

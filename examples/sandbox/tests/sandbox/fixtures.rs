@@ -1,15 +1,18 @@
-//! The samples in `fixtures/`, and how answers are held against them.
+//! The broker's documented samples, which these tests and those of the library have in
+//! common, and how answers are held against them.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 /// A sample of a body.
 pub fn sample(name: &str) -> Value {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures")
-        .join(name);
+    let file = repository().join("tests/fixtures").join(name);
     let text = std::fs::read_to_string(&file)
         .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     serde_json::from_str(&text).unwrap()
@@ -56,6 +59,34 @@ pub fn claims(token: &Value) -> Value {
         .decode(payload)
         .unwrap();
     serde_json::from_slice(&bytes).unwrap()
+}
+
+/// The files below a folder, but those that cargo and git keep.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let ours = !path.ends_with("target") && !path.ends_with(".git");
+        if !path.is_dir() {
+            found.push(path);
+        } else if ours {
+            files(&path, found);
+        }
+    }
+}
+
+#[test]
+fn no_fixture_is_there_twice() {
+    let mut all = Vec::new();
+    files(&repository(), &mut all);
+    all.retain(|path| path.iter().any(|part| part == "fixtures"));
+    assert!(all.len() > 90, "the fixtures are found");
+    let mut known = BTreeMap::new();
+    for path in all {
+        let bytes = std::fs::read(&path).unwrap();
+        if let Some(other) = known.insert(bytes, path.clone()) {
+            panic!("the same twice: {} and {}", path.display(), other.display());
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is proven about the sandbox, over real sockets.
 //!
 //! - `v1`, `v2`, `v3`: every login of each generation, every refusal, and the key sets of all
-//!   answers against the samples in `fixtures/`
+//!   answers against the samples in `tests/fixtures`
 //! - `cookies`: set, checked, required
 //! - `faults`: each kind, and when it strikes
 //! - `transport`: TLS modes, HTTP/2, gzip, keep-alive, closing

@@ -1,0 +1,3 @@
+module kneo
+
+go 1.19

@@ -1,0 +1,359 @@
+//! The configuration of a client: one JSON object, checked when it opens.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+use url::Url;
+
+use crate::error::Error;
+use crate::hosts::{self, Environment, Generation};
+use crate::json::Fields;
+use crate::ledger::LedgerSync;
+use crate::log::{self, Level, Log};
+use crate::secret::Secret;
+use crate::transport::{Proxy, Settings};
+
+/// A checked configuration. The keys are documented in `docs/guide.md`.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) environment: Environment,
+    pub(crate) generation: Option<Generation>,
+    pub(crate) consumer_key: Option<Secret>,
+    pub(crate) consumer_secret: Option<Secret>,
+    pub(crate) access_token: Option<Secret>,
+    pub(crate) neo_fin_key: Option<Secret>,
+    pub(crate) base_url: Option<Url>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) proxy: Proxy,
+    pub(crate) local_address: Option<IpAddr>,
+    pub(crate) log: Option<log::Settings>,
+    pub(crate) orders: Orders,
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+/// How long calls may take, each with everything that belongs to them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    pub(crate) login: Duration,
+    pub(crate) order: Duration,
+    pub(crate) read: Duration,
+    pub(crate) download: Duration,
+    pub(crate) connect: Duration,
+}
+
+/// What orders keep to.
+#[derive(Clone, Debug)]
+pub(crate) struct Orders {
+    pub(crate) max_per_second: u32,
+    pub(crate) ledger_file: Option<PathBuf>,
+    pub(crate) ledger_sync: LedgerSync,
+    pub(crate) outcome_window: Duration,
+}
+
+const NAME: &str = "config";
+/// An hour: no deadline of a trading call is longer.
+const LONGEST_MS: u64 = 3_600_000;
+
+impl Config {
+    /// Reads `text`; an empty one means all defaults.
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
+        let text = if text.trim().is_empty() { "{}" } else { text };
+        let mut fields = Fields::parse(NAME, text)?;
+        let environment = fields
+            .choice(
+                "environment",
+                &[("prod", Environment::Prod), ("uat", Environment::Uat)],
+                true,
+            )?
+            .unwrap_or(Environment::Prod);
+        let generation = match fields.integer("generation", 1..=3)? {
+            None => None,
+            Some(1) => Some(Generation::One),
+            Some(2) => Some(Generation::Two),
+            Some(_) => Some(Generation::Three),
+        };
+        let base_url = match fields.text("base_url")? {
+            None => None,
+            Some(text) => Some(
+                hosts::parse_base_url(&text)
+                    .map_err(|problem| Error::argument("config.base_url", problem))?,
+            ),
+        };
+        let config = Self {
+            environment,
+            generation,
+            consumer_key: fields.secret("consumer_key")?,
+            consumer_secret: fields.secret("consumer_secret")?,
+            access_token: fields.secret("access_token")?,
+            neo_fin_key: fields.secret("neo_fin_key")?,
+            base_url,
+            timeouts: timeouts(&mut fields)?,
+            ca_file: path(&mut fields, "ca_file")?,
+            proxy: proxy(&mut fields)?,
+            local_address: match fields.text("local_address")? {
+                None => None,
+                Some(text) => Some(text.parse().map_err(|_| {
+                    Error::argument("config.local_address", "must be an IPv4 or IPv6 address")
+                })?),
+            },
+            log: log(&mut fields)?,
+            orders: orders(&mut fields)?,
+            cache_dir: path(&mut fields, "cache_dir")?,
+        };
+        fields.finish()?;
+        Ok(config)
+    }
+
+    /// What all connections have in common. Reads the CA file.
+    pub(crate) fn connection(&self) -> Result<Settings, Error> {
+        Settings::new(
+            self.ca_file.as_deref(),
+            &self.proxy,
+            self.local_address,
+            self.timeouts.connect,
+        )
+    }
+
+    /// The log, if the configuration asks for one.
+    pub(crate) fn open_log(&self) -> Result<Log, Error> {
+        Log::open(self.log.as_ref()).map_err(|problem| Error::argument("config.log.file", problem))
+    }
+
+    /// What is in force, defaults included, without any secret.
+    pub(crate) fn describe(&self) -> serde_json::Value {
+        let ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let show = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "environment": self.environment.name(),
+            "generation": self.generation.map(Generation::number),
+            "base_url": self.base_url.as_ref().map(Url::as_str),
+            "timeouts": {
+                "login": ms(self.timeouts.login),
+                "order": ms(self.timeouts.order),
+                "read": ms(self.timeouts.read),
+                "download": ms(self.timeouts.download),
+                "connect": ms(self.timeouts.connect),
+            },
+            "ca_file": show(&self.ca_file),
+            "proxy": self.proxy.shown(),
+            "local_address": self.local_address.map(|address| address.to_string()),
+            "max_orders_per_second": self.orders.max_per_second,
+            "ledger_file": show(&self.orders.ledger_file),
+            "ledger_sync": match self.orders.ledger_sync {
+                LedgerSync::Process => "process",
+                LedgerSync::Disk => "disk",
+            },
+            "outcome_window_ms": ms(self.orders.outcome_window),
+            "cache_dir": show(&self.cache_dir),
+        })
+    }
+}
+
+fn path(fields: &mut Fields, key: &str) -> Result<Option<PathBuf>, Error> {
+    match fields.text(key)? {
+        Some(text) if text.is_empty() => Err(Error::argument(
+            &format!("{NAME}.{key}"),
+            "must not be empty",
+        )),
+        text => Ok(text.map(PathBuf::from)),
+    }
+}
+
+fn timeouts(fields: &mut Fields) -> Result<Timeouts, Error> {
+    let mut given = fields.object("timeouts")?;
+    let mut take = |key: &str, default: u64| -> Result<Duration, Error> {
+        let ms = match given.as_mut() {
+            None => None,
+            Some(given) => given.integer(key, 1..=LONGEST_MS)?,
+        };
+        Ok(Duration::from_millis(ms.unwrap_or(default)))
+    };
+    let timeouts = Timeouts {
+        login: take("login", 30_000)?,
+        order: take("order", 10_000)?,
+        read: take("read", 15_000)?,
+        download: take("download", 120_000)?,
+        connect: take("connect", 5_000)?,
+    };
+    match given {
+        None => Ok(timeouts),
+        Some(given) => given.finish().map(|()| timeouts),
+    }
+}
+
+fn proxy(fields: &mut Fields) -> Result<Proxy, Error> {
+    let wrong = |problem| Err(Error::argument("config.proxy", problem));
+    match fields.text("proxy")?.as_deref() {
+        None => Ok(Proxy::None),
+        Some("system") => Ok(Proxy::System),
+        Some(text) => match Url::parse(text) {
+            Ok(url) if url.scheme() == "http" && url.has_host() => Ok(Proxy::Url(url)),
+            Ok(_) => wrong("must be \"system\" or a URL like http://user:password@host:3128"),
+            Err(_) => wrong("must be \"system\" or a URL"),
+        },
+    }
+}
+
+fn log(fields: &mut Fields) -> Result<Option<log::Settings>, Error> {
+    let Some(mut given) = fields.object("log")? else {
+        return Ok(None);
+    };
+    let levels = [
+        ("off", Level::Off),
+        ("error", Level::Error),
+        ("warn", Level::Warn),
+        ("info", Level::Info),
+        ("debug", Level::Debug),
+        ("trace", Level::Trace),
+    ];
+    let level = given
+        .choice("level", &levels, false)?
+        .unwrap_or(Level::Info);
+    let file = given.text("file")?.filter(|path| !path.is_empty());
+    given.finish()?;
+    match file {
+        Some(file) => Ok(Some(log::Settings {
+            level,
+            file: PathBuf::from(file),
+        })),
+        None => Err(Error::argument("config.log.file", "must name a file")),
+    }
+}
+
+fn orders(fields: &mut Fields) -> Result<Orders, Error> {
+    let max = fields
+        .integer("max_orders_per_second", 1..=1_000_000)?
+        .unwrap_or(10);
+    Ok(Orders {
+        max_per_second: u32::try_from(max).unwrap_or(u32::MAX),
+        ledger_file: path(fields, "ledger_file")?,
+        ledger_sync: fields
+            .choice(
+                "ledger_sync",
+                &[("process", LedgerSync::Process), ("disk", LedgerSync::Disk)],
+                false,
+            )?
+            .unwrap_or(LedgerSync::Process),
+        outcome_window: Duration::from_millis(
+            fields
+                .integer("outcome_window_ms", 1_000..=LONGEST_MS)?
+                .unwrap_or(120_000),
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(text: &str) -> String {
+        let error = Config::parse(text).expect_err(text);
+        error.message().to_owned()
+    }
+
+    #[test]
+    fn nothing_given_means_the_defaults() {
+        for text in ["", "  ", "{}", r#"{"base_url":null,"timeouts":{}}"#] {
+            let config = Config::parse(text).expect("all defaults");
+            assert_eq!(config.environment, Environment::Prod);
+            assert_eq!(config.generation, None);
+            assert_eq!(config.timeouts.login, Duration::from_secs(30));
+            assert_eq!(config.timeouts.connect, Duration::from_secs(5));
+            assert_eq!(config.orders.max_per_second, 10);
+            assert_eq!(config.orders.ledger_sync, LedgerSync::Process);
+            assert_eq!(config.orders.outcome_window, Duration::from_secs(120));
+            assert_eq!(config.proxy, Proxy::None);
+        }
+    }
+
+    #[test]
+    fn reads_every_key() {
+        let config = Config::parse(
+            r#"{"environment":" UAT ","generation":2,"consumer_key":"k","consumer_secret":"s",
+                "access_token":"a","neo_fin_key":"n","base_url":"http://127.0.0.1:9",
+                "timeouts":{"login":1,"order":2,"read":3,"download":4,"connect":5},
+                "ca_file":"ca.pem","proxy":"http://u:p@localhost:3128","local_address":"::1",
+                "max_orders_per_second":7,"ledger_file":"l","ledger_sync":"disk",
+                "outcome_window_ms":5000,"cache_dir":"d","log":{"level":"debug","file":"f"}}"#,
+        )
+        .expect("every key is known");
+        assert_eq!(config.environment, Environment::Uat);
+        assert_eq!(config.generation, Some(Generation::Two));
+        assert_eq!(config.timeouts.download, Duration::from_millis(4));
+        assert_eq!(config.orders.max_per_second, 7);
+        assert_eq!(config.orders.ledger_sync, LedgerSync::Disk);
+        assert!(
+            config.log.is_some()
+                && config.cache_dir.is_some()
+                && config.orders.ledger_file.is_some()
+        );
+    }
+
+    #[test]
+    fn names_the_wrong_key() {
+        for (text, expected) in [
+            (
+                r#"{"envoironment":"prod"}"#,
+                "config: unknown key \"envoironment\"",
+            ),
+            (
+                r#"{"environment":"live"}"#,
+                "config.environment: must be one of \"prod\", \"uat\"",
+            ),
+            (
+                r#"{"generation":4}"#,
+                "config.generation: must be an integer from 1 to 3",
+            ),
+            (
+                r#"{"timeouts":{"login":0}}"#,
+                "config.timeouts.login: must be an integer from 1 to 3600000",
+            ),
+            (
+                r#"{"timeouts":{"logon":1}}"#,
+                "config.timeouts: unknown key \"logon\"",
+            ),
+            (
+                r#"{"consumer_key":" "}"#,
+                "config.consumer_key: must not be blank",
+            ),
+            (
+                r#"{"local_address":"here"}"#,
+                "config.local_address: must be an IPv4 or IPv6 address",
+            ),
+            (
+                r#"{"proxy":"socks5://h:1"}"#,
+                "config.proxy: must be \"system\" or a URL like",
+            ),
+            (
+                r#"{"max_orders_per_second":0}"#,
+                "config.max_orders_per_second: must be",
+            ),
+            (
+                r#"{"ledger_sync":"often"}"#,
+                "config.ledger_sync: must be one of",
+            ),
+            (
+                r#"{"base_url":"http://example.com"}"#,
+                "config.base_url: plain http",
+            ),
+        ] {
+            let message = wrong(text);
+            assert!(message.starts_with(expected), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn shows_no_secret() {
+        let config = Config::parse(
+            r#"{"consumer_key":"fake-key-1","consumer_secret":"fake-secret-1","access_token":"fake-token-1",
+                "proxy":"http://fake-user:fake-password@localhost:1"}"#,
+        )
+        .expect("three secrets");
+        let shown = format!("{config:?} {}", config.describe());
+        assert!(!shown.contains("fake-"), "{shown}");
+    }
+}

@@ -1,0 +1,219 @@
+use super::*;
+use crate::operation;
+use zeroize::Zeroizing;
+
+fn judged(op: &Operation, http_status: u16, body: &str) -> Error {
+    let answer = Answer {
+        http_status,
+        retry_after: None,
+        date: None,
+        redirect: None,
+        body: Zeroizing::new(body.as_bytes().to_vec()),
+    };
+    error(op, op.current.auth, &answer, &[])
+}
+
+#[test]
+fn every_shape_gives_code_and_text() {
+    for (body, code, text) in [
+        (
+            r#"{"stat":"Not_Ok","emsg":"Invalid session","stCode":1003}"#,
+            "1003",
+            "Invalid session",
+        ),
+        (
+            r#"{"stCode":100008,"errMsg":"unauthorized","stat":"Not_Ok"}"#,
+            "100008",
+            "unauthorized",
+        ),
+        (
+            r#"{"stCode":32,"errMsg":"error from core","stat":"Client OrderID already exists"}"#,
+            "32",
+            "error from core (Client OrderID already exists)",
+        ),
+        (
+            r#"{"error":[{"code":"10512","message":"Required header not found."}]}"#,
+            "10512",
+            "Required header not found.",
+        ),
+        (
+            r#"{"status":"error","message":"Invalid MPIN.","errorCode":"401"}"#,
+            "401",
+            "Invalid MPIN.",
+        ),
+        (
+            r#"{"stCode":429,"errMsg":"Invalid UCC","status":"failure"}"#,
+            "429",
+            "Invalid UCC",
+        ),
+        (
+            r#"{"status":"ERROR","fault":{"code":400,"message":"Invalid interval value"}}"#,
+            "400",
+            "Invalid interval value",
+        ),
+        (
+            r#"{"fault":{"code":900901,"message":"Invalid Credentials","description":"d"}}"#,
+            "900901",
+            "Invalid Credentials",
+        ),
+        (
+            r#"{"code":"900901","message":"Invalid Credentials","description":"d"}"#,
+            "900901",
+            "Invalid Credentials",
+        ),
+        (
+            r#"{"error_description":"invalid_client","error":"invalid_client"}"#,
+            "invalid_client",
+            "invalid_client",
+        ),
+    ] {
+        let refusal = Refusal::read(body).expect("it is JSON");
+        assert_eq!(refusal.code.as_deref(), Some(code), "{body}");
+        assert_eq!(refusal.text.as_deref(), Some(text), "{body}");
+    }
+    let bare = Refusal::read(r#"{"stat":"Not_Ok","message":"Invalid credentials"}"#);
+    assert_eq!(
+        bare.expect("JSON").text.as_deref(),
+        Some("Invalid credentials")
+    );
+    assert_eq!(Refusal::read("<html>"), None);
+    assert_eq!(Refusal::read("{}"), Some(Refusal::default()));
+    assert_eq!(
+        Refusal::read(r#"{"stat":"Ok","stCode":200}"#),
+        Some(Refusal::default())
+    );
+}
+
+#[test]
+fn http_status_and_code_decide() {
+    let login = &operation::TOTP_LOGIN;
+    let read = &operation::WHATSMYIP;
+    let wrong = r#"{"status":"error","message":"Invalid MPIN.","errorCode":"401"}"#;
+    let session = r#"{"stat":"Not_Ok","emsg":"Invalid session","stCode":1003}"#;
+    for (op, http, body, expected) in [
+        (login, 401, wrong, Status::Rejected),
+        (login, 403, "", Status::Rejected),
+        (login, 403, session, Status::SessionExpired),
+        (login, 200, wrong, Status::Rejected),
+        (login, 422, "", Status::Rejected),
+        (read, 401, "", Status::SessionExpired),
+        (read, 403, wrong, Status::SessionExpired),
+        (read, 200, session, Status::SessionExpired),
+        (read, 200, r#"{"stat":"Not_Ok"}"#, Status::Rejected),
+        (read, 200, "{}", Status::Protocol),
+        (read, 200, "<html>", Status::Protocol),
+        (read, 302, "", Status::Protocol),
+        (read, 429, "", Status::RateLimited),
+        (read, 424, "", Status::Unavailable),
+        (login, 503, "<html></html>", Status::Unavailable),
+    ] {
+        let error = judged(op, http, body);
+        assert_eq!(error.status(), expected, "{http} {body}");
+        assert_eq!(error.http_status(), Some(http));
+    }
+}
+
+#[test]
+fn credentials_that_were_sent_decide_what_401_means() {
+    for (op, auth, expected) in [
+        (&operation::BASE_URL, Auth::None, Status::Rejected),
+        (
+            &operation::SESSION_INIT,
+            Auth::Application,
+            Status::Rejected,
+        ),
+        (
+            &operation::QR_CODE_LINK,
+            Auth::Bearer,
+            Status::SessionExpired,
+        ),
+        (&operation::LOGIN, Auth::Bearer, Status::Rejected),
+        (
+            &operation::LOGOUT,
+            Auth::BearerTrade,
+            Status::SessionExpired,
+        ),
+        (&operation::POSITIONS, Auth::Trade, Status::SessionExpired),
+    ] {
+        assert_eq!(status(op, auth, 401, None), expected, "{}", op.name);
+    }
+}
+
+#[test]
+fn words_alone_are_no_refusal() {
+    let refuses = |body: &str| Refusal::read(body).is_some_and(|refusal| refusal.marked);
+    for body in [
+        r#"{"State":"OK","message":"You have been successfully logged out"}"#,
+        r#"{"status":"success","message":"OTP sent successfully"}"#,
+        r#"{"stat":"Ok","stCode":200,"data":[{"stat":"rejected","stCode":1003}]}"#,
+        "[]",
+        "{}",
+    ] {
+        assert!(!refuses(body), "{body}");
+    }
+    for body in [
+        r#"{"stat":"Not_Ok","data":[]}"#,
+        r#"{"stCode":1003,"data":[]}"#,
+        r#"{"error":"x"}"#,
+        r#"{"emsg":"x"}"#,
+    ] {
+        assert!(refuses(body), "{body}");
+    }
+}
+
+#[test]
+fn code_429_has_two_meanings() {
+    let hint = |http: u16| {
+        let error = judged(
+            &operation::TOTP_LOGIN,
+            http,
+            r#"{"stCode":429,"errMsg":"x"}"#,
+        );
+        error.hint().expect("there is one").to_owned()
+    };
+    assert!(hint(200).contains("UCC is wrong"));
+    assert!(hint(429).contains("Too many requests"));
+}
+
+#[test]
+fn a_sentence_is_no_code() {
+    let error = judged(
+        &operation::TOTP_LOGIN,
+        401,
+        r#"{"error":"bad consumer key fake-key"}"#,
+    );
+    assert_eq!(error.code(), None);
+    assert!(error.message().contains("bad consumer key"), "{error}");
+}
+
+#[test]
+fn says_what_the_broker_said() {
+    let error = judged(
+        &operation::TOTP_VALIDATE,
+        401,
+        r#"{"message":"Invalid MPIN.","errorCode":"401"}"#,
+    );
+    assert_eq!(
+        error.message(),
+        "the broker refused totp_validate: Invalid MPIN."
+    );
+    assert!(
+        error
+            .hint()
+            .expect("401 is in the catalogue")
+            .contains("MPIN")
+    );
+}
+
+#[test]
+fn a_code_that_is_known_has_a_hint() {
+    let error = |code: &str| {
+        let error = Error::new(Status::Rejected, "no");
+        with_code(error, Some(code.to_owned()))
+    };
+    let json = error("1003").to_json();
+    assert!(json.contains(r#""hint":"The session is invalid"#), "{json}");
+    assert_eq!(error("no such code").hint(), None);
+    let none = with_code(Error::new(Status::Rejected, "no").with_hint("h"), None);
+    assert_eq!((none.code(), none.hint()), (None, Some("h")));
+}

@@ -1,0 +1,144 @@
+//! What goes to the broker and what comes back, as plain values. Whoever
+//! carries them is no business of this file; nor is the time, which is handed in.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::header::{DATE, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method};
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::status::Status;
+
+/// The most that an answer may hold after content decoding.
+const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// One HTTP request.
+pub(crate) struct Request {
+    /// GET or POST.
+    pub(crate) method: Method,
+    /// Where it goes.
+    pub(crate) url: Url,
+    /// All but those that the connection itself needs.
+    pub(crate) headers: HeaderMap,
+    /// Sent once, then wiped.
+    pub(crate) body: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// What the broker answered.
+pub(crate) struct Answer {
+    /// The HTTP status.
+    pub(crate) http_status: u16,
+    /// How long the broker asks to wait.
+    pub(crate) retry_after: Option<Duration>,
+    /// The broker's clock, in unix seconds.
+    pub(crate) date: Option<u64>,
+    /// The host that a redirect names.
+    pub(crate) redirect: Option<String>,
+    /// The body after content decoding.
+    pub(crate) body: Zeroizing<Vec<u8>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Timeout, network, protocol or internal.
+    pub(crate) status: Status,
+    /// What happened, in one sentence.
+    pub(crate) message: String,
+    /// Whether a byte of the request may have left.
+    pub(crate) sent: bool,
+}
+
+impl Answer {
+    /// An answer whose body is still to come. `now` is the time since 1970.
+    pub(crate) fn from_head(http_status: u16, headers: &HeaderMap, now: Duration) -> Self {
+        let redirect = headers
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| Url::parse(text).ok())
+            .and_then(|url| url.host_str().map(str::to_owned));
+        Self {
+            http_status,
+            retry_after: headers
+                .get(RETRY_AFTER)
+                .and_then(|value| retry_after(value, now)),
+            date: headers.get(DATE).and_then(date).map(|when| when.as_secs()),
+            redirect,
+            body: Zeroizing::new(Vec::new()),
+        }
+    }
+
+    /// Takes the next piece of the body.
+    ///
+    /// # Errors
+    ///
+    /// If the body gets larger than an answer may be.
+    pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<(), Failure> {
+        let needed = self.body.len() + chunk.len();
+        if needed > LARGEST_ANSWER {
+            return Err(Failure {
+                status: Status::Protocol,
+                message: format!("the answer is larger than {LARGEST_ANSWER} bytes"),
+                sent: true,
+            });
+        }
+        if needed > self.body.capacity() {
+            // Grown by hand: a plain Vec would free the old bytes unwiped.
+            let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(2 * self.body.len())));
+            larger.extend_from_slice(&self.body);
+            self.body = larger;
+        }
+        self.body.extend_from_slice(chunk);
+        Ok(())
+    }
+}
+
+/// Seconds, or a date of HTTP, from which `now` is taken off.
+fn retry_after(value: &HeaderValue, now: Duration) -> Option<Duration> {
+    match value.to_str().ok()?.trim().parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => Some(date(value)?.saturating_sub(now)),
+    }
+}
+
+/// A date of HTTP as time since 1970.
+fn date(value: &HeaderValue) -> Option<Duration> {
+    let when = httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()?;
+    when.duration_since(UNIX_EPOCH).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_is_a_number_or_a_date() {
+        let now = Duration::from_secs(1_000_000_000);
+        let wait = |text| retry_after(&HeaderValue::from_static(text), now);
+        assert_eq!(wait(" 7 "), Some(Duration::from_secs(7)));
+        let later = "Sun, 09 Sep 2001 01:46:45 GMT";
+        assert_eq!(wait(later), Some(Duration::from_secs(5)));
+        let earlier = "Sun, 09 Sep 2001 01:46:39 GMT";
+        assert_eq!(wait(earlier), Some(Duration::ZERO));
+        assert_eq!(wait("soon"), None);
+    }
+
+    #[test]
+    fn the_head_is_read_as_plain_values() {
+        let mut headers = HeaderMap::new();
+        let mut put = |name, text| headers.insert(name, HeaderValue::from_static(text));
+        put(DATE, "Sun, 09 Sep 2001 01:46:40 GMT");
+        put(LOCATION, "https://example.com/x?y=z");
+        let mut answer = Answer::from_head(302, &headers, Duration::ZERO);
+        assert_eq!(answer.date, Some(1_000_000_000));
+        assert_eq!(answer.redirect.as_deref(), Some("example.com"));
+        assert_eq!(answer.retry_after, None);
+        answer.push(b"ab").expect("it is small");
+        answer.push(b"c").expect("it is small");
+        assert_eq!(answer.body.as_slice(), b"abc");
+        let large = vec![0; LARGEST_ANSWER];
+        let failure = answer.push(&large).expect_err("it is too large");
+        assert_eq!(failure.status, Status::Protocol);
+    }
+}

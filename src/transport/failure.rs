@@ -1,0 +1,79 @@
+//! What a failure of the network is called, and whether anything was sent.
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use super::tls;
+use crate::message::Failure;
+use crate::status::Status;
+
+/// No connection in time: nothing was sent.
+pub(super) fn no_connection_within(limit: Duration, host: &str) -> Failure {
+    Failure {
+        status: Status::Timeout,
+        message: format!(
+            "no connection to {host} within {} ms; nothing was sent",
+            limit.as_millis()
+        ),
+        sent: false,
+    }
+}
+
+/// No connection: nothing was sent.
+pub(super) fn no_connection(host: &str, error: &(dyn StdError + 'static)) -> Failure {
+    let message = match tls::explain(host, error) {
+        Some(reason) => format!("{reason}; nothing was sent"),
+        None => format!(
+            "no connection to {host}: {}; nothing was sent",
+            innermost(error)
+        ),
+    };
+    Failure {
+        status: Status::Network,
+        message,
+        sent: false,
+    }
+}
+
+/// A connection that ended before the answer was complete.
+pub(super) fn broken(host: &str, error: &(dyn StdError + 'static), sent: bool) -> Failure {
+    Failure {
+        status: Status::Network,
+        message: format!("the connection to {host} broke: {}", innermost(error)),
+        sent,
+    }
+}
+
+/// Whether the connection caused the error, and not what came over it.
+pub(super) fn came_from_connection(error: &(dyn StdError + 'static)) -> bool {
+    find::<hyper::Error>(error).is_some()
+}
+
+/// The first cause of an error: the outer ones only say that there is one.
+pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
+    causes(error).last().unwrap_or(error).to_string()
+}
+
+/// The outermost `E` in a chain of causes.
+pub(super) fn find<'a, E: StdError + 'static>(
+    error: &'a (dyn StdError + 'static),
+) -> Option<&'a E> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// An error and what caused it. An `io::Error` hides what it wraps from
+/// `source`, so it is opened by hand.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&cause| {
+        let wrapped = cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        match wrapped {
+            Some(inner) => Some(inner as &(dyn StdError + 'static)),
+            None => cause.source(),
+        }
+    })
+}
