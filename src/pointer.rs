@@ -300,7 +300,7 @@ fn unescape(text: &mut [u8]) -> usize {
 fn unicode(text: &[u8]) -> (char, usize) {
     let unit = |at: usize| {
         let escape = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
-        u32::from_str_radix(str::from_utf8(escape).ok()?, 16).ok()
+        u32::from_str_radix(std::str::from_utf8(escape).ok()?, 16).ok()
     };
     match (unit(0), unit(6)) {
         (Some(high @ 0xd800..=0xdbff), Some(low @ 0xdc00..=0xdfff)) => {

@@ -376,7 +376,7 @@ fn odd_paths_are_told() {
         let error = Ledger::open(path, LedgerSync::Process, NOON).map(drop);
         error.expect_err("it is no file").message().to_owned()
     };
-    assert!(told(place.0.dir()).starts_with("config_json.ledger_file: "));
+    assert!(told(place.0.dir()).starts_with("config.ledger_file: "));
     assert!(told(&place.0.path("no/such")).contains("cannot be used"));
     fs::write(place.file(), "something else\n").expect("a file");
     assert!(told(&place.file()).contains("damaged record at byte 0"));

@@ -51,7 +51,7 @@ impl Wanted {
         let Some(path) = ca_file else {
             return Ok(Self { extra: Vec::new() });
         };
-        let wrong = |problem: String| Error::argument("config_json.ca_file", problem);
+        let wrong = |problem: String| Error::argument("config.ca_file", problem);
         let unreadable = |error: io::Error| wrong(format!("cannot be read: {error}"));
         let found = std::fs::metadata(path).map_err(unreadable)?;
         // A pipe would block, a device might never end.
@@ -205,7 +205,7 @@ mod tests {
         assert!(
             error
                 .message()
-                .starts_with("config_json.ca_file: cannot be read")
+                .starts_with("config.ca_file: cannot be read")
         );
     }
 
