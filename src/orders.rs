@@ -74,6 +74,26 @@ pub(crate) enum InstructionKind {
     Cancel,
 }
 
+impl InstructionKind {
+    /// The operation that sends it.
+    pub(crate) fn operation(self) -> &'static str {
+        match self {
+            Self::Place => "place_order",
+            Self::Modify => "modify_order",
+            Self::Cancel => "cancel_order",
+        }
+    }
+
+    /// What an operation sends.
+    pub(crate) fn of(operation: &str) -> Self {
+        match operation {
+            "modify_order" => Self::Modify,
+            "cancel_order" => Self::Cancel,
+            _ => Self::Place,
+        }
+    }
+}
+
 /// What the order book has to tell before an instruction can be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Lookup {

@@ -116,13 +116,8 @@ impl Inner {
             };
         };
         let intent = open.intent;
-        let kind = match intent.operation.as_str() {
-            "modify_order" => InstructionKind::Modify,
-            "cancel_order" => InstructionKind::Cancel,
-            _ => InstructionKind::Place,
-        };
         let asked = Instructed::new(
-            kind,
+            InstructionKind::of(&intent.operation),
             &intent.tag,
             intent.order_id.as_deref(),
             &intent.facts,
@@ -260,11 +255,7 @@ impl Inner {
         });
         drop(register);
         let place = asked.kind == InstructionKind::Place;
-        finding.operation = Some(match asked.kind {
-            InstructionKind::Place => "place_order",
-            InstructionKind::Modify => "modify_order",
-            InstructionKind::Cancel => "cancel_order",
-        });
+        finding.operation = Some(asked.kind.operation());
         finding.sent_at_ms = Some(asked.sent_at_ms);
         search.progress.saw(&sight, asked, began, window);
         finding.reads = search.progress.reads;

@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use fs4::fs_std::FileExt;
+use fs4::{FileExt, TryLockError};
 
 use super::LedgerSync;
 use crate::clock;
@@ -262,18 +262,11 @@ fn hold(path: &Path) -> Result<Lock, Error> {
         return Err(wrong("has a lock file that is not a regular file"));
     }
     let mut lock = options().open(&name).map_err(|error| unusable(&error))?;
-    if !lock
-        .try_lock_exclusive()
-        .map_err(|error| unusable(&error))?
-    {
-        let mut holder = String::new();
-        // Windows keeps a locked file from being read.
-        let read = lock.read_to_string(&mut holder);
-        let holder = match read {
-            Ok(_) if !holder.trim().is_empty() => holder.trim().to_owned(),
-            _ => "another client".to_owned(),
-        };
-        return Err(wrong(format!("is held by {holder}")));
+    // By name: newer versions of std have a method that is called the same.
+    match FileExt::try_lock(&lock) {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(wrong(format!("is held by {}", holder(lock)))),
+        Err(TryLockError::Error(error)) => return Err(unusable(&error)),
     }
     let text = format!(
         "process {} since unix second {}\n",
@@ -291,6 +284,16 @@ fn hold(path: &Path) -> Result<Lock, Error> {
         path: name,
         file: lock,
     })
+}
+
+/// Who holds a lock, as its file says.
+fn holder(mut lock: File) -> String {
+    let mut text = String::new();
+    // Windows keeps a locked file from being read.
+    match lock.read_to_string(&mut text) {
+        Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
+        _ => "another client".to_owned(),
+    }
 }
 
 /// The error of a file that cannot be a ledger.
