@@ -15,6 +15,22 @@
  * given". They are copied where they are needed after the call. Out: UTF-8,
  * never to be freed by the caller.
  *
+ * Parameters. An argument called "params" is one JSON object. Null means absent;
+ * an unknown key, or one that stands twice, is an error that names it. Two keys
+ * are taken by every operation, and by every name that kneo_call knows:
+ * - "timeout_ms", 1 to 3600000: the deadline of this call, in place of the one of
+ *   its class in the configuration
+ * - "call_id", 1 to 64 printable ASCII characters: a name for this one call, by
+ *   which kneo_client_cancel ends it and no other. kneo_response_meta shows it.
+ *   While a call is under way, another one of the same name is
+ *   KNEO_INVALID_ARGUMENT
+ * Both mean nothing to operations that need no network.
+ *
+ * Names. Operations have the broker's own names. What belongs to a handle is
+ * kneo_<handle>_<verb> if it does something, kneo_<handle>_<noun> if it only
+ * tells something (kneo_response_status, kneo_feed_last). "feed" alone is the
+ * market feed, "order_feed" the other one.
+ *
  * Threads. Any handle may be used from any thread at any time. There are no
  * callbacks. A call blocks until the answer is there or its deadline passed.
  *
@@ -854,7 +870,7 @@ void kneo_response_free(kneo_response *response);
 /**
  * Opens a client. Nothing is sent to anybody.
  *
- * config_json: a JSON object, or NULL or "" for all defaults. Its keys, all
+ * config: a JSON object, or NULL or "" for all defaults. Its keys, all
  * optional:
  * - "environment": "prod" (default) or "uat"
  * - "generation": 1, 2 or 3; chosen by the login call unless given
@@ -882,10 +898,10 @@ void kneo_response_free(kneo_response *response);
  *
  * # Safety
  *
- * config_json must be NULL or a NUL-terminated text, out must be NULL or
+ * config must be NULL or a NUL-terminated text, out must be NULL or
  * point to a writable pointer.
  */
-kneo_response *kneo_client_open(const char *config_json, kneo_client **out);
+kneo_response *kneo_client_open(const char *config, kneo_client **out);
 
 /**
  * Ends the calls that are under way on this client with KNEO_CLOSED, within
@@ -893,6 +909,31 @@ kneo_response *kneo_client_open(const char *config_json, kneo_client **out);
  * are ignored.
  */
 void kneo_client_interrupt(kneo_client *client);
+
+/**
+ * Ends one call by its name, and no other: the call whose parameters have this
+ * "call_id" (see the top of this header; functions without parameters are
+ * named by kneo_call).
+ *
+ * client: a live client.
+ * call_id: 1 to 64 printable ASCII characters.
+ *
+ * The call ends within a moment with KNEO_CLOSED; an instruction that may have
+ * left with KNEO_UNKNOWN_OUTCOME and its tag; a login that the broker has
+ * granted already still succeeds. If no such call is under way, the next one
+ * that begins with this id ends at once and sends nothing: so a cancel may come
+ * first, and an id should be used once. 1,024 such cancels are remembered, the
+ * oldest are forgotten. A call that has ended is not affected.
+ *
+ * Returns KNEO_OK with {"under_way":true}, or false if the cancel was
+ * remembered; KNEO_INVALID_ARGUMENT; KNEO_INVALID_HANDLE. Does not wait for
+ * the call to end.
+ *
+ * # Safety
+ *
+ * call_id must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_client_cancel(kneo_client *client, const char *call_id);
 
 /**
  * Frees a client: closes its connections, wipes its session, and ends the
@@ -1084,7 +1125,7 @@ kneo_response *kneo_session_export(kneo_client *client);
  * Goes on with a session that kneo_session_export gave. Sends nothing.
  *
  * client: a live client of the same environment, with the consumer key.
- * session_json: the document.
+ * session: the document.
  *
  * Returns KNEO_OK with what kneo_session_info shows, or
  * KNEO_INVALID_ARGUMENT if the document is of another environment, not of
@@ -1092,10 +1133,9 @@ kneo_response *kneo_session_export(kneo_client *client);
  *
  * # Safety
  *
- * session_json must be NULL or NUL-terminated.
+ * session must be NULL or NUL-terminated.
  */
-kneo_response *kneo_session_import(kneo_client *client,
-                                   const char *session_json);
+kneo_response *kneo_session_import(kneo_client *client, const char *session);
 
 /**
  * The IP address that the broker sees requests come from: the one that must
@@ -1140,9 +1180,9 @@ kneo_response *kneo_logout(kneo_client *client);
  * - "transaction_type": B, S, Buy, Sell
  * - optional: "amo" (YES, NO), "disclosed_quantity" ("0"), "trigger_price"
  *   ("0"; more than 0 for SL and SL-M), "tag" (1 to 64 printable ASCII
- *   characters, unique for the day; one is made if none is given),
- *   "intent_id" (1 to 64 such characters; needs a ledger_file: the same id
- *   is never sent twice in a trading day, nor within an hour), "timeout_ms"
+ *   characters without blanks, " and \, unique for the day; one is made if
+ *   none is given), "intent_id" (1 to 64 such characters; needs a ledger_file:
+ *   the same id is never sent twice in a trading day, nor within an hour)
  *
  * In generations 1 and 2 also "market_protection", "pf" (N, Y) and the
  * spellings of the older SDKs.
@@ -1168,7 +1208,7 @@ kneo_response *kneo_place_order(kneo_client *client, const char *params);
  * params: a JSON object; all values are those that the order shall have
  *   then: "order_id" (nOrdNo), "price", "order_type", "quantity" (the total,
  *   filled units included), "validity" (DAY, IOC); optional
- *   "trigger_price", "disclosed_quantity", "amo", "intent_id", "timeout_ms",
+ *   "trigger_price", "disclosed_quantity", "amo", "intent_id",
  *   with the units, values and rules of kneo_place_order. In generations 1
  *   and 2 also "instrument_token", "exchange_segment", "product",
  *   "trading_symbol", "transaction_type" (read from the order book unless all
@@ -1191,7 +1231,7 @@ kneo_response *kneo_modify_order(kneo_client *client, const char *params);
  * params: a JSON object: "order_id" (nOrdNo); optional "amo" (YES for an
  *   after-market order, NO), "trading_symbol" (which an after-market order
  *   needs; read from the order book unless given), "isVerify" (true reads the
- *   order book first, in generations 1 and 2), "intent_id", "timeout_ms".
+ *   order book first, in generations 1 and 2), "intent_id".
  *
  * Returns what kneo_place_order returns; an unknown outcome is settled by
  * "order_id".
@@ -1208,7 +1248,7 @@ kneo_response *kneo_cancel_order(kneo_client *client, const char *params);
  *
  * client: a live client with a trade session of the same account.
  * params: a JSON object with one of "tag" and "order_id" (for a modification
- *   or a cancel); optional "timeout_ms" (the "read" timeout unless given).
+ *   or a cancel). "timeout_ms" is the "read" timeout unless given.
  *   The call reads again and again until the outcome is proved or the time is
  *   nearly over, so a long time waits for the proof and a short one polls.
  *
@@ -1313,8 +1353,8 @@ kneo_response *kneo_holdings(kneo_client *client);
  * client: a client with a trade session.
  * params: NULL, or a JSON object with "segment" (ALL, CASH, CUR, FO),
  *   "exchange" (ALL, NSE, BSE) and "product" (ALL, NRML, CNC, MIS), each ALL
- *   unless given, and "timeout_ms" (1 to 3600000). The official SDK always
- *   asks for ALL; filtered calls were seen to answer with zeros.
+ *   unless given. The official SDK always asks for ALL; filtered calls were
+ *   seen to answer with zeros.
  *
  * Returns KNEO_OK with the broker's body ("Net" is what is free; amounts are
  * decimal strings in rupees). May be repeated.
@@ -1332,12 +1372,12 @@ kneo_response *kneo_limits(kneo_client *client, const char *params);
  * params: a JSON object. Required: "exchange_segment" (nse_cm, bse_cm,
  *   nse_fo, bse_fo, mcx_fo), "product" (CNC, NRML, MIS, MTF), "order_type"
  *   (L, MKT, SL, SL-M), "price" (rupees, 0 for market), "quantity" (units,
- *   more than 0), "instrument_token" (pSymbol), "transaction_type" (B, S).
+ *   more than 0), "instrument_token" (pSymbol), "transaction_type" (B, S, Buy,
+ *   Sell).
  *   Optional: "trigger_price", "broker_name" (KOTAK), "branch_id" (ONLINE),
  *   "stop_loss_type", "stop_loss_value", "square_off_type",
- *   "square_off_value", "trailing_stop_loss", "trailing_sl_value",
- *   "timeout_ms". Numbers are JSON numbers or strings; their exact text is
- *   sent.
+ *   "square_off_value", "trailing_stop_loss", "trailing_sl_value". Numbers are
+ *   JSON numbers or strings; their exact text is sent.
  *
  * Returns KNEO_OK with the broker's body; look at "rmsVldtd" and
  * "insufFund": "stat" is "Ok" although funds are short. May be repeated.
@@ -1355,7 +1395,7 @@ kneo_response *kneo_margin_required(kneo_client *client, const char *params);
  * params: a JSON object: "instrument_tokens", a list of 1 to 50 objects
  *   {"exchange_segment":"nse_cm","instrument_token":"11536"} (pSymbol, or the
  *   exact name of an index); "quote_type" (all, the default, ohlc, ltp, oi,
- *   52w, circuit_limits, scrip_details, depth); "timeout_ms".
+ *   52w, circuit_limits, scrip_details, depth).
  *
  * Returns KNEO_OK with the broker's list; prices are decimal strings in
  * rupees. The order of the list is not documented. The broker allows 25
@@ -1372,8 +1412,7 @@ kneo_response *kneo_quotes(kneo_client *client, const char *params);
  *
  * client: a live client; generation 3.
  * params: a JSON object: "exchange" (nse_fo, bse_fo, mcx_fo), "underlying"
- *   (NIFTY, RELIANCE), "instrument_type" (option, the default, or fut),
- *   "timeout_ms".
+ *   (NIFTY, RELIANCE), "instrument_type" (option, the default, or fut).
  *
  * Returns KNEO_OK with the broker's body ("expiries" is a list of dates,
  * YYYY-MM-DD). May be repeated.
@@ -1391,7 +1430,7 @@ kneo_response *kneo_expiries(kneo_client *client, const char *params);
  * client: a live client; generation 3.
  * params: a JSON object: "exchange", "underlying", "instrument_type" as for
  *   kneo_expiries; "expiry" (YYYY-MM-DD, the nearest unless given), "count"
- *   (strikes, a multiple of 10, 40 unless given), "timeout_ms".
+ *   (strikes, a multiple of 10, 40 unless given).
  *
  * Returns KNEO_OK with the broker's body ("data" with "call" and "put", or
  * "fut"; strikes in rupees). May be repeated.
@@ -1408,8 +1447,8 @@ kneo_response *kneo_option_chain(kneo_client *client, const char *params);
  * client: a live client; generation 3.
  * params: a JSON object: "neosymbol" ("nse_cm|1333"), "interval" (1min,
  *   3min, 5min, 10min, 15min, 30min, 60min, D, W), "from_date" and "to_date"
- *   (YYYY-MM-DD), "timeout_ms". The broker gives at most 30 days of 1, 3 and
- *   5 minutes, 60 of 10 and 15, 90 of 30 and 60, 180 of D and W.
+ *   (YYYY-MM-DD). The broker gives at most 30 days of 1, 3 and 5 minutes, 60 of
+ *   10 and 15, 90 of 30 and 60, 180 of D and W.
  *
  * Returns KNEO_OK with the broker's body ("data"."candles" is a list of
  * [time, open, high, low, close, volume, oi]). May be repeated.
@@ -1443,12 +1482,14 @@ kneo_response *kneo_scrip_master(kneo_client *client,
  * Any operation by its name: one entry for dynamic languages.
  *
  * client: a live client.
- * operation: the name of a function of this header without "kneo_", of the
- *   logins and sessions or of the reading calls, for example "totp_login",
- *   "totp_generate" or "quotes".
+ * operation: the name of a function of this header without "kneo_": of the
+ *   logins and sessions, the orders, the books and market data, and the
+ *   instruments, for example "totp_login", "place_order" or "search_scrip";
+ *   "totp_generate" too. Not those of clients, responses and feeds.
  * params: NULL, or its arguments as one JSON object, with the names of this
  *   header: {"ucc":"TEST1",...}. A function that takes "params" itself takes
- *   that object here.
+ *   that object here. "timeout_ms" and "call_id" may stand in it for every
+ *   operation, also one whose function has no params.
  *
  * Returns what that function returns; KNEO_INVALID_ARGUMENT for an unknown
  * name or key.
@@ -1481,7 +1522,8 @@ kneo_response *kneo_call(kneo_client *client,
  * - "ignore_50multiple": taken and ignored, as by the SDK
  * - "token" (pSymbol) or "trading_symbol" (pTrdSymbol): the exact scrip,
  *   instead of "symbol"
- * - "timeout_ms": the "download" timeout unless given
+ *
+ * "timeout_ms" is the "download" timeout unless given.
  *
  * Returns KNEO_OK with a list of the file's rows, by strike: keys and types as
  * the SDK gives them; "dStrikePrice;" and "dTickSize" are in paise,

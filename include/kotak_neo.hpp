@@ -1,7 +1,7 @@
 /*
  * kotak_neo for C++17: a thin layer over kotak_neo.h, header only.
  *
- *     kneo::client client(config_json);
+ *     kneo::client client(config);
  *     client.totp_login("+919999999999", "ABC12", "123456");
  *     kneo::response trade = client.totp_validate("123456");
  *     std::cout << trade.redacted() << '\n';
@@ -223,11 +223,11 @@ private:
 class client {
 public:
     /* Opens a client with a configuration in JSON; nothing means all defaults. */
-    explicit client(optional_text config_json = std::nullopt)
+    explicit client(optional_text config = std::nullopt)
     {
         kneo_client *raw = nullptr;
-        const detail::c_text config("config_json", config_json);
-        response(kneo_client_open(config.get(), &raw));
+        const detail::c_text a("config", config);
+        response(kneo_client_open(a.get(), &raw));
         raw_.reset(raw);
     }
 
@@ -273,9 +273,9 @@ public:
     }
     response session_info() { return response(kneo_session_info(get())); }
     response session_export() { return response(kneo_session_export(get())); }
-    response session_import(std::string_view session_json)
+    response session_import(std::string_view session)
     {
-        const detail::c_text a("session_json", session_json);
+        const detail::c_text a("session", session);
         return response(kneo_session_import(get(), a.get()));
     }
     response whatsmyip() { return response(kneo_whatsmyip(get())); }

@@ -140,7 +140,7 @@ pub(crate) fn application(key: Option<&Secret>, secret: Option<&Secret>) -> Resu
 fn needed<'a>(name: &str, given: Option<&'a Secret>) -> Result<&'a Secret, Error> {
     given.ok_or_else(|| {
         Error::argument(
-            &format!("config_json.{name}"),
+            &format!("config.{name}"),
             "is needed for this call and was not given",
         )
     })

@@ -124,7 +124,7 @@ impl Trade {
         hosts: &Hosts,
         now: u64,
     ) -> Result<(Self, Option<String>), Error> {
-        const NAME: &str = "session_json";
+        const NAME: &str = "session";
         let wrong = |key: &str, problem: &str| Error::argument(&format!("{NAME}.{key}"), problem);
         let mut fields = Fields::parse(NAME, text)?;
         if fields.text("format")?.as_deref() != Some(FORMAT) {
@@ -281,41 +281,38 @@ mod tests {
             good.replace(from, to)
         };
         for (text, start) in [
-            (String::new(), "session_json: not a JSON object"),
-            (
-                swap(r#""version":1"#, r#""version":2"#),
-                "session_json.version",
-            ),
+            (String::new(), "session: not a JSON object"),
+            (swap(r#""version":1"#, r#""version":2"#), "session.version"),
             (
                 swap(r#""format":"kotak"#, r#""format":"other"#),
-                "session_json.format",
+                "session.format",
             ),
             (
                 swap(r#""environment":"prod""#, r#""environment":"uat""#),
-                "session_json.environment",
+                "session.environment",
             ),
             (
                 swap("https://e43.kotaksecurities.com/", "https://evil.example/"),
-                "session_json.base_url",
+                "session.base_url",
             ),
             (
                 swap(
                     "wss://sfeed.kotaksecurities.com/apifeed",
                     "wss://evil.example/",
                 ),
-                "session_json.feed_url",
+                "session.feed_url",
             ),
             (
                 swap(r#""sid":"fake-sid""#, r#""sid":null"#),
-                "session_json.sid: is missing",
+                "session.sid: is missing",
             ),
             (
                 swap(r#""ucc":"TEST1""#, r#""ucd":"TEST1""#),
-                "session_json: unknown key \"ucd\"",
+                "session: unknown key \"ucd\"",
             ),
             (
                 swap(r#""generation":3"#, r#""generation":1"#),
-                "session_json.bearer: is missing",
+                "session.bearer: is missing",
             ),
         ] {
             let message = refused(&text, TODAY);

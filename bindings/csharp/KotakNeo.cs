@@ -656,7 +656,7 @@ namespace KotakNeo
         internal static extern void kneo_response_free(IntPtr response);
 
         [DllImport(Dll, CallingConvention = Cdecl)]
-        internal static extern ResponseHandle kneo_client_open(byte[] config_json, out ClientHandle client);
+        internal static extern ResponseHandle kneo_client_open(byte[] config, out ClientHandle client);
 
         [DllImport(Dll, CallingConvention = Cdecl)]
         internal static extern void kneo_client_interrupt(ClientHandle client);

@@ -116,7 +116,7 @@ Private Declare PtrSafe Function kneo_response_status Lib "kotak_neo.dll" (ByVal
 Private Declare PtrSafe Function kneo_response_message Lib "kotak_neo.dll" (ByVal response As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_response_redacted Lib "kotak_neo.dll" (ByVal response As LongPtr) As LongPtr
 Private Declare PtrSafe Sub kneo_response_free Lib "kotak_neo.dll" (ByVal response As LongPtr)
-Private Declare PtrSafe Function kneo_client_open Lib "kotak_neo.dll" (ByVal config_json As LongPtr, ByRef out As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_client_open Lib "kotak_neo.dll" (ByVal config As LongPtr, ByRef out As LongPtr) As LongPtr
 Private Declare PtrSafe Sub kneo_client_free Lib "kotak_neo.dll" (ByVal client As LongPtr)
 Private Declare PtrSafe Function kneo_totp_login Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal mobile_number As LongPtr, ByVal ucc As LongPtr, ByVal totp As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_totp_validate Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal mpin As LongPtr) As LongPtr
@@ -165,7 +165,7 @@ End Function
 Public Function KneoOpen(ByVal config_json As String) As LongPtr
     Dim config() As Byte
     Dim client As LongPtr
-    config = ToUtf8("config_json", config_json)
+    config = ToUtf8("config", config_json)
     Take kneo_client_open(VarPtr(config(0)), client)
     KneoOpen = client
 End Function

@@ -84,7 +84,7 @@ type Client struct {
 
 // Open opens a client with a configuration in JSON; "" means all defaults.
 func Open(configJSON string) (*Client, error) {
-	args, err := newArguments(argument{"config_json", configJSON})
+	args, err := newArguments(argument{"config", configJSON})
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,7 @@
 
     import kotak_neo
     lib = kotak_neo.load()
-    with kotak_neo.Client(lib, config_json) as client:
+    with kotak_neo.Client(lib, config) as client:
         client.totp_login("+919999999999", "ABC12", "123456")
         client.totp_validate("123456")
         with client.feed() as feed:
@@ -172,10 +172,10 @@ def text(argument, value):
 class Client:
     """One account's connection to the broker; use it in a with statement."""
 
-    def __init__(self, lib, config_json=None):
+    def __init__(self, lib, config=None):
         self._lib = lib
         self._handle = CLIENT()
-        Reply(lib, lib.kneo_client_open(text("config_json", config_json), byref(self._handle)))
+        Reply(lib, lib.kneo_client_open(text("config", config), byref(self._handle)))
 
     def __enter__(self):
         return self

@@ -74,7 +74,7 @@ void run()
     must_fail("a NUL byte is refused", [] { kneo::client("{\0}"sv); },
               [](const kneo::error &error) {
                   check(error.status() == KNEO_INVALID_ARGUMENT, "status of a NUL byte");
-                  check(contains(error.what(), "config_json"), "a NUL byte names the argument");
+                  check(contains(error.what(), "config"), "a NUL byte names the argument");
               });
 
     kneo::client first;

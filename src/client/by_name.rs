@@ -89,7 +89,7 @@ impl Client {
             }),
             "session_info" => named(params, [], |_, []| self.session_info()),
             "session_export" => named(params, [], |_, []| self.session_export()),
-            "session_import" => named(params, ["session_json"], |_, [session]| {
+            "session_import" => named(params, ["session"], |_, [session]| {
                 self.session_import(given(session))
             }),
             "scrip_status" => named(params, [], |_, []| self.scrip_status()),

@@ -248,15 +248,23 @@ impl Inner {
         if self.closed.load(Ordering::Acquire) {
             return Err(closed());
         }
+        let under_way = self.named.begin(call.call_id.as_deref())?;
+        let mut stop = pin!(async {
+            tokio::select! {
+                biased;
+                () = stop => closed(),
+                cancelled = under_way.cancelled() => cancelled,
+            }
+        });
         let mut work = pin!(work);
         let mut stopped = false;
         loop {
             tokio::select! {
                 biased;
                 result = &mut work => return result,
-                () = &mut stop, if !stopped => {
+                why = &mut stop, if !stopped => {
                     if !call.optional.get() {
-                        return Err(closed());
+                        return Err(why);
                     }
                     // The broker has granted the session already.
                     stopped = true;
@@ -291,7 +299,8 @@ impl Inner {
         let result = if self.closed.load(Ordering::Acquire) {
             Err(closed())
         } else {
-            work(&call)
+            let begun = self.named.begin(call.call_id.as_deref());
+            begun.and_then(|_under_way| work(&call))
         };
         self.finish(name, &call, result)
     }

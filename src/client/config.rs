@@ -53,7 +53,7 @@ pub(crate) struct Orders {
     pub(crate) outcome_window: Duration,
 }
 
-const NAME: &str = "config_json";
+const NAME: &str = "config";
 /// An hour: no deadline of a trading call is longer.
 const LONGEST_MS: u64 = 3_600_000;
 
@@ -79,7 +79,7 @@ impl Config {
             None => None,
             Some(text) => Some(
                 hosts::parse_base_url(&text)
-                    .map_err(|problem| Error::argument("config_json.base_url", problem))?,
+                    .map_err(|problem| Error::argument("config.base_url", problem))?,
             ),
         };
         let config = Self {
@@ -96,10 +96,7 @@ impl Config {
             local_address: match fields.text("local_address")? {
                 None => None,
                 Some(text) => Some(text.parse().map_err(|_| {
-                    Error::argument(
-                        "config_json.local_address",
-                        "must be an IPv4 or IPv6 address",
-                    )
+                    Error::argument("config.local_address", "must be an IPv4 or IPv6 address")
                 })?),
             },
             log: log(&mut fields)?,
@@ -122,8 +119,7 @@ impl Config {
 
     /// The log, if the configuration asks for one.
     pub(crate) fn open_log(&self) -> Result<Log, Error> {
-        Log::open(self.log.as_ref())
-            .map_err(|problem| Error::argument("config_json.log.file", problem))
+        Log::open(self.log.as_ref()).map_err(|problem| Error::argument("config.log.file", problem))
     }
 
     /// What is in force, defaults included, without any secret.
@@ -190,7 +186,7 @@ fn timeouts(fields: &mut Fields) -> Result<Timeouts, Error> {
 }
 
 fn proxy(fields: &mut Fields) -> Result<Proxy, Error> {
-    let wrong = |problem| Err(Error::argument("config_json.proxy", problem));
+    let wrong = |problem| Err(Error::argument("config.proxy", problem));
     match fields.text("proxy")?.as_deref() {
         None => Ok(Proxy::None),
         Some("system") => Ok(Proxy::System),
@@ -224,7 +220,7 @@ fn log(fields: &mut Fields) -> Result<Option<log::Settings>, Error> {
             level,
             file: PathBuf::from(file),
         })),
-        None => Err(Error::argument("config_json.log.file", "must name a file")),
+        None => Err(Error::argument("config.log.file", "must name a file")),
     }
 }
 
@@ -302,47 +298,47 @@ mod tests {
         for (text, expected) in [
             (
                 r#"{"envoironment":"prod"}"#,
-                "config_json: unknown key \"envoironment\"",
+                "config: unknown key \"envoironment\"",
             ),
             (
                 r#"{"environment":"live"}"#,
-                "config_json.environment: must be one of \"prod\", \"uat\"",
+                "config.environment: must be one of \"prod\", \"uat\"",
             ),
             (
                 r#"{"generation":4}"#,
-                "config_json.generation: must be an integer from 1 to 3",
+                "config.generation: must be an integer from 1 to 3",
             ),
             (
                 r#"{"timeouts":{"login":0}}"#,
-                "config_json.timeouts.login: must be an integer from 1 to 3600000",
+                "config.timeouts.login: must be an integer from 1 to 3600000",
             ),
             (
                 r#"{"timeouts":{"logon":1}}"#,
-                "config_json.timeouts: unknown key \"logon\"",
+                "config.timeouts: unknown key \"logon\"",
             ),
             (
                 r#"{"consumer_key":" "}"#,
-                "config_json.consumer_key: must not be blank",
+                "config.consumer_key: must not be blank",
             ),
             (
                 r#"{"local_address":"here"}"#,
-                "config_json.local_address: must be an IPv4 or IPv6 address",
+                "config.local_address: must be an IPv4 or IPv6 address",
             ),
             (
                 r#"{"proxy":"socks5://h:1"}"#,
-                "config_json.proxy: must be \"system\" or a URL like",
+                "config.proxy: must be \"system\" or a URL like",
             ),
             (
                 r#"{"max_orders_per_second":0}"#,
-                "config_json.max_orders_per_second: must be",
+                "config.max_orders_per_second: must be",
             ),
             (
                 r#"{"ledger_sync":"often"}"#,
-                "config_json.ledger_sync: must be one of",
+                "config.ledger_sync: must be one of",
             ),
             (
                 r#"{"base_url":"http://example.com"}"#,
-                "config_json.base_url: plain http",
+                "config.base_url: plain http",
             ),
         ] {
             let message = wrong(text);

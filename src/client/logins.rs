@@ -261,7 +261,7 @@ impl Inner {
             let _gate = self.gate.lock().await;
             if generation == Generation::Two && self.hosts.environment == Environment::Prod {
                 return Err(Error::argument(
-                    "config_json.generation",
+                    "config.generation",
                     "generation 2 finds its host by the UCC; kneo_totp_login and kneo_qr_code_link \
                      make this step themselves",
                 ));
@@ -368,7 +368,7 @@ impl Inner {
                     "this login does not exist in generation {}",
                     wanted.number()
                 );
-                Err(Error::argument("config_json.generation", problem))
+                Err(Error::argument("config.generation", problem))
             }
         }
     }

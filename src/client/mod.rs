@@ -2,6 +2,7 @@
 
 mod by_name;
 mod call;
+mod cancel;
 pub(crate) mod config;
 mod exchange;
 mod feeds;
@@ -38,6 +39,7 @@ use crate::status::Status;
 use crate::transport::door::Door;
 use crate::transport::pacing::Pace;
 use crate::transport::{Cookies, EventLoop, Net, Settings};
+use cancel::Named;
 use config::Config;
 use register::Register;
 use scrips::Scrips;
@@ -63,6 +65,7 @@ struct Inner {
     /// Ends the calls that wait when it is notified.
     stop: Notify,
     closed: AtomicBool,
+    named: Named,
     /// Drives reads and logins. Instructions do not share it.
     event_loop: EventLoop,
     door: Door,
@@ -159,10 +162,9 @@ impl Client {
     ///
     /// [`Status::InvalidArgument`] if it is not of this environment, not of
     /// today (IST), expired, or names a host that may not be used.
-    pub fn session_import(&self, session_json: &str) -> Result<Reply, Error> {
+    pub fn session_import(&self, session: &str) -> Result<Reply, Error> {
         self.0.local("session_import", |_| {
-            let (trade, cookies) =
-                Trade::import(session_json, &self.0.hosts, clock::unix_seconds())?;
+            let (trade, cookies) = Trade::import(session, &self.0.hosts, clock::unix_seconds())?;
             if self
                 .0
                 .config
@@ -170,7 +172,7 @@ impl Client {
                 .is_some_and(|wanted| wanted != trade.generation)
             {
                 let problem = "is not the generation that the client is configured for";
-                return Err(Error::argument("session_json.generation", problem));
+                return Err(Error::argument("session.generation", problem));
             }
             self.0.jar.clear();
             for cookie in cookies.iter().flat_map(|all| all.split("; ")) {
@@ -264,6 +266,7 @@ impl Inner {
             gate: tokio::sync::Mutex::default(),
             stop: Notify::new(),
             closed: AtomicBool::new(false),
+            named: Named::default(),
             config,
         })
     }

@@ -287,7 +287,9 @@ impl Inner {
         let mut view = segment.view();
         view.stage = Stage::Failed;
         view.error = Some(problem.clone());
-        view.failed_at = Some((clock::now(), today));
+        // Who gives up has not found that it fails: the next one tries.
+        let failed = error.status() != Status::Closed;
+        view.failed_at = failed.then(|| (clock::now(), today));
         match view.table.clone() {
             // Who closes the client wants no answer.
             Some(table) if error.status() != Status::Closed => Ok(Found {

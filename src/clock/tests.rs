@@ -114,6 +114,7 @@ fn work_that_is_done_counts() {
 mod of_a_process {
     use super::super::*;
     use crate::clock::shift;
+    use kotak_neo_testing::folder::Folder;
     use std::fs;
     use std::io::{BufRead, BufReader, Write};
     use std::process::{Command, Stdio};
@@ -143,8 +144,8 @@ mod of_a_process {
 
     #[test]
     fn the_clock_of_a_running_process_jumps() {
-        let name = format!("kneo-clock-{}", std::process::id());
-        let file = std::env::temp_dir().join(name);
+        let folder = Folder::new("clock");
+        let file = folder.path("shift");
         let mut child = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", NAME, "--nocapture"])
             .env("KNEO_TEST_CLOCK", &file)
@@ -185,6 +186,5 @@ mod of_a_process {
         }
         drop(ask);
         assert!(child.wait().expect("it ends").success());
-        fs::remove_file(&file).expect("it is there");
     }
 }

@@ -5,9 +5,9 @@ use std::ffi::c_char;
 use super::guard::{guard, guard_writes};
 use super::pin;
 use super::registry::{Handle, Place, Registry, Table, get, take_back};
-use super::respond::respond;
+use super::respond::{respond, respond_with};
 use super::response::kneo_response;
-use super::text::optional;
+use super::text::{optional, required};
 use crate::client::Client;
 
 /// A connection to the broker for one user. Opaque.
@@ -31,7 +31,7 @@ impl Handle for kneo_client {
 
 /// Opens a client. Nothing is sent to anybody.
 ///
-/// config_json: a JSON object, or NULL or "" for all defaults. Its keys, all
+/// config: a JSON object, or NULL or "" for all defaults. Its keys, all
 /// optional:
 /// - "environment": "prod" (default) or "uat"
 /// - "generation": 1, 2 or 3; chosen by the login call unless given
@@ -59,18 +59,18 @@ impl Handle for kneo_client {
 ///
 /// # Safety
 ///
-/// config_json must be NULL or a NUL-terminated text, out must be NULL or
+/// config must be NULL or a NUL-terminated text, out must be NULL or
 /// point to a writable pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kneo_client_open(
-    config_json: *const c_char,
+    config: *const c_char,
     out: *mut *mut kneo_client,
 ) -> *mut kneo_response {
     respond("client_open", || {
         // SAFETY: the caller promises a writable pointer or NULL.
         let place = unsafe { Place::of(out) }?;
         // SAFETY: the caller promises a text or NULL.
-        let config = unsafe { optional("config_json", config_json) }?;
+        let config = unsafe { optional("config", config) }?;
         let client = Client::open(config)?;
         pin::module();
         let reply = client.describe();
@@ -89,6 +89,39 @@ pub extern "C" fn kneo_client_interrupt(client: *mut kneo_client) {
             client.interrupt();
         }
     });
+}
+
+/// Ends one call by its name, and no other: the call whose parameters have this
+/// "call_id" (see the top of this header; functions without parameters are
+/// named by kneo_call).
+///
+/// client: a live client.
+/// call_id: 1 to 64 printable ASCII characters.
+///
+/// The call ends within a moment with KNEO_CLOSED; an instruction that may have
+/// left with KNEO_UNKNOWN_OUTCOME and its tag; a login that the broker has
+/// granted already still succeeds. If no such call is under way, the next one
+/// that begins with this id ends at once and sends nothing: so a cancel may come
+/// first, and an id should be used once. 1,024 such cancels are remembered, the
+/// oldest are forgotten. A call that has ended is not affected.
+///
+/// Returns KNEO_OK with {"under_way":true}, or false if the cancel was
+/// remembered; KNEO_INVALID_ARGUMENT; KNEO_INVALID_HANDLE. Does not wait for
+/// the call to end.
+///
+/// # Safety
+///
+/// call_id must be NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kneo_client_cancel(
+    client: *mut kneo_client,
+    call_id: *const c_char,
+) -> *mut kneo_response {
+    respond_with("client_cancel", client, |client| {
+        // SAFETY: the caller promises a text or NULL.
+        let call_id = unsafe { required("call_id", call_id) }?;
+        client.cancel(call_id)
+    })
 }
 
 /// Frees a client: closes its connections, wipes its session, and ends the

@@ -36,7 +36,7 @@ impl Text {
     }
 
     pub(super) fn as_str(&self) -> &str {
-        str::from_utf8(&self.0[..self.len()]).unwrap_or_default()
+        std::str::from_utf8(&self.0[..self.len()]).unwrap_or_default()
     }
 }
 

@@ -258,7 +258,7 @@ pub extern "C" fn kneo_session_export(client: *mut kneo_client) -> *mut kneo_res
 /// Goes on with a session that kneo_session_export gave. Sends nothing.
 ///
 /// client: a live client of the same environment, with the consumer key.
-/// session_json: the document.
+/// session: the document.
 ///
 /// Returns KNEO_OK with what kneo_session_info shows, or
 /// KNEO_INVALID_ARGUMENT if the document is of another environment, not of
@@ -266,15 +266,15 @@ pub extern "C" fn kneo_session_export(client: *mut kneo_client) -> *mut kneo_res
 ///
 /// # Safety
 ///
-/// session_json must be NULL or NUL-terminated.
+/// session must be NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kneo_session_import(
     client: *mut kneo_client,
-    session_json: *const c_char,
+    session: *const c_char,
 ) -> *mut kneo_response {
     respond_with("session_import", client, |client| {
         // SAFETY: the caller promises a text or NULL.
-        let document = unsafe { required("session_json", session_json) }?;
+        let document = unsafe { required("session", session) }?;
         client.session_import(document)
     })
 }

@@ -26,9 +26,9 @@ use super::text::required;
 /// - "transaction_type": B, S, Buy, Sell
 /// - optional: "amo" (YES, NO), "disclosed_quantity" ("0"), "trigger_price"
 ///   ("0"; more than 0 for SL and SL-M), "tag" (1 to 64 printable ASCII
-///   characters, unique for the day; one is made if none is given),
-///   "intent_id" (1 to 64 such characters; needs a ledger_file: the same id
-///   is never sent twice in a trading day, nor within an hour), "timeout_ms"
+///   characters without blanks, " and \, unique for the day; one is made if
+///   none is given), "intent_id" (1 to 64 such characters; needs a ledger_file:
+///   the same id is never sent twice in a trading day, nor within an hour)
 ///
 /// In generations 1 and 2 also "market_protection", "pf" (N, Y) and the
 /// spellings of the older SDKs.
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn kneo_place_order(
 /// params: a JSON object; all values are those that the order shall have
 ///   then: "order_id" (nOrdNo), "price", "order_type", "quantity" (the total,
 ///   filled units included), "validity" (DAY, IOC); optional
-///   "trigger_price", "disclosed_quantity", "amo", "intent_id", "timeout_ms",
+///   "trigger_price", "disclosed_quantity", "amo", "intent_id",
 ///   with the units, values and rules of kneo_place_order. In generations 1
 ///   and 2 also "instrument_token", "exchange_segment", "product",
 ///   "trading_symbol", "transaction_type" (read from the order book unless all
@@ -93,7 +93,7 @@ pub unsafe extern "C" fn kneo_modify_order(
 /// params: a JSON object: "order_id" (nOrdNo); optional "amo" (YES for an
 ///   after-market order, NO), "trading_symbol" (which an after-market order
 ///   needs; read from the order book unless given), "isVerify" (true reads the
-///   order book first, in generations 1 and 2), "intent_id", "timeout_ms".
+///   order book first, in generations 1 and 2), "intent_id".
 ///
 /// Returns what kneo_place_order returns; an unknown outcome is settled by
 /// "order_id".
@@ -118,7 +118,7 @@ pub unsafe extern "C" fn kneo_cancel_order(
 ///
 /// client: a live client with a trade session of the same account.
 /// params: a JSON object with one of "tag" and "order_id" (for a modification
-///   or a cancel); optional "timeout_ms" (the "read" timeout unless given).
+///   or a cancel). "timeout_ms" is the "read" timeout unless given.
 ///   The call reads again and again until the outcome is proved or the time is
 ///   nearly over, so a long time waits for the proof and a short one polls.
 ///

@@ -97,8 +97,8 @@ pub extern "C" fn kneo_holdings(client: *mut kneo_client) -> *mut kneo_response 
 /// client: a client with a trade session.
 /// params: NULL, or a JSON object with "segment" (ALL, CASH, CUR, FO),
 ///   "exchange" (ALL, NSE, BSE) and "product" (ALL, NRML, CNC, MIS), each ALL
-///   unless given, and "timeout_ms" (1 to 3600000). The official SDK always
-///   asks for ALL; filtered calls were seen to answer with zeros.
+///   unless given. The official SDK always asks for ALL; filtered calls were
+///   seen to answer with zeros.
 ///
 /// Returns KNEO_OK with the broker's body ("Net" is what is free; amounts are
 /// decimal strings in rupees). May be repeated.
@@ -124,12 +124,12 @@ pub unsafe extern "C" fn kneo_limits(
 /// params: a JSON object. Required: "exchange_segment" (nse_cm, bse_cm,
 ///   nse_fo, bse_fo, mcx_fo), "product" (CNC, NRML, MIS, MTF), "order_type"
 ///   (L, MKT, SL, SL-M), "price" (rupees, 0 for market), "quantity" (units,
-///   more than 0), "instrument_token" (pSymbol), "transaction_type" (B, S).
+///   more than 0), "instrument_token" (pSymbol), "transaction_type" (B, S, Buy,
+///   Sell).
 ///   Optional: "trigger_price", "broker_name" (KOTAK), "branch_id" (ONLINE),
 ///   "stop_loss_type", "stop_loss_value", "square_off_type",
-///   "square_off_value", "trailing_stop_loss", "trailing_sl_value",
-///   "timeout_ms". Numbers are JSON numbers or strings; their exact text is
-///   sent.
+///   "square_off_value", "trailing_stop_loss", "trailing_sl_value". Numbers are
+///   JSON numbers or strings; their exact text is sent.
 ///
 /// Returns KNEO_OK with the broker's body; look at "rmsVldtd" and
 /// "insufFund": "stat" is "Ok" although funds are short. May be repeated.
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn kneo_margin_required(
 /// params: a JSON object: "instrument_tokens", a list of 1 to 50 objects
 ///   {"exchange_segment":"nse_cm","instrument_token":"11536"} (pSymbol, or the
 ///   exact name of an index); "quote_type" (all, the default, ohlc, ltp, oi,
-///   52w, circuit_limits, scrip_details, depth); "timeout_ms".
+///   52w, circuit_limits, scrip_details, depth).
 ///
 /// Returns KNEO_OK with the broker's list; prices are decimal strings in
 /// rupees. The order of the list is not documented. The broker allows 25
@@ -180,8 +180,7 @@ pub unsafe extern "C" fn kneo_quotes(
 ///
 /// client: a live client; generation 3.
 /// params: a JSON object: "exchange" (nse_fo, bse_fo, mcx_fo), "underlying"
-///   (NIFTY, RELIANCE), "instrument_type" (option, the default, or fut),
-///   "timeout_ms".
+///   (NIFTY, RELIANCE), "instrument_type" (option, the default, or fut).
 ///
 /// Returns KNEO_OK with the broker's body ("expiries" is a list of dates,
 /// YYYY-MM-DD). May be repeated.
@@ -207,7 +206,7 @@ pub unsafe extern "C" fn kneo_expiries(
 /// client: a live client; generation 3.
 /// params: a JSON object: "exchange", "underlying", "instrument_type" as for
 ///   kneo_expiries; "expiry" (YYYY-MM-DD, the nearest unless given), "count"
-///   (strikes, a multiple of 10, 40 unless given), "timeout_ms".
+///   (strikes, a multiple of 10, 40 unless given).
 ///
 /// Returns KNEO_OK with the broker's body ("data" with "call" and "put", or
 /// "fut"; strikes in rupees). May be repeated.
@@ -232,8 +231,8 @@ pub unsafe extern "C" fn kneo_option_chain(
 /// client: a live client; generation 3.
 /// params: a JSON object: "neosymbol" ("nse_cm|1333"), "interval" (1min,
 ///   3min, 5min, 10min, 15min, 30min, 60min, D, W), "from_date" and "to_date"
-///   (YYYY-MM-DD), "timeout_ms". The broker gives at most 30 days of 1, 3 and
-///   5 minutes, 60 of 10 and 15, 90 of 30 and 60, 180 of D and W.
+///   (YYYY-MM-DD). The broker gives at most 30 days of 1, 3 and 5 minutes, 60 of
+///   10 and 15, 90 of 30 and 60, 180 of D and W.
 ///
 /// Returns KNEO_OK with the broker's body ("data"."candles" is a list of
 /// [time, open, high, low, close, volume, oi]). May be repeated.
@@ -282,12 +281,14 @@ pub unsafe extern "C" fn kneo_scrip_master(
 /// Any operation by its name: one entry for dynamic languages.
 ///
 /// client: a live client.
-/// operation: the name of a function of this header without "kneo_", of the
-///   logins and sessions or of the reading calls, for example "totp_login",
-///   "totp_generate" or "quotes".
+/// operation: the name of a function of this header without "kneo_": of the
+///   logins and sessions, the orders, the books and market data, and the
+///   instruments, for example "totp_login", "place_order" or "search_scrip";
+///   "totp_generate" too. Not those of clients, responses and feeds.
 /// params: NULL, or its arguments as one JSON object, with the names of this
 ///   header: {"ucc":"TEST1",...}. A function that takes "params" itself takes
-///   that object here.
+///   that object here. "timeout_ms" and "call_id" may stand in it for every
+///   operation, also one whose function has no params.
 ///
 /// Returns what that function returns; KNEO_INVALID_ARGUMENT for an unknown
 /// name or key.

@@ -26,7 +26,8 @@ use super::text::required;
 /// - "ignore_50multiple": taken and ignored, as by the SDK
 /// - "token" (pSymbol) or "trading_symbol" (pTrdSymbol): the exact scrip,
 ///   instead of "symbol"
-/// - "timeout_ms": the "download" timeout unless given
+///
+/// "timeout_ms" is the "download" timeout unless given.
 ///
 /// Returns KNEO_OK with a list of the file's rows, by strike: keys and types as
 /// the SDK gives them; "dStrikePrice;" and "dTickSize" are in paise,

@@ -298,7 +298,7 @@ fn holder(mut lock: File) -> String {
 
 /// The error of a file that cannot be a ledger.
 pub(super) fn wrong(problem: impl Display) -> Error {
-    Error::argument("config_json.ledger_file", problem)
+    Error::argument("config.ledger_file", problem)
 }
 
 /// The error of a file that the system does not give.

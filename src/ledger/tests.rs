@@ -3,7 +3,8 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+
+use kotak_neo_testing::folder::Folder;
 
 use super::*;
 use crate::calendar::IST_OFFSET;
@@ -12,31 +13,20 @@ use crate::calendar::IST_OFFSET;
 const NOON: u64 = 1_760_000_000_000;
 const DAY: u64 = 24 * 3600 * 1000;
 
-/// A folder of its own for a test.
-struct Folder(PathBuf);
+/// A ledger in a folder of its own.
+struct Place(Folder);
 
-impl Folder {
+impl Place {
     fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("kneo-ledger-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).expect("the folder is new");
-        Self(path)
+        Self(Folder::new("ledger"))
     }
 
     fn file(&self) -> PathBuf {
-        self.0.join("ledger")
+        self.0.path("ledger")
     }
 
     fn open(&self) -> Result<Ledger, Error> {
         Ledger::open(&self.file(), LedgerSync::Process, NOON)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).expect("the folder is ours");
     }
 }
 
@@ -73,7 +63,7 @@ fn open_tags(ledger: &Ledger) -> Vec<String> {
 
 #[test]
 fn a_number_is_never_given_twice() {
-    let folder = Folder::new();
+    let place = Place::new();
     let header = Record::Header {
         format: HEADER.to_owned(),
     };
@@ -82,8 +72,8 @@ fn a_number_is_never_given_twice() {
         intent: intent("a", None),
     };
     let lines = [&header, &last].map(|record| record::line(record).expect("it is JSON"));
-    fs::write(folder.file(), lines.concat()).expect("the folder is ours");
-    let ledger = folder.open().expect("every record is whole");
+    fs::write(place.file(), lines.concat()).expect("the folder is ours");
+    let ledger = place.open().expect("every record is whole");
     let error = ledger
         .begin(intent("b", None), NOON)
         .expect_err("none is left");
@@ -96,8 +86,8 @@ fn a_number_is_never_given_twice() {
 
 #[test]
 fn what_has_no_end_is_open_also_in_the_next_process() {
-    let folder = Folder::new();
-    let ledger = folder.open().expect("a new file");
+    let place = Place::new();
+    let ledger = place.open().expect("a new file");
     let first = begin(&ledger, intent("a", None));
     let second = begin(&ledger, intent("b", Some("id-b")));
     begin(&ledger, intent("c", None));
@@ -109,7 +99,7 @@ fn what_has_no_end_is_open_also_in_the_next_process() {
         .expect("nothing to write");
     assert_eq!(open_tags(&ledger), ["c", "d"]);
     drop(ledger);
-    let ledger = folder.open().expect("it is free again");
+    let ledger = place.open().expect("it is free again");
     assert_eq!(open_tags(&ledger), ["c", "d"]);
     assert_eq!(
         ledger
@@ -145,8 +135,8 @@ fn what_has_no_end_is_open_also_in_the_next_process() {
 
 #[test]
 fn an_intent_id_stands_for_one_instruction() {
-    let folder = Folder::new();
-    let ledger = folder.open().expect("a new file");
+    let place = Place::new();
+    let ledger = place.open().expect("a new file");
     let same = || intent("a", Some("id"));
     let ticket = begin(&ledger, same());
     assert!(matches!(
@@ -180,8 +170,8 @@ fn an_intent_id_stands_for_one_instruction() {
 
 #[test]
 fn only_new_orders_tell_whose_a_row_is() {
-    let folder = Folder::new();
-    let ledger = folder.open().expect("a new file");
+    let place = Place::new();
+    let ledger = place.open().expect("a new file");
     let new = begin(&ledger, intent("new", None));
     ledger.settle(&new, &accepted()).expect("written");
     let mut change = intent("change", None);
@@ -189,15 +179,15 @@ fn only_new_orders_tell_whose_a_row_is() {
     let change = begin(&ledger, change);
     ledger.settle(&change, &accepted()).expect("written");
     drop(ledger);
-    let taken = folder.open().expect("it is free").take_taken();
+    let taken = place.open().expect("it is free").take_taken();
     let tags: Vec<_> = taken.iter().map(|(tag, _)| tag.as_str()).collect();
     assert_eq!(tags, ["new"]);
 }
 
 #[test]
 fn of_two_threads_one_begins() {
-    let folder = Folder::new();
-    let ledger = folder.open().expect("a new file");
+    let place = Place::new();
+    let ledger = place.open().expect("a new file");
     for round in 0..50 {
         let id = format!("id-{round}");
         let new = std::thread::scope(|scope| {
@@ -217,57 +207,57 @@ fn of_two_threads_one_begins() {
 
 #[test]
 fn one_client_holds_it() {
-    let folder = Folder::new();
-    let ledger = folder.open().expect("a new file");
-    let error = folder.open().map(drop).expect_err("it is held");
+    let place = Place::new();
+    let ledger = place.open().expect("a new file");
+    let error = place.open().map(drop).expect_err("it is held");
     let holder = format!(
         "is held by process {} since unix second",
         std::process::id()
     );
     assert!(error.message().contains(&holder), "{error}");
     drop(ledger);
-    assert!(folder.open().is_ok());
+    assert!(place.open().is_ok());
 }
 
 /// As a child has it between `fork` and `exec`, and what it must not do.
 #[test]
 fn a_copy_of_the_lock_holds_nothing() {
-    let folder = Folder::new();
+    let place = Place::new();
     let copy_of = |ledger: &Ledger| {
         let state = ledger.state();
         state.file.lock.file.try_clone().expect("it can be copied")
     };
-    let mut ledger = folder.open().expect("a new file");
+    let mut ledger = place.open().expect("a new file");
     let copy = copy_of(&ledger);
     drop(ledger);
-    ledger = folder.open().expect("it is free, whoever has a copy");
+    ledger = place.open().expect("it is free, whoever has a copy");
     ledger.state().file.pid = 0;
     let kept = copy_of(&ledger);
     drop(ledger);
-    assert!(folder.open().is_err(), "the child ends no lock");
+    assert!(place.open().is_err(), "the child ends no lock");
     drop((copy, kept));
-    assert!(folder.open().is_ok());
+    assert!(place.open().is_ok());
 }
 
 /// Some records of every kind.
-fn filled(folder: &Folder) -> Vec<u8> {
-    let ledger = folder.open().expect("a new file");
+fn filled(place: &Place) -> Vec<u8> {
+    let ledger = place.open().expect("a new file");
     let first = begin(&ledger, intent("a", Some("id-a")));
     ledger.settle(&first, &accepted()).expect("written");
     begin(&ledger, intent("b", None));
     drop(ledger);
-    fs::read(folder.file()).expect("it is there")
+    fs::read(place.file()).expect("it is there")
 }
 
 #[test]
 fn a_torn_end_costs_only_itself() {
-    let folder = Folder::new();
-    let bytes = filled(&folder);
+    let place = Place::new();
+    let bytes = filled(&place);
     let ends: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] == b'\n').collect();
     assert_eq!(ends.len(), 4, "a header and three records");
     for length in 0..=bytes.len() {
-        fs::write(folder.file(), &bytes[..length]).expect("a torn file");
-        let ledger = folder.open().expect("a torn end is no damage");
+        fs::write(place.file(), &bytes[..length]).expect("a torn file");
+        let ledger = place.open().expect("a torn end is no damage");
         let whole = ends.iter().filter(|end| **end < length).count();
         let open = open_tags(&ledger);
         let expected: &[&str] = match whole {
@@ -279,21 +269,21 @@ fn a_torn_end_costs_only_itself() {
         // What follows is not spoiled by it.
         begin(&ledger, intent("z", None));
         drop(ledger);
-        let ledger = folder.open().expect("it is whole again");
+        let ledger = place.open().expect("it is whole again");
         assert!(open_tags(&ledger).contains(&"z".to_owned()));
     }
 }
 
 #[test]
 fn damage_is_told_and_nothing_is_invented() {
-    let folder = Folder::new();
-    let bytes = filled(&folder);
+    let place = Place::new();
+    let bytes = filled(&place);
     for at in 0..bytes.len() {
         for bit in [0x01, 0x20, 0x80] {
             let mut damaged = bytes.clone();
             damaged[at] ^= bit;
-            fs::write(folder.file(), &damaged).expect("a damaged file");
-            match folder.open() {
+            fs::write(place.file(), &damaged).expect("a damaged file");
+            match place.open() {
                 Err(error) => {
                     assert!(
                         error.message().contains("damaged record at byte"),
@@ -312,8 +302,8 @@ fn damage_is_told_and_nothing_is_invented() {
 
 #[test]
 fn a_record_lives_for_one_day() {
-    let folder = Folder::new();
-    let ledger = folder.open().expect("a new file");
+    let place = Place::new();
+    let ledger = place.open().expect("a new file");
     let ticket = begin(&ledger, intent("a", Some("id")));
     assert!(ledger.open_intents(NOON + DAY).is_empty());
     let mut tomorrow = intent("b", Some("id"));
@@ -327,14 +317,14 @@ fn a_record_lives_for_one_day() {
         .settle(&ticket, &accepted())
         .expect("written, for nobody");
     drop(ledger);
-    let text = fs::read_to_string(folder.file()).expect("it is text");
+    let text = fs::read_to_string(place.file()).expect("it is text");
     assert!(!text.contains("\"tag\":\"a\""), "{text}");
-    let ledger = Ledger::open(&folder.file(), LedgerSync::Disk, NOON + DAY).expect("free");
+    let ledger = Ledger::open(&place.file(), LedgerSync::Disk, NOON + DAY).expect("free");
     assert_eq!(ledger.open_intents(NOON + DAY).len(), 1);
     drop(ledger);
-    let ledger = Ledger::open(&folder.file(), LedgerSync::Disk, NOON + 2 * DAY).expect("free");
+    let ledger = Ledger::open(&place.file(), LedgerSync::Disk, NOON + 2 * DAY).expect("free");
     assert!(ledger.open_intents(NOON + 2 * DAY).is_empty());
-    let left = fs::read(folder.file()).expect("it is there");
+    let left = fs::read(place.file()).expect("it is there");
     assert_eq!(
         left.iter().filter(|b| **b == b'\n').count(),
         1,
@@ -344,8 +334,8 @@ fn a_record_lives_for_one_day() {
 
 #[test]
 fn settled_records_cost_no_memory() {
-    let folder = Folder::new();
-    let ledger = folder.open().expect("a new file");
+    let place = Place::new();
+    let ledger = place.open().expect("a new file");
     for _ in 0..1000 {
         let ticket = begin(&ledger, intent("a", None));
         ledger.settle(&ticket, &accepted()).expect("written");
@@ -357,9 +347,9 @@ fn settled_records_cost_no_memory() {
 #[test]
 fn what_cannot_be_written_is_not_begun() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = Folder::new();
-    let ledger = folder.open().expect("a new file");
-    let mode = fs::metadata(folder.file())
+    let place = Place::new();
+    let ledger = place.open().expect("a new file");
+    let mode = fs::metadata(place.file())
         .expect("it is there")
         .permissions()
         .mode();
@@ -375,21 +365,21 @@ fn what_cannot_be_written_is_not_begun() {
     ledger.state().file.file = good;
     assert!(ledger.begin(intent("c", None), NOON).is_err());
     drop(ledger);
-    assert_eq!(open_tags(&folder.open().expect("it is whole")), ["a"]);
+    assert_eq!(open_tags(&place.open().expect("it is whole")), ["a"]);
 }
 
 #[cfg(unix)]
 #[test]
 fn odd_paths_are_told() {
-    let folder = Folder::new();
+    let place = Place::new();
     let told = |path: &Path| {
         let error = Ledger::open(path, LedgerSync::Process, NOON).map(drop);
         error.expect_err("it is no file").message().to_owned()
     };
-    assert!(told(&folder.0).starts_with("config_json.ledger_file: "));
-    assert!(told(&folder.0.join("no/such")).contains("cannot be used"));
-    fs::write(folder.file(), "something else\n").expect("a file");
-    assert!(told(&folder.file()).contains("damaged record at byte 0"));
+    assert!(told(place.0.dir()).starts_with("config.ledger_file: "));
+    assert!(told(&place.0.path("no/such")).contains("cannot be used"));
+    fs::write(place.file(), "something else\n").expect("a file");
+    assert!(told(&place.file()).contains("damaged record at byte 0"));
 }
 
 /// Midnight in India, half a day after `NOON` of that day.
@@ -401,14 +391,14 @@ fn midnight() -> u64 {
 /// An order of one second before midnight is asked about after it.
 #[test]
 fn midnight_forgets_nothing_that_is_under_way() {
-    let folder = Folder::new();
+    let place = Place::new();
     let at = |tag: &str, ms: u64| {
         let mut intent = intent(tag, Some("id"));
         intent.sent_at_ms = ms;
         intent
     };
     let midnight = midnight();
-    let open = |now| Ledger::open(&folder.file(), LedgerSync::Process, now).expect("it is free");
+    let open = |now| Ledger::open(&place.file(), LedgerSync::Process, now).expect("it is free");
     let ledger = open(midnight - 2000);
     let begun = ledger.begin(at("a", midnight - 1000), midnight - 1000);
     let Ok(Begun::New(ticket)) = begun else {
@@ -446,9 +436,9 @@ fn midnight_forgets_nothing_that_is_under_way() {
 /// A clock that is set back over midnight makes today tomorrow.
 #[test]
 fn a_clock_set_back_forgets_nothing() {
-    let folder = Folder::new();
+    let place = Place::new();
     let midnight = midnight();
-    let open = |now| Ledger::open(&folder.file(), LedgerSync::Process, now).expect("it is free");
+    let open = |now| Ledger::open(&place.file(), LedgerSync::Process, now).expect("it is free");
     let ledger = open(midnight + 1000);
     let mut first = intent("a", Some("id"));
     first.sent_at_ms = midnight + 1000;
@@ -513,11 +503,11 @@ fn a_file_that_is_not_ours_any_more_is_not_written() {
         }),
     ];
     for (what, strike) in strikes {
-        let folder = Folder::new();
-        let ledger = folder.open().expect("a new file");
+        let place = Place::new();
+        let ledger = place.open().expect("a new file");
         let ticket = begin(&ledger, intent("a", Some("id")));
-        strike(&folder.file());
-        let left = fs::read(folder.file()).ok();
+        strike(&place.file());
+        let left = fs::read(place.file()).ok();
         // On a new day it would be written anew.
         let mut tomorrow = intent("b", None);
         tomorrow.sent_at_ms = NOON + DAY;
@@ -529,7 +519,7 @@ fn a_file_that_is_not_ours_any_more_is_not_written() {
         assert!(ledger.settle(&ticket, &accepted()).is_err(), "{what}");
         // It does not heal by itself.
         assert!(ledger.begin(intent("c", None), NOON).is_err(), "{what}");
-        assert_eq!(fs::read(folder.file()).ok(), left, "{what}");
+        assert_eq!(fs::read(place.file()).ok(), left, "{what}");
     }
 }
 
@@ -538,9 +528,9 @@ fn a_file_that_is_not_ours_any_more_is_not_written() {
 #[test]
 fn a_link_is_what_it_leads_to() {
     use std::os::unix::fs::symlink;
-    let folder = Folder::new();
-    let ledger = folder.open().expect("a new file");
-    let link = folder.0.join("link");
+    let place = Place::new();
+    let ledger = place.open().expect("a new file");
+    let link = place.0.path("link");
     symlink("ledger", &link).expect("a link");
     let by_link = |now| Ledger::open(&link, LedgerSync::Process, now);
     let error = by_link(NOON).map(drop).expect_err("it is held");
@@ -561,22 +551,22 @@ fn a_link_is_what_it_leads_to() {
             .expect("it is there")
             .is_symlink()
     );
-    let ledger = Ledger::open(&folder.file(), LedgerSync::Process, NOON + DAY).expect("free");
+    let ledger = Ledger::open(&place.file(), LedgerSync::Process, NOON + DAY).expect("free");
     assert_eq!(ledger.open_intents(NOON + DAY).len(), 1);
     drop(ledger);
     // Nothing is written through a link in the place of its helpers.
     for helper in ["ledger.new", "ledger.lock"] {
-        let folder = Folder::new();
-        let other = folder.0.join("other");
+        let place = Place::new();
+        let other = place.0.path("other");
         fs::write(&other, "precious").expect("a file");
-        symlink(&other, folder.0.join(helper)).expect("a link");
-        let opened = folder.open().map(drop);
+        symlink(&other, place.0.path(helper)).expect("a link");
+        let opened = place.open().map(drop);
         assert_eq!(opened.is_ok(), helper == "ledger.new", "{opened:?}");
         assert_eq!(fs::read(&other).expect("it is there"), b"precious");
-        let is_link = fs::symlink_metadata(folder.file()).is_ok_and(|file| file.is_symlink());
+        let is_link = fs::symlink_metadata(place.file()).is_ok_and(|file| file.is_symlink());
         assert!(!is_link, "{helper}");
     }
-    let nowhere = folder.0.join("nowhere");
+    let nowhere = place.0.path("nowhere");
     symlink("missing", &nowhere).expect("a link");
     let error = Ledger::open(&nowhere, LedgerSync::Process, NOON).map(drop);
     let error = error.expect_err("it leads to nothing");

@@ -1,5 +1,7 @@
 //! Tables and searches.
 
+use kotak_neo_testing::dice::Dice;
+use kotak_neo_testing::folder::Folder;
 use serde_json::{Value, json};
 
 use super::*;
@@ -215,30 +217,17 @@ fn no_file_is_too_odd() {
     }
 }
 
-/// A small generator: the same numbers in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
-
 /// Searches find what a plain filter over the rows finds.
 #[test]
 fn a_search_is_a_plain_filter() {
     const NAMES: &[&str] = &["NIFTY", "BANKNIFTY", "M&M", "TCS", "A.B", "NIFTY("];
     const OPTIONS: &[&str] = &["CE", "PE", "XX"];
-    let mut dice = Dice(7);
+    let mut dice = Dice::new(7);
     for _ in 0..40 {
         let mut rows = Vec::new();
         for number in 0..dice.roll(200) + 1 {
-            let name = NAMES[dice.roll(6) as usize];
-            let option = OPTIONS[dice.roll(3) as usize];
+            let name = *dice.pick(NAMES);
+            let option = *dice.pick(OPTIONS);
             let strike = (dice.roll(20) + 1) * 5_000;
             let day = 20_000 + dice.roll(5);
             rows.push((number, name, option, strike, day));
@@ -256,8 +245,8 @@ fn a_search_is_a_plain_filter() {
             .collect();
         let table = table("nse_fo", &text).expect("a good file");
         for _ in 0..20 {
-            let part = ["", "nifty", "NIFTY(", "a.b", "m&m", "cs", "zzz"][dice.roll(7) as usize];
-            let option = ["", "CE", "pe,FUT", "XX", "ce,pe"][dice.roll(5) as usize];
+            let part = *dice.pick(&["", "nifty", "NIFTY(", "a.b", "m&m", "cs", "zzz"]);
+            let option = *dice.pick(&["", "CE", "pe,FUT", "XX", "ce,pe"]);
             let (low, high) = (dice.roll(10) * 5_000, 50_000 + dice.roll(10) * 5_000);
             let (from, to) = (20_000 + dice.roll(3), 20_002 + dice.roll(3));
             let span = format!(
@@ -297,20 +286,20 @@ fn a_search_is_a_plain_filter() {
 
 #[test]
 fn the_store_keeps_whole_files_only() {
-    let folder = std::env::temp_dir().join(format!("kneo-scrips-{}", std::process::id()));
-    let store = Store::new(&folder, "prod", "127.0.0.1_9");
+    let folder = Folder::new("scrips");
+    let store = Store::new(folder.dir(), "prod", "127.0.0.1_9");
     let csv = format!("{HEAD}{ROWS}").into_bytes();
     assert!(store.of_day("nse_fo", 5).is_none());
     store.keep("nse_fo", 5, &csv).expect("written");
     store.keep("nse_cm", 5, b"other").expect("written");
     assert_eq!(store.of_day("nse_fo", 5).expect("it is there").csv, csv);
     assert!(
-        Store::new(&folder, "uat", "127.0.0.1_9")
+        Store::new(folder.dir(), "uat", "127.0.0.1_9")
             .of_day("nse_fo", 5)
             .is_none()
     );
     assert_eq!(store.newest_before("nse_fo", 9).expect("an old one").day, 5);
-    let path = folder.join("prod-127_0_0_1_9-nse_fo-5.scrips");
+    let path = folder.path("prod-127_0_0_1_9-nse_fo-5.scrips");
     let good = std::fs::read(&path).expect("it is there");
     for at in 0..good.len() {
         let mut bad = good.clone();
@@ -324,18 +313,17 @@ fn the_store_keeps_whole_files_only() {
     store.keep("nse_fo", 6, &csv).expect("written");
     assert!(store.of_day("nse_fo", 5).is_none() && !path.exists());
     assert!(store.of_day("nse_cm", 5).is_some());
-    std::fs::remove_dir_all(&folder).expect("it is ours");
 }
 
 /// Clients of one process share the cache like those of several do.
 #[test]
 fn a_file_is_whole_whoever_writes_it() {
-    let folder = std::env::temp_dir().join(format!("kneo-scrips-many-{}", std::process::id()));
-    let store = Store::new(&folder, "prod", "127.0.0.1_9");
+    let folder = Folder::new("scrips-many");
+    let store = Store::new(folder.dir(), "prod", "127.0.0.1_9");
     let csv = format!("{HEAD}{}", ROWS.repeat(2000)).into_bytes();
     store.keep("nse_fo", 5, &csv).expect("written");
     // What a process left that was killed while it wrote.
-    let left = folder.join("prod-127_0_0_1_9-nse_fo-4.1.1.new");
+    let left = folder.path("prod-127_0_0_1_9-nse_fo-4.1.1.new");
     std::fs::write(&left, "half").expect("a file");
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -351,24 +339,23 @@ fn a_file_is_whole_whoever_writes_it() {
             });
         }
     });
-    let names = std::fs::read_dir(&folder).expect("it is there");
+    let names = std::fs::read_dir(folder.dir()).expect("it is there");
     let names: Vec<_> = names
         .map(|name| name.expect("a file").file_name())
         .collect();
     assert_eq!(names, ["prod-127_0_0_1_9-nse_fo-5.scrips"]);
-    std::fs::remove_dir_all(&folder).expect("it is ours");
 }
 
 /// A link that somebody put in the way is not written through.
 #[cfg(unix)]
 #[test]
 fn no_link_is_written_through() {
-    let folder = std::env::temp_dir().join(format!("kneo-scrips-link-{}", std::process::id()));
-    let store = Store::new(&folder, "prod", "127.0.0.1_9");
+    let folder = Folder::new("scrips-link");
+    let store = Store::new(folder.dir(), "prod", "127.0.0.1_9");
     store.keep("nse_fo", 5, b"first").expect("written");
-    let other = folder.join("other");
+    let other = folder.path("other");
     std::fs::write(&other, "precious").expect("a file");
-    let path = folder.join("prod-127_0_0_1_9-nse_fo-5.scrips");
+    let path = folder.path("prod-127_0_0_1_9-nse_fo-5.scrips");
     std::fs::remove_file(&path).expect("it is there");
     std::os::unix::fs::symlink(&other, &path).expect("a link");
     store.keep("nse_fo", 5, b"second").expect("written");
@@ -377,5 +364,4 @@ fn no_link_is_written_through() {
         store.of_day("nse_fo", 5).expect("it is there").csv,
         b"second"
     );
-    std::fs::remove_dir_all(&folder).expect("it is ours");
 }

@@ -53,7 +53,7 @@ impl Wanted {
         let Some(path) = ca_file else {
             return Ok(Self { extra: Vec::new() });
         };
-        let wrong = |problem: String| Error::argument("config_json.ca_file", problem);
+        let wrong = |problem: String| Error::argument("config.ca_file", problem);
         let unreadable = |error: io::Error| wrong(format!("cannot be read: {error}"));
         let found = std::fs::metadata(path).map_err(unreadable)?;
         // A pipe would block, a device might never end.
@@ -201,12 +201,14 @@ pub(crate) fn explain(host: &str, error: &(dyn StdError + 'static)) -> Option<St
 
 #[cfg(test)]
 mod tests {
+    use kotak_neo_testing::folder::Folder;
+
     use super::*;
 
     #[test]
     fn a_wrong_ca_file_is_told_at_once() {
-        let folder = std::env::temp_dir();
-        let path = folder.join(format!("kneo-ca-{}.pem", std::process::id()));
+        let folder = Folder::new("ca");
+        let path = folder.path("ca.pem");
         let problem = |text: &str| {
             std::fs::write(&path, text).expect("the file can be written");
             let error = Wanted::read(Some(&path)).err().expect("it is wrong");
@@ -223,7 +225,7 @@ mod tests {
         assert!(
             error
                 .message()
-                .starts_with("config_json.ca_file: cannot be read")
+                .starts_with("config.ca_file: cannot be read")
         );
     }
 

@@ -6,8 +6,9 @@
 //! - every export is guarded, and a panic reaches neither host nor stderr
 //! - `torture.c`: every function with NULL, broken UTF-8, freed, foreign and
 //!   made-up handles; 16 threads with frees in between; feeds that end under
-//!   waiting threads and in every phase; fork; shutdown with calls under way
-//!   and the start after it; resets with SIGPIPE deadly; unload and reload
+//!   waiting threads and in every phase; fork; single calls ended by name;
+//!   shutdown with calls under way and the start after it; resets with SIGPIPE
+//!   deadly; unload and reload
 //!
 //! The programs of every host are in `hosts.rs` and `excel.rs`.
 
@@ -366,6 +367,11 @@ fn sixteen_threads_share_and_free() {
 #[test]
 fn fork_leaves_the_child_a_clean_start() {
     torture("fork", &[]);
+}
+
+#[test]
+fn one_call_is_ended_by_its_name() {
+    torture("cancel", &[]);
 }
 
 #[test]

@@ -8,6 +8,7 @@
  *              connection, and in a child
  *   threads    16 threads on one set of handles, with frees in between
  *   fork       handles after fork, also with other threads at work
+ *   cancel     single calls of 16 threads ended by name, and no others
  *   shutdown   kneo_shutdown with calls under way, and the start after it
  *   pipe       connections that the other side resets, with SIGPIPE deadly
  *   unload     dlopen, use, dlclose, and all that again (built with -DUNLOAD)
@@ -89,6 +90,7 @@ static no_text *const PLAIN[] = {kneo_session_init,   kneo_session_info,
 static one_text *const WITH_TEXT[] = {kneo_totp_validate, kneo_session_2fa,
                                       kneo_qr_code_link,
                                       kneo_session_import,
+                                      kneo_client_cancel,
                                       kneo_order_history,
                                       kneo_place_order,
                                       kneo_modify_order,
@@ -748,13 +750,20 @@ static void *hammer(void *seed)
     while (running) {
         kneo_client *c = clients[rand_r(&random) % COUNT(clients)];
         kneo_response *r = NULL;
-        switch (rand_r(&random) % 8) {
+        char id[16];
+        char params[64];
+        snprintf(id, sizeof id, "call-%u", rand_r(&random) % 8);
+        snprintf(params, sizeof params, "{\"call_id\":\"%s\",\"ucc\":\"TEST1\"}", id);
+        switch (rand_r(&random) % 11) {
         case 0: r = kneo_totp_login(c, "9999999999", "TEST1", "000000"); break;
         case 1: r = kneo_session_info(c); break;
         case 2: r = kneo_whatsmyip(c); break;
         case 3: r = kneo_totp_validate(c, "000000"); break;
         case 4: kneo_client_interrupt(c); break;
         case 5: r = kneo_totp_generate("MZXW6"); break;
+        case 7: r = kneo_client_cancel(c, id); break;
+        case 8: r = kneo_call(c, "qr_code_link", params); break;
+        case 9: r = kneo_call(c, "scrip_master", "{\"call_id\":\"same\"}"); break;
         case 6:
             if (rand_r(&random) % 16 == 0) {
                 kneo_client *fresh = NULL;
@@ -820,14 +829,14 @@ static int threads(void)
 }
 
 /* What a child does: the parent's handles are dead, its own work. */
-static void child(kneo_client *client, kneo_response *response, const char *config_json)
+static void child(kneo_client *client, kneo_response *response, const char *config_text)
 {
     CHECK(kneo_live_handles() == 0);
     CHECK(done(kneo_session_info(client)) == KNEO_INVALID_HANDLE);
     on_dead_response(response);
     kneo_client_interrupt(client);
     kneo_client_free(client);
-    kneo_client *own = open_client(config_json);
+    kneo_client *own = open_client(config_text);
     kneo_response *r = kneo_totp_login(own, "9999999999", "TEST1", "000000");
     CHECK(kneo_response_status(r) == KNEO_REJECTED);
     kneo_response_free(r);
@@ -839,12 +848,12 @@ static void child(kneo_client *client, kneo_response *response, const char *conf
 
 static void fork_once(kneo_client *client, kneo_response *response)
 {
-    const char *config_json = need("KNEO_CONFIG");
+    const char *config_text = need("KNEO_CONFIG");
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
         alarm(60);
-        child(client, response, config_json);
+        child(client, response, config_text);
     }
     int status = 0;
     CHECK(waitpid(pid, &status, 0) == pid);
@@ -877,6 +886,99 @@ static void *hang(void *client)
 {
     kneo_response *r = kneo_totp_login(client, "9999999999", "TEST1", "123456");
     return r;
+}
+
+/* A call of a thread that only its name can end. */
+struct named {
+    kneo_client *client;
+    char id[16];
+    pthread_t thread;
+    atomic_int status;
+};
+
+static void *hang_by_name(void *argument)
+{
+    struct named *call = argument;
+    char params[64];
+    snprintf(params, sizeof params, "{\"call_id\":\"%s\",\"timeout_ms\":3600000}", call->id);
+    call->status = done(kneo_call(call->client, "scrip_master", params));
+    return NULL;
+}
+
+static void begin_named(struct named *call, kneo_client *client, const char *id)
+{
+    call->client = client;
+    call->status = -1;
+    snprintf(call->id, sizeof call->id, "%s", id);
+    CHECK(pthread_create(&call->thread, NULL, hang_by_name, call) == 0);
+}
+
+/* Whether a call was under way when it was cancelled. */
+static int cancel(kneo_client *client, const char *id)
+{
+    kneo_response *r = kneo_client_cancel(client, id);
+    CHECK(kneo_response_status(r) == KNEO_OK && kneo_response_length(r, "") == 1);
+    int under_way = strcmp(kneo_response_field(r, "/under_way"), "true") == 0;
+    kneo_response_free(r);
+    return under_way;
+}
+
+static void end_named(struct named *call)
+{
+    CHECK(pthread_join(call->thread, NULL) == 0);
+    CHECK(call->status == KNEO_CLOSED);
+}
+
+static int cancels(void)
+{
+    kneo_client *client = open_client(need("KNEO_HANG"));
+    struct named calls[16];
+    for (size_t i = 0; i < COUNT(calls); i++) {
+        char id[16];
+        snprintf(id, sizeof id, "call %zu", i);
+        begin_named(&calls[i], client, id);
+    }
+    /* Whether it has begun or not. Nobody else ends, and the client lives. */
+    for (size_t i = 0; i < COUNT(calls); i += 2) {
+        cancel(client, calls[i].id);
+        end_named(&calls[i]);
+    }
+    for (size_t i = 1; i < COUNT(calls); i += 2)
+        CHECK(calls[i].status == -1);
+    CHECK(done(kneo_session_info(client)) == KNEO_OK);
+
+    /* It comes first: nothing hangs. Once it has counted, the name is free. */
+    CHECK(!cancel(client, "early") && !cancel(client, "early"));
+    struct named early;
+    begin_named(&early, client, "early");
+    end_named(&early);
+    begin_named(&early, client, "early");
+    /* A cancel that comes before it begins ends it too. */
+    while (early.status == -1 && !cancel(client, "early"))
+        rest(1);
+    end_named(&early);
+
+    /* Of two calls with one name the second is refused, the first goes on. */
+    struct named twins[2];
+    begin_named(&twins[0], client, "twin");
+    begin_named(&twins[1], client, "twin");
+    while (twins[0].status == -1 && twins[1].status == -1)
+        rest(1);
+    int refused = twins[0].status == -1;
+    CHECK(twins[refused].status == KNEO_INVALID_ARGUMENT && twins[!refused].status == -1);
+    CHECK(pthread_join(twins[refused].thread, NULL) == 0);
+    CHECK(cancel(client, "twin"));
+    end_named(&twins[!refused]);
+
+    /* The rest ends with its client. */
+    kneo_client_free(client);
+    for (size_t i = 1; i < COUNT(calls); i += 2) {
+        CHECK(pthread_join(calls[i].thread, NULL) == 0);
+        CHECK(calls[i].status == KNEO_CLOSED || calls[i].status == KNEO_INVALID_HANDLE);
+    }
+    CHECK(kneo_live_handles() == 0);
+    CHECK(kneo_shutdown(30000) == KNEO_OK);
+    return 0;
 }
 
 static int shutdown_and_restart(void)
@@ -934,11 +1036,13 @@ int main(int count, char **arguments)
         return threads();
     if (strcmp(mode, "fork") == 0)
         return forks();
+    if (strcmp(mode, "cancel") == 0)
+        return cancels();
     if (strcmp(mode, "shutdown") == 0)
         return shutdown_and_restart();
     if (strcmp(mode, "pipe") == 0)
         return resets();
-    fprintf(stderr, "usage: torture misuse|feed|ends|threads|fork|shutdown|pipe\n");
+    fprintf(stderr, "usage: torture misuse|feed|ends|threads|fork|cancel|shutdown|pipe\n");
     return 2;
 }
 

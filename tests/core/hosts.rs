@@ -71,7 +71,7 @@ fn clients_open_without_any_trust_root() {
     assert!(
         error
             .message()
-            .starts_with("config_json.ca_file: cannot be read"),
+            .starts_with("config.ca_file: cannot be read"),
         "{error}"
     );
 }

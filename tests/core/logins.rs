@@ -525,7 +525,7 @@ fn wrong_input_is_named_and_nothing_is_sent() {
             }),
         ),
         (
-            "session_json",
+            "session",
             Box::new(|client| client.session_import("x").expect_err("it is wrong")),
         ),
     ];
@@ -543,11 +543,11 @@ fn wrong_input_is_named_and_nothing_is_sent() {
     for (error, name) in [
         (
             totp_login(&sandbox, &bare).expect_err("no consumer key"),
-            "config_json.consumer_key",
+            "config.consumer_key",
         ),
         (
             password_login(&sandbox, &bare).expect_err("no key, no secret"),
-            "config_json.consumer_key",
+            "config.consumer_key",
         ),
     ] {
         assert_eq!(error.status(), Status::InvalidArgument);
@@ -556,7 +556,7 @@ fn wrong_input_is_named_and_nothing_is_sent() {
     let half = client_with(&sandbox, &json!({"generation": 2, "consumer_secret": null}));
     let error = totp_login(&sandbox, &half).expect_err("no secret");
     assert!(
-        error.message().starts_with("config_json.consumer_secret"),
+        error.message().starts_with("config.consumer_secret"),
         "{error}"
     );
     assert!(sandbox.requests().is_empty());
@@ -911,7 +911,7 @@ fn an_unknown_configuration_key_is_named() {
     let sandbox = sandbox();
     let error =
         Client::open(Some(&config(&sandbox, &json!({"consumer-key": "x"})))).expect_err("a typo");
-    assert_eq!(error.message(), "config_json: unknown key \"consumer-key\"");
+    assert_eq!(error.message(), "config: unknown key \"consumer-key\"");
     assert_eq!(told(&error, "operation"), "client_open");
 }
 

@@ -1,5 +1,6 @@
 //! What is proven of the core, without FFI:
 //!
+//! - `cancel`: one call ended by its name, and no other
 //! - `logins`: every login of the broker, in every environment and generation
 //! - `reads`: every reading call, its parameters and answers
 //! - `orders`: instructions: what is sent, checked, answered, paced, settled
@@ -17,6 +18,7 @@
 //! - `sockets`: both feeds against the sandbox, and every fault that it knows
 //! - `hosts`: the library inside other programs: threads, async runtimes
 
+mod cancel;
 mod decimals;
 mod feed;
 mod hosts;

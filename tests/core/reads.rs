@@ -864,7 +864,7 @@ fn logins_by_name() {
     let session = client
         .call("session_export", None)
         .expect("there is a session");
-    call("session_import", json!({"session_json": session.json()})).expect("it is of today");
+    call("session_import", json!({"session": session.json()})).expect("it is of today");
     call("whatsmyip", json!({"timeout_ms": 5000})).expect("the session is good");
     client
         .call("session_info", Some(""))

@@ -30,6 +30,20 @@ impl Cache {
         client_with(sandbox, &json!({"cache_dir": self.0.text("scrips")}))
     }
 
+    /// Makes the only file in it yesterday's.
+    fn make_older(&self) -> PathBuf {
+        let file = self.files()[0].clone();
+        let name = file.to_str().expect("plain").to_owned();
+        let (start, day) = name
+            .trim_end_matches(".scrips")
+            .rsplit_once('-')
+            .expect("a day");
+        let yesterday = day.parse::<u64>().expect("a number") - 1;
+        let old = PathBuf::from(format!("{start}-{yesterday}.scrips"));
+        std::fs::rename(&file, &old).expect("it becomes yesterday's");
+        old
+    }
+
     /// The files in it, their names cut before the day.
     fn files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.dir()).expect("the cache is there");
@@ -386,15 +400,7 @@ fn a_bad_file_never_replaces_a_good_one() {
         let cache = Cache::new();
         switch(&sandbox, ScripFiles::Whole);
         let good = rows(&search(&cache.client(&sandbox), &query).expect("downloaded"));
-        let file = cache.files()[0].clone();
-        let name = file.to_str().expect("plain").to_owned();
-        let (start, day) = name
-            .trim_end_matches(".scrips")
-            .rsplit_once('-')
-            .expect("a day");
-        let yesterday = day.parse::<u64>().expect("a number") - 1;
-        let old = PathBuf::from(format!("{start}-{yesterday}.scrips"));
-        std::fs::rename(&file, &old).expect("it becomes yesterday's");
+        let old = cache.make_older();
         switch(&sandbox, files);
         let client = cache.client(&sandbox);
         let reply = search(&client, &query).expect("yesterday's file serves");
@@ -418,6 +424,40 @@ fn a_bad_file_never_replaces_a_good_one() {
         assert!(sandbox.requests().is_empty());
         switch(&sandbox, ScripFiles::Whole);
     }
+}
+
+/// A download that its caller gives up has not failed: who waits for it
+/// downloads, and is not served yesterday's file.
+#[test]
+fn a_cancelled_search_leaves_the_next_one_its_download() {
+    let sandbox = sandbox();
+    let cache = Cache::new();
+    search(
+        &cache.client(&sandbox),
+        &json!({"exchange_segment": "nse_cm"}),
+    )
+    .expect("downloaded");
+    cache.make_older();
+    let client = cache.client(&sandbox);
+    sandbox.clear_requests();
+    fault(&sandbox, "", FaultKind::Hang);
+    std::thread::scope(|scope| {
+        let named = json!({"exchange_segment": "nse_cm", "call_id": "first"});
+        let client = &client;
+        let first = scope.spawn(move || search(client, &named));
+        assert_eq!(
+            sandbox.wait_for_requests(1, Duration::from_secs(60)).len(),
+            1
+        );
+        let query = json!({"exchange_segment": "nse_cm"});
+        let second = scope.spawn(move || search(client, &query));
+        sandbox.clear_faults();
+        client.cancel("first").expect("the client is open");
+        let given_up = first.join().expect("no panic");
+        assert_eq!(status(&given_up), Status::Closed);
+        let found = second.join().expect("no panic").expect("it downloads");
+        assert_eq!(meta(&found, "stale"), false);
+    });
 }
 
 #[test]

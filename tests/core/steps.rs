@@ -22,6 +22,7 @@ const PLACE: &str = "/quick/order/rule/ms/place";
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Cut {
     Interrupt,
+    Cancel,
     Free,
     Deadline,
     Panic,
@@ -61,10 +62,12 @@ fn cut(sandbox: &Sandbox, client: &Client, id: &str, step: Step, cut: Cut) -> Tr
     let before = (sandbox.orders_taken(), sandbox.requests().len());
     let limit = if cut == Cut::Deadline { 100 } else { 30_000 };
     let params = with(order(), json!({"intent_id": id}));
-    let tried = with(params.clone(), json!({"timeout_ms": limit}));
+    let tried = with(params.clone(), json!({"timeout_ms": limit, "call_id": id}));
+    let name = id.to_owned();
     let it = client.clone();
     at(step, move || match cut {
         Cut::Interrupt => it.interrupt(),
+        Cut::Cancel => drop(it.cancel(&name).expect("the client is open")),
         Cut::Free => it.close(),
         Cut::Deadline => thread::sleep(Duration::from_millis(150)),
         Cut::Panic => std::panic::panic_any("a defect that a test asked for"),
@@ -173,7 +176,13 @@ fn check(sandbox: &Sandbox, folder: &Folder, client: Client, tried: &Tried) {
 fn every_step(name: &str, kind: Option<FaultKind>) {
     let sandbox = unlimited();
     for step in Step::ALL {
-        for how in [Cut::Interrupt, Cut::Free, Cut::Deadline, Cut::Panic] {
+        for how in [
+            Cut::Interrupt,
+            Cut::Cancel,
+            Cut::Free,
+            Cut::Deadline,
+            Cut::Panic,
+        ] {
             let folder = Folder::new(name);
             let client = trader(&sandbox, &folder);
             if let Some(kind) = &kind {

@@ -569,15 +569,15 @@ fn files_that_are_no_files_are_refused() {
     for (config, name) in [
         (
             json!({"ca_file": "/dev/zero"}),
-            "config_json.ca_file: is no regular file",
+            "config.ca_file: is no regular file",
         ),
         (
             json!({"ca_file": "/"}),
-            "config_json.ca_file: is no regular file",
+            "config.ca_file: is no regular file",
         ),
         (
             json!({"log": {"level": "info", "file": "/dev/full"}}),
-            "config_json.log.file: is no regular file",
+            "config.log.file: is no regular file",
         ),
     ] {
         let error = Client::open(Some(&config.to_string())).expect_err("it is no file");

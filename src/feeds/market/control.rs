@@ -306,33 +306,30 @@ fn whole(value: &Value) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use kotak_neo_testing::fixtures::sample;
 
-    fn fixture(name: &str) -> String {
-        let path = format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
-        std::fs::read_to_string(path).expect(name)
-    }
+    use super::*;
 
     #[test]
     fn reads_the_documented_answers() {
-        let welcome = |name: &str| match answer(&fixture(name)) {
+        let welcome = |name: &str| match answer(&sample(name)) {
             Answer::Welcome { sure, dividers } => (sure, dividers),
             other => panic!("{name}: {other:?}"),
         };
-        let (sure, dividers) = welcome("feed_auth.1117.json");
+        let (sure, dividers) = welcome("feed_auth.1117");
         assert!(sure && dividers.contains(&(3, 10_000_000)) && dividers.contains(&(2, 100)));
-        let (sure, dividers) = welcome("feed_auth.1119.json");
+        let (sure, dividers) = welcome("feed_auth.1119");
         assert!(!sure && dividers.contains(&(7, 10_000_000)));
         assert_eq!(
-            answer(&fixture("feed_auth.1120.json")),
+            answer(&sample("feed_auth.1120")),
             Answer::Refused("Auth failed ...".to_owned())
         );
         assert_eq!(
-            answer(&fixture("feed_ack_1109.sdk-shape.json")),
+            answer(&sample("feed_ack_1109.sdk-shape")),
             Answer::Symbols(vec![("nse_cm|2885".to_owned(), "RELIANCE-EQ".to_owned())])
         );
         assert_eq!(
-            answer(&fixture("feed_ack_1109.broker-doc-shape.json")),
+            answer(&sample("feed_ack_1109.broker-doc-shape")),
             Answer::Symbols(vec![("nse_cm|1333".to_owned(), "HDFCBANK-EQ".to_owned())])
         );
         assert_eq!(

@@ -187,12 +187,10 @@ pub(crate) fn rows(body: &str) -> Option<Vec<&RawValue>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use kotak_neo_testing::dice::Dice;
+    use kotak_neo_testing::fixtures::sample;
 
-    fn sample(name: &str) -> String {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/");
-        std::fs::read_to_string(format!("{folder}{name}")).expect(name)
-    }
+    use super::*;
 
     #[test]
     fn logs_in_as_documented() {
@@ -211,22 +209,22 @@ mod tests {
 
     #[test]
     fn reads_what_is_documented() {
-        let ok = sample("orderfeed_ack.ok.json");
+        let ok = sample("orderfeed_ack.ok");
         assert!(matches!(read(&ok), Message::Accepted));
-        let refused = sample("orderfeed_ack.error-auth.json");
+        let refused = sample("orderfeed_ack.error-auth");
         assert!(
             matches!(read(&refused), Message::Refused(words) if words == "Authentication Failed")
         );
-        let odd = sample("orderfeed_ack.error-format.json");
+        let odd = sample("orderfeed_ack.error-format");
         assert!(
             matches!(read(&odd), Message::NotUnderstood(words) if words == "invalid request format")
         );
-        let order = sample("orderfeed_order.complete.json");
+        let order = sample("orderfeed_order.complete");
         let Message::Order(row) = read(&order) else {
             panic!("an order");
         };
         assert!(order.contains(row.get()));
-        let position = sample("orderfeed_position.json");
+        let position = sample("orderfeed_position");
         assert!(matches!(read(&position), Message::Position(_)));
     }
 
@@ -253,16 +251,13 @@ mod tests {
         ] {
             assert!(matches!(read(text), Message::Other), "{:.60}", text);
         }
-        let mut seed = 7_u64;
-        let good = sample("orderfeed_order.complete.json").into_bytes();
+        let mut dice = Dice::new(7);
+        let good = sample("orderfeed_order.complete").into_bytes();
         for _ in 0..20_000 {
             let mut bytes = good.clone();
             for _ in 0..3 {
-                seed = seed
-                    .wrapping_mul(6364136223846793005)
-                    .wrapping_add(1442695040888963407);
-                let at = (seed >> 33) as usize % bytes.len();
-                bytes[at] = (seed >> 25) as u8;
+                let at = dice.below(bytes.len());
+                bytes[at] = dice.byte();
             }
             let text = String::from_utf8_lossy(&bytes);
             if let Message::Order(row) = read(&text) {

@@ -1,11 +1,12 @@
 //! What the door promises, against a server that counts bytes.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 
 use http::{HeaderMap, Method};
+use kotak_neo_testing::requests::read_request;
 use zeroize::Zeroizing;
 
 use super::*;
@@ -64,27 +65,6 @@ fn serve(deeds: Vec<Deed>) -> Server {
         }
     });
     Server { port, got, thread }
-}
-
-fn read_request(stream: &mut TcpStream) -> Option<String> {
-    let mut text = Vec::new();
-    let mut buffer = [0; 1024];
-    loop {
-        if let Some(end) = text.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&text[..end]).to_lowercase();
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "))
-                .map_or(0, |length| length.trim().parse().expect("a number"));
-            if text.len() >= end + 4 + length {
-                return Some(String::from_utf8_lossy(&text).into_owned());
-            }
-        }
-        match stream.read(&mut buffer) {
-            Ok(count) if count > 0 => text.extend_from_slice(&buffer[..count]),
-            _ => return None,
-        }
-    }
 }
 
 fn door() -> Door {

@@ -1,20 +1,11 @@
 //! Documented packets, and bytes that nobody documented.
 
-use super::*;
-use crate::feeds::market::exchange::Dividers;
+use kotak_neo_testing::dice::Dice;
+use kotak_neo_testing::packets::{bytes_of, vectors};
 use serde_json::Value;
 
-fn vectors() -> Vec<Value> {
-    let text = include_str!("../../../../tests/fixtures/feed_packets.json");
-    serde_json::from_str(text).expect("the vectors are JSON")
-}
-
-fn bytes_of(vector: &Value) -> Vec<u8> {
-    let hex = vector["hex"].as_str().expect("each vector has bytes");
-    data_encoding::HEXLOWER
-        .decode(hex.as_bytes())
-        .expect("they are in hex")
-}
+use super::*;
+use crate::feeds::market::exchange::Dividers;
 
 fn dividers_of(vector: &Value) -> Dividers {
     let mut dividers = Dividers::default();
@@ -200,29 +191,23 @@ fn a_value_that_is_no_number_is_none() {
 #[test]
 fn survives_any_bytes() {
     let seeds: Vec<Vec<u8>> = vectors().iter().map(bytes_of).collect();
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as usize
-    };
+    let mut dice = Dice::new(7);
     let mut json = String::new();
     let mut seen = 0_usize;
     for _ in 0..120_000 {
-        let mut frame = seeds[random() % seeds.len()].clone();
-        if random() % 4 == 0 {
-            frame.extend_from_slice(&seeds[random() % seeds.len()]);
+        let mut frame = dice.pick(&seeds).clone();
+        if dice.roll(4) == 0 {
+            frame.extend(dice.pick(&seeds));
         }
-        for _ in 0..random() % 12 {
-            let at = random() % frame.len();
-            frame[at] = random() as u8;
+        for _ in 0..dice.roll(12) {
+            let at = dice.below(frame.len());
+            frame[at] = dice.byte();
         }
-        frame.truncate(1 + random() % frame.len());
+        frame.truncate(1 + dice.below(frame.len()));
         for step in Packets::new(&frame) {
             let Step::Packet(packet) = step else { continue };
             seen += 1;
-            let divider = 1 + (random() % 1000) as i32;
+            let divider = 1 + dice.roll(1000) as i32;
             let (mut tick, mut depth) = (Tick::default(), Depth::default());
             packet.to_tick(divider, &mut tick);
             packet.to_depth(divider, &mut depth);

@@ -1,22 +1,14 @@
 //! What readers get who keep up, who fall behind, and who stay away.
 
+use kotak_neo_testing::dice::Dice;
+use kotak_neo_testing::packets::lite;
+
 use super::*;
 use crate::clock;
 use crate::feeds::market::packet::{Packets, Step};
 use crate::feeds::tick::{self, Tick};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A mini touch line of `token` with a price.
-fn lite(token: u32, price: u32) -> Vec<u8> {
-    let mut bytes = vec![0; 54];
-    bytes[..2].copy_from_slice(&54_u16.to_le_bytes());
-    bytes[4] = 1;
-    bytes[5] = 1;
-    bytes[9..13].copy_from_slice(&token.to_le_bytes());
-    bytes[21..25].copy_from_slice(&price.to_le_bytes());
-    bytes
-}
 
 fn put(store: &Store, frame: &[u8]) {
     let mut writer = store.write();
@@ -200,13 +192,8 @@ fn picture(token: u32, price: u32, rows: usize) -> Vec<u8> {
 #[test]
 fn any_order_of_events_keeps_the_promises() {
     for seed in 1..200_u64 {
-        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let mut below = move |end: u64| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % end
-        };
+        let mut dice = Dice::new(seed);
+        let mut below = move |end: u64| dice.roll(end);
         let store = Store::new([0, 300, 2000, 20_000][seed as usize % 4]);
         let tokens = 1 + below(12);
         // Of each instrument: what was put, read, replaced, and forgotten.

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use kotak_neo_testing::dice::Dice;
 use serde_json::{Value, json};
 
 fn raw(value: &Value) -> Box<RawValue> {
@@ -246,19 +247,6 @@ fn a_repeated_position_is_told_once() {
     assert!(merge.position(&position("1")));
 }
 
-/// A generator that gives the same numbers for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) as usize % end
-    }
-}
-
 /// What a caller adds up from the events.
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
@@ -280,7 +268,7 @@ fn whatever_the_delivery_the_end_is_what_the_books_say() {
 }
 
 fn one_day(seed: u64, stamped: bool) {
-    let mut random = Random(seed + 1);
+    let mut random = Dice::new(seed + 1);
     let mut clock = 1_000;
     let mut book: Vec<Value> = Vec::new();
     let mut trades: Vec<Value> = Vec::new();
@@ -342,13 +330,7 @@ fn one_day(seed: u64, stamped: bool) {
 }
 
 /// Moves an order on by one step, as the broker would.
-fn advance(
-    row: &mut Value,
-    random: &mut Random,
-    trades: &mut Vec<Value>,
-    clock: u64,
-    stamped: bool,
-) {
+fn advance(row: &mut Value, random: &mut Dice, trades: &mut Vec<Value>, clock: u64, stamped: bool) {
     let state = row["ordSt"].as_str().expect("a state").to_owned();
     let filled = row["fldQty"].as_u64().expect("a quantity");
     let next = match state.as_str() {
