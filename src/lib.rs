@@ -22,53 +22,25 @@
 //! This is an unofficial product. It is not made or endorsed by the broker.
 #![deny(unsafe_code)]
 
-mod calendar;
-mod catalog;
-mod check;
+mod base;
+mod broker;
 mod client;
-mod clock;
-mod error;
 mod feeds;
-mod hosts;
-mod json;
-mod judge;
 mod ledger;
-mod log;
-mod login;
-mod loopback;
-mod message;
-mod operation;
-mod order_book;
-mod orders;
-mod outcome;
-mod params;
-mod pointer;
-mod process;
-mod random;
-mod reads;
-mod redact;
-mod reply;
-mod request;
 mod scrips;
-mod secret;
-mod session;
-mod status;
-mod totp;
 mod transport;
-mod words;
 
+pub use base::error::Error;
+pub use base::reply::Reply;
+pub use base::status::Status;
+pub use base::totp::generate as totp_generate;
 pub use client::Client;
-
 #[cfg(debug_assertions)]
 #[doc(hidden)]
 pub use client::steps as order_steps;
-pub use error::Error;
 pub use feeds::market::Feed;
 pub use feeds::orders::OrderFeed;
 pub use feeds::tick::{Depth, DepthRow, Tick};
-pub use reply::Reply;
-pub use status::Status;
-pub use totp::generate as totp_generate;
 
 #[allow(unsafe_code)]
 #[doc(hidden)]

@@ -9,29 +9,29 @@ use std::time::Duration;
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::base::clock;
+use crate::base::error::Error;
+use crate::base::redact;
+use crate::base::reply::Reply;
+use crate::base::secret::Secret;
+use crate::broker::hosts::{Environment, Generation, Hosts};
+use crate::broker::judge::{self, Verdict};
+use crate::broker::login;
+use crate::broker::message::Answer;
+use crate::broker::operation::{self, Operation};
+use crate::broker::order_book;
+use crate::broker::orders::InstructionKind;
+use crate::broker::outcome::{self, Clocks, Instructed, Progress, Sent};
+use crate::broker::params;
+use crate::broker::reads::{self, Expect};
+use crate::broker::session::Trade;
 use crate::client::config::Config;
-use crate::clock;
-use crate::error::Error;
 use crate::feeds::market::exchange::Dividers;
 use crate::feeds::market::packet::{Packet, Packets, Step};
 use crate::feeds::market::{Feed, Options};
 use crate::feeds::orders::{OrderFeed as Events, Unconnected};
 use crate::feeds::tick::{Depth, Tick};
-use crate::hosts::{Environment, Generation, Hosts};
-use crate::judge::{self, Verdict};
-use crate::login;
-use crate::message::Answer;
-use crate::operation::{self, Operation};
-use crate::order_book;
-use crate::orders::InstructionKind;
-use crate::outcome::{self, Clocks, Instructed, Progress, Sent};
-use crate::params;
-use crate::reads::{self, Expect};
-use crate::redact;
-use crate::reply::Reply;
 use crate::scrips::{Query, Table};
-use crate::secret::Secret;
-use crate::session::Trade;
 
 /// Reads a configuration; gives the one in force. Opens no file.
 ///

@@ -1,10 +1,10 @@
 //! Every operation by its name, for languages that call by name.
 
 use super::Client;
-use crate::error::Error;
-use crate::operation;
-use crate::params::{self, Common};
-use crate::reply::Reply;
+use crate::base::error::Error;
+use crate::base::reply::Reply;
+use crate::broker::operation;
+use crate::broker::params::{self, Common};
 
 impl Client {
     /// Any operation by its name, with its arguments as one JSON object:
@@ -85,7 +85,7 @@ impl Client {
             }),
             // These wait for nothing.
             "totp_generate" => named(params, ["secret_base32"], |_, [secret]| {
-                crate::totp::generate(given(secret))
+                crate::base::totp::generate(given(secret))
             }),
             "session_info" => named(params, [], |_, []| self.session_info()),
             "session_export" => named(params, [], |_, []| self.session_export()),

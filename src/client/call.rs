@@ -12,17 +12,17 @@ use tokio::sync::Notify;
 
 use super::Inner;
 use super::config::Timeouts;
-use crate::clock::{self, Moment};
-use crate::error::Error;
-use crate::log::Level;
-use crate::operation::{Kind, Operation, TimeClass};
-use crate::orders;
-use crate::outcome::Sent;
-use crate::params::Common;
-use crate::process;
-use crate::reply::{Meta, Reply};
-use crate::secret::Secret;
-use crate::status::Status;
+use crate::base::clock::{self, Moment};
+use crate::base::error::Error;
+use crate::base::log::Level;
+use crate::base::process;
+use crate::base::reply::{Meta, Reply};
+use crate::base::secret::Secret;
+use crate::base::status::Status;
+use crate::broker::operation::{Kind, Operation, TimeClass};
+use crate::broker::orders;
+use crate::broker::outcome::Sent;
+use crate::broker::params::Common;
 use crate::transport::door::{Lane, Line};
 use crate::transport::{EventLoop, Point};
 

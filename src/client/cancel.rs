@@ -7,10 +7,10 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::Client;
-use crate::error::Error;
-use crate::params;
-use crate::reply::Reply;
-use crate::status::Status;
+use crate::base::error::Error;
+use crate::base::reply::Reply;
+use crate::base::status::Status;
+use crate::broker::params;
 
 /// How many cancels are remembered that came before their calls.
 const MOST_EARLY: usize = 1024;

@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde_json::json;
 use url::Url;
 
-use crate::error::Error;
-use crate::hosts::{self, Environment, Generation};
-use crate::json::Fields;
+use crate::base::error::Error;
+use crate::base::json::Fields;
+use crate::base::log::{self, Level, Log};
+use crate::base::secret::Secret;
+use crate::broker::hosts::{self, Environment, Generation};
 use crate::ledger::LedgerSync;
-use crate::log::{self, Level, Log};
-use crate::secret::Secret;
 use crate::transport::{Proxy, Settings};
 
 /// A checked configuration. The keys are documented in `docs/guide.md`.

@@ -6,18 +6,18 @@ use zeroize::Zeroizing;
 
 use super::Inner;
 use super::call::Call;
-use crate::error::Error;
-use crate::hosts::{self, Environment, Generation};
-use crate::judge;
-use crate::log::Level;
-use crate::message::{Answer, Request};
-use crate::operation::{Auth, Kind, Operation, Route};
-use crate::reads::Parts;
-use crate::reply::{Meta, Reply};
-use crate::request::{self, Credentials};
-use crate::secret::Secret;
-use crate::session::Trade;
-use crate::status::Status;
+use crate::base::error::Error;
+use crate::base::log::Level;
+use crate::base::reply::{Meta, Reply};
+use crate::base::secret::Secret;
+use crate::base::status::Status;
+use crate::broker::hosts::{self, Environment, Generation};
+use crate::broker::judge;
+use crate::broker::message::{Answer, Request};
+use crate::broker::operation::{Auth, Kind, Operation, Route};
+use crate::broker::reads::Parts;
+use crate::broker::request::{self, Credentials};
+use crate::broker::session::Trade;
 use crate::transport::Point;
 
 /// Where the requests of one login go.

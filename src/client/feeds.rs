@@ -6,18 +6,18 @@ use tokio::sync::watch;
 use url::Url;
 
 use super::{Client, Inner};
-use crate::error::Error;
+use crate::base::error::Error;
+use crate::base::reply::Reply;
+use crate::base::status::Status;
+use crate::broker::hosts::Generation;
+use crate::broker::operation::{self, Operation};
+use crate::broker::params::Common;
+use crate::broker::reads::{Expect, Parts};
+use crate::broker::session::Trade;
 use crate::feeds::link::Switch;
 use crate::feeds::market::{self, Feed, Login};
 use crate::feeds::orders::wire::Forms;
 use crate::feeds::orders::{self, Account, OrderFeed};
-use crate::hosts::Generation;
-use crate::operation::{self, Operation};
-use crate::params::Common;
-use crate::reads::{Expect, Parts};
-use crate::reply::Reply;
-use crate::session::Trade;
-use crate::status::Status;
 use crate::transport::Settings;
 
 impl Client {

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::error::Error;
-use crate::hosts::Generation;
-use crate::json::Fields;
-use crate::judge;
-use crate::operation::{self, Auth, Operation};
-use crate::params::{self, Common};
-use crate::reads::{self, Expect, Parts};
-use crate::reply::Reply;
-use crate::session::Trade;
-use crate::status::Status;
+use crate::base::error::Error;
+use crate::base::json::Fields;
+use crate::base::reply::Reply;
+use crate::base::status::Status;
+use crate::broker::hosts::Generation;
+use crate::broker::judge;
+use crate::broker::operation::{self, Auth, Operation};
+use crate::broker::params::{self, Common};
+use crate::broker::reads::{self, Expect, Parts};
+use crate::broker::session::Trade;
 
 use super::call::Call;
 use super::exchange::{Place, Target};

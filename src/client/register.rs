@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-use crate::clock;
+use crate::base::clock;
+use crate::broker::outcome::{Instructed, Progress, Sent};
 use crate::ledger::Intent;
-use crate::outcome::{Instructed, Progress, Sent};
 
 /// The most open instructions that are remembered. Far beyond what a day of
 /// failures makes; the ledger has no such limit.
@@ -176,7 +176,7 @@ impl Register {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::orders::InstructionKind;
+    use crate::broker::orders::InstructionKind;
 
     fn intent(tag: &str, order_id: Option<&str>) -> Intent {
         Intent {

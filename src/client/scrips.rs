@@ -7,15 +7,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Client, Inner};
-use crate::calendar::{iso_day, trading_day};
-use crate::clock::{self, Moment};
-use crate::error::Error;
-use crate::operation;
-use crate::params::{self, Common, PARAMS};
-use crate::reads::{self, Expect};
-use crate::reply::Reply;
+use crate::base::calendar::{iso_day, trading_day};
+use crate::base::clock::{self, Moment};
+use crate::base::error::Error;
+use crate::base::reply::Reply;
+use crate::base::status::Status;
+use crate::broker::operation;
+use crate::broker::params::{self, Common, PARAMS};
+use crate::broker::reads::{self, Expect};
 use crate::scrips::{Broken, LARGEST_FILE, Query, Store, Table};
-use crate::status::Status;
 use crate::transport::Fetched;
 
 /// After a failure an older file serves this long without a new try.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::clock::{self, Moment};
+use crate::base::clock::{self, Moment};
 
 /// When something arrived.
 #[derive(Clone, Copy, Debug, Default)]

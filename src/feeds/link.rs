@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use super::socket::Ended;
-use crate::error::Error;
-use crate::process;
-use crate::redact;
-use crate::status::Status;
+use crate::base::error::Error;
+use crate::base::process;
+use crate::base::redact;
+use crate::base::status::Status;
 use crate::transport::EventLoop;
 
 /// How long to wait before the next try: doubled each time, up to a cap, each

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::link::{Backoff, Retries};
-use crate::error::Error;
-use crate::json::Fields;
+use crate::base::error::Error;
+use crate::base::json::Fields;
 
 /// What messages call the argument.
 const OPTIONS: &str = "options";

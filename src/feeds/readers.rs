@@ -4,11 +4,11 @@
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{self, Moment};
-use crate::error::Error;
-use crate::process;
-use crate::reply::{Meta, Reply};
-use crate::status::Status;
+use crate::base::clock::{self, Moment};
+use crate::base::error::Error;
+use crate::base::process;
+use crate::base::reply::{Meta, Reply};
+use crate::base::status::Status;
 
 /// The most events of one batch.
 const MOST_EVENTS: usize = 65_536;

@@ -2,7 +2,7 @@
 //!
 //! It is made as every other connection of the client: same trust roots, CA
 //! file, proxy, local address and name lookup. The URL must have passed
-//! [`crate::hosts::Hosts`].
+//! [`crate::broker::hosts::Hosts`].
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use url::Url;
 
-use crate::clock;
-use crate::redact;
+use crate::base::clock;
+use crate::base::redact;
 use crate::transport::{Settings, Stream};
 
 /// The most that a frame, or a message of several frames, may hold.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::options::millis;
 use super::socket::Ended;
 use super::tick;
-use crate::json::write_string;
+use crate::base::json::write_string;
 
 /// How a feed is. The names are those of the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use zeroize::Zeroizing;
 
-use crate::pointer::{Found, Index};
+use crate::base::pointer::{Found, Index};
 
 /// A text with its NUL. It may carry tokens. It stays where it is when it is
 /// moved, so that pointers into it hold until it is dropped.

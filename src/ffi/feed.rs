@@ -10,7 +10,7 @@ use super::registry::{Handle, Place, Registry, Table, find, get, take_back};
 use super::respond::{count_with, respond, respond_with};
 use super::response::kneo_response;
 use super::text::{optional, required};
-use crate::error::Error;
+use crate::base::error::Error;
 use crate::feeds::market::Feed;
 use crate::feeds::tick::{Depth, Tick};
 

@@ -5,9 +5,9 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::signals;
-use crate::error::Error;
-use crate::reply::Meta;
-use crate::status::Status;
+use crate::base::error::Error;
+use crate::base::reply::Meta;
+use crate::base::status::Status;
 
 thread_local! {
     // Both live for the time of one export only; nothing is kept between

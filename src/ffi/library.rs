@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::guard::{guard, guard_writes};
 use super::registry::registry;
-use crate::clock;
-use crate::process;
-use crate::status::Status;
+use crate::base::clock;
+use crate::base::process;
+use crate::base::status::Status;
 
 /// Done. For calls to the broker the JSON is the broker's body.
 pub const KNEO_OK: i32 = 0;

@@ -226,7 +226,7 @@ pub unsafe extern "C" fn kneo_totp_generate(secret_base32: *const c_char) -> *mu
     respond("totp_generate", || {
         // SAFETY: the caller promises a text or NULL.
         let secret = unsafe { required("secret_base32", secret_base32) }?;
-        crate::totp::generate(secret)
+        crate::base::totp::generate(secret)
     })
 }
 

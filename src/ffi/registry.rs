@@ -14,12 +14,12 @@ use super::client::kneo_client;
 use super::feed::kneo_feed;
 use super::orderfeed::kneo_order_feed;
 use super::response::kneo_response;
+use crate::base::error::Error;
+use crate::base::process::PerProcess;
+use crate::base::status::Status;
 use crate::client::Client;
-use crate::error::Error;
 use crate::feeds::market::Feed;
 use crate::feeds::orders::OrderFeed;
-use crate::process::PerProcess;
-use crate::status::Status;
 
 /// What is said of a handle that is not found, after its name.
 macro_rules! dead_handle {

@@ -4,9 +4,9 @@ use super::guard::{caught, guard, internal, struck};
 use super::registry::{Handle, find, hand_out};
 use super::response::{Response, kneo_response};
 use super::signals;
-use crate::error::Error;
-use crate::reply::Reply;
-use crate::status::Status;
+use crate::base::error::Error;
+use crate::base::reply::Reply;
+use crate::base::status::Status;
 
 /// Runs `work` and hands out its result as a response, never NULL.
 pub(super) fn respond(

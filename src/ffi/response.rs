@@ -10,10 +10,10 @@ use super::document::{Document, Text};
 use super::guard::guard;
 use super::registry::{Handle, Registry, Table, dead_handle, get, take_back};
 use super::text::required;
-use crate::error::Error;
-use crate::redact;
-use crate::reply::{Meta, Reply};
-use crate::status::Status;
+use crate::base::error::Error;
+use crate::base::redact;
+use crate::base::reply::{Meta, Reply};
+use crate::base::status::Status;
 
 /// The answer to one call. Opaque.
 ///

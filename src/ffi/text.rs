@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char};
 
-use crate::error::Error;
+use crate::base::error::Error;
 
 /// The text at `pointer`, or `None` for NULL.
 ///

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use fs4::{FileExt, TryLockError};
 
 use super::LedgerSync;
-use crate::clock;
-use crate::error::Error;
-use crate::status::Status;
+use crate::base::clock;
+use crate::base::error::Error;
+use crate::base::status::Status;
 
 /// Far more than a day of orders makes; a larger file is none of ours.
 const LARGEST: u64 = 1 << 30;

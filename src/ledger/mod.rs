@@ -17,9 +17,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::calendar::trading_day;
-use crate::clock::{self, Moment};
-use crate::error::Error;
+use crate::base::calendar::trading_day;
+use crate::base::clock::{self, Moment};
+use crate::base::error::Error;
 use file::LedgerFile;
 use record::{HEADER, Record};
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use kotak_neo_testing::folder::Folder;
 
 use super::*;
-use crate::calendar::IST_OFFSET;
+use crate::base::calendar::IST_OFFSET;
 
 /// 2025-10-09 in India.
 const NOON: u64 = 1_760_000_000_000;

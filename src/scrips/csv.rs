@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use memchr::memchr;
 
-use crate::json;
+use crate::base::json;
 
 /// Without the carriage return of another system.
 pub(super) fn line(bytes: &[u8]) -> &[u8] {

@@ -1,9 +1,9 @@
 //! What a search asks for, and the rows that answer it: pure.
 
-use crate::calendar::parse_date;
-use crate::error::Error;
-use crate::json::Fields;
-use crate::params;
+use crate::base::calendar::parse_date;
+use crate::base::error::Error;
+use crate::base::json::Fields;
+use crate::broker::params;
 
 use super::table::{OptionKind, Table};
 

@@ -14,8 +14,8 @@ use memchr::{memchr, memchr_iter};
 use once_cell::sync::OnceCell;
 
 use super::csv::{Column, Columns, cells, is_float, line, split, text, trim};
-use crate::calendar::date_text;
-use crate::json;
+use crate::base::calendar::date_text;
+use crate::base::json;
 
 /// Seconds from 1 January 1980, Indian time, to the unix epoch's count of the
 /// same wall clock.

@@ -5,8 +5,8 @@ use kotak_neo_testing::folder::Folder;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::calendar::date_text;
-use crate::json::Fields;
+use crate::base::calendar::date_text;
+use crate::base::json::Fields;
 
 const HEAD: &str = "pSymbol,pTrdSymbol,pSymbolName,pOptionType,dStrikePrice;,pExpiryDate,dTickSize ,CASEligible,pISIN\n";
 

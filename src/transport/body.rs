@@ -10,8 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use zeroize::Zeroizing;
 
 use super::pacing::Slot;
-use crate::clock::{self, Moment};
-use crate::secret::Wiped;
+use crate::base::clock::{self, Moment};
+use crate::base::secret::Wiped;
 
 /// The point after which a byte of a request may have left.
 ///

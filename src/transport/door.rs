@@ -35,9 +35,9 @@ use super::cookies::Cookies;
 use super::event_loop::EventLoop;
 use super::stream::Stream;
 use super::{OUR_NAME, Settings, failure, host_of};
-use crate::clock::{self, Moment, unix};
-use crate::message::{Answer, Failure, Request};
-use crate::status::Status;
+use crate::base::clock::{self, Moment, unix};
+use crate::base::status::Status;
+use crate::broker::message::{Answer, Failure, Request};
 
 /// A connection that was idle for longer is replaced, not used. A night in
 /// which the machine slept counts.

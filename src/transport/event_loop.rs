@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::process;
+use crate::base::process;
 
 /// The event loop of one lane, one feed or the reads of one client.
 pub(crate) struct EventLoop(Option<Runtime>);

@@ -5,8 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use super::tls;
-use crate::message::Failure;
-use crate::status::Status;
+use crate::base::status::Status;
+use crate::broker::message::Failure;
 
 /// No connection in time: nothing was sent.
 pub(super) fn no_connection_within(limit: Duration, host: &str) -> Failure {

@@ -23,9 +23,9 @@ use std::time::Duration;
 use once_cell::sync::OnceCell;
 use url::Url;
 
-use crate::error::Error;
-use crate::message::Failure;
-use crate::status::Status;
+use crate::base::error::Error;
+use crate::base::status::Status;
+use crate::broker::message::Failure;
 pub(crate) use body::Point;
 pub(crate) use cookies::Cookies;
 pub(crate) use event_loop::EventLoop;

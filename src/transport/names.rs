@@ -10,8 +10,8 @@ use std::vec;
 use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 
-use crate::loopback::is_localhost;
-use crate::process;
+use crate::base::loopback::is_localhost;
+use crate::base::process;
 
 /// Looks names up.
 ///

@@ -11,9 +11,9 @@ use url::Url;
 use super::body::{Point, SingleUse};
 use super::cookies::Cookies;
 use super::{OUR_NAME, Settings, failure, host_of, names};
-use crate::clock::unix;
-use crate::message::{Answer, Failure, Request};
-use crate::status::Status;
+use crate::base::clock::unix;
+use crate::base::status::Status;
+use crate::broker::message::{Answer, Failure, Request};
 
 /// Sends reads and logins.
 pub(crate) struct Net {

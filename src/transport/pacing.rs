@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{self, Moment};
+use crate::base::clock::{self, Moment};
 
 const WINDOW: Duration = Duration::from_secs(1);
 /// How soon to look again while reserved slots may come back.

@@ -6,7 +6,7 @@ use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
-use crate::loopback::is_loopback;
+use crate::base::loopback::is_loopback;
 
 /// Which proxy connections go through. Loopback never does.
 #[derive(Clone, PartialEq, Eq)]

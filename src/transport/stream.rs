@@ -15,8 +15,8 @@ use url::Url;
 
 use super::names::Names;
 use super::{Settings, failure, host_of};
-use crate::clock;
-use crate::message::Failure;
+use crate::base::clock;
+use crate::broker::message::Failure;
 
 /// Bytes to and from a host.
 pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;

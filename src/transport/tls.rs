@@ -16,8 +16,8 @@ use rustls::sign::SigningKey;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use super::failure;
-use crate::error::Error;
-use crate::process::PerProcess;
+use crate::base::error::Error;
+use crate::base::process::PerProcess;
 
 /// All authorities of the world fit in far less.
 const LARGEST_CA_FILE: u64 = 16 * 1024 * 1024;

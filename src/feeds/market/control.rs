@@ -5,9 +5,9 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::exchange::{self, exchange_id};
-use crate::error::Error;
-use crate::json;
-use crate::redact;
+use crate::base::error::Error;
+use crate::base::json;
+use crate::base::redact;
 
 /// The broker's limit over all kinds.
 pub(crate) const MOST_TOKENS: usize = 3000;

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::exchange::exchange_name;
 use super::packet::{Kind, Packet, row_of, text};
+use crate::base::json::write_string;
 use crate::feeds::tick::{self, DepthRow, Tick};
-use crate::json::write_string;
 
 const STATUS_TEXTS: [&str; 12] = [
     "Market open",

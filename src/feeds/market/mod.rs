@@ -34,16 +34,16 @@ use self::subscriptions::{Subscription, keys};
 use self::supervisor::{End, Supervisor};
 pub(crate) use self::supervisor::{Login, Sessions};
 use self::watch::Probes;
-use crate::clock::Moment;
-use crate::error::Error;
+use crate::base::clock::Moment;
+use crate::base::error::Error;
+use crate::base::process;
+use crate::base::reply::Reply;
+use crate::base::secret::Secret;
+use crate::base::status::Status;
 use crate::feeds::link::{self, Switch};
 use crate::feeds::readers::{self, Cut, until};
 use crate::feeds::state::State;
 use crate::feeds::tick::{Depth, Tick};
-use crate::process;
-use crate::reply::Reply;
-use crate::secret::Secret;
-use crate::status::Status;
 use crate::transport::Settings;
 
 /// Records that are written as JSON while the store is held.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::watch::Patience;
-use crate::error::Error;
+use crate::base::error::Error;
 use crate::feeds::options::{self, Times, millis, ms};
 
 /// What is kept for readers, in bytes.

@@ -13,12 +13,12 @@ use super::packet::{Kind, Packets, Step};
 use super::store::Store;
 use super::subscriptions::Wanted;
 use super::supervisor::End;
+use crate::base::secret::Secret;
 use crate::feeds::link::{Switch, masked};
 use crate::feeds::options::millis;
 use crate::feeds::readers::Cut;
 use crate::feeds::socket::Ended;
 use crate::feeds::state::{Change, Counters, Standing};
-use crate::secret::Secret;
 
 pub(super) struct Shared {
     pub(super) store: Store,

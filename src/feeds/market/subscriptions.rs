@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::control::{self, Instrument, Intent, MOST_TOKENS, Verb};
 use super::packet;
-use crate::error::Error;
-use crate::status::Status;
+use crate::base::error::Error;
+use crate::base::status::Status;
 
 pub(super) type Subscription = (Intent, Instrument);
 

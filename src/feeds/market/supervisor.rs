@@ -11,11 +11,11 @@ use super::control;
 use super::exchange::Dividers;
 use super::shared::Shared;
 use super::watch::{Due, Probes, Watch};
-use crate::clock;
+use crate::base::clock;
+use crate::base::secret::Secret;
 use crate::feeds::link::{Retries, brief, other_session};
 use crate::feeds::socket::{Ended, Frame, Socket, within};
 use crate::feeds::state::{Change, State};
-use crate::secret::Secret;
 use crate::transport::Settings;
 
 /// How long a refusal may follow a welcome that promises nothing.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::base::clock::Moment;
 
 /// How long a market feed waits for what.
 #[derive(Clone, Debug)]
@@ -173,7 +173,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
+    use crate::base::clock;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::merge::{Fill, Origin, Step};
-use crate::error::Error;
+use crate::base::error::Error;
 use crate::feeds::options::millis;
 use crate::feeds::state::Change;
 

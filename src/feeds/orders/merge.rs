@@ -11,7 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde_json::value::RawValue;
 
 use super::wire;
-use crate::words::{self, Phase, State};
+use crate::broker::words::{self, Phase, State};
 
 /// More orders than anybody may place in a day. What comes above it is told
 /// without being remembered.

@@ -24,10 +24,10 @@ use self::queue::CAPACITY;
 use self::shared::Shared;
 use self::supervisor::Supervisor;
 pub(crate) use self::supervisor::{Account, Unconnected};
-use crate::error::Error;
+use crate::base::error::Error;
+use crate::base::reply::Reply;
 use crate::feeds::link::{self, Switch};
 use crate::feeds::readers::{self, Cut};
-use crate::reply::Reply;
 
 /// What happens to the orders and positions of an account, as it happens.
 /// Clones are the same feed.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::error::Error;
+use crate::base::error::Error;
 use crate::feeds::options::{self, Times};
 
 /// How an order feed behaves.

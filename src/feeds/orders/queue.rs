@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::event;
-use crate::clock::Moment;
+use crate::base::clock::Moment;
 use crate::feeds::arrival::{Arrival, Timeline};
 use crate::feeds::readers::{self, Cut, News, Waited};
 

@@ -19,15 +19,15 @@ use super::merge::{Merge, Origin};
 use super::options::Options;
 use super::shared::Shared;
 use super::wire::{self, Forms, Message};
-use crate::calendar::trading_day;
-use crate::clock;
-use crate::error::Error;
+use crate::base::calendar::trading_day;
+use crate::base::clock;
+use crate::base::error::Error;
+use crate::base::reply::Reply;
+use crate::base::status::Status;
+use crate::broker::session::Trade;
 use crate::feeds::link::{self, Retries, Switch, other_session};
 use crate::feeds::socket::{Ended, Frame, Socket, within};
 use crate::feeds::state::{Change, State};
-use crate::reply::Reply;
-use crate::session::Trade;
-use crate::status::Status;
 use crate::transport::Settings;
 
 /// What the feed needs of its client.

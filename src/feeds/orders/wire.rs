@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::json;
-use crate::secret::Secret;
+use crate::base::json;
+use crate::base::secret::Secret;
 
 /// The text that logs in comes in two forms. The broker's documents ask for
 /// the one without quotes; there is a report that only JSON is accepted.

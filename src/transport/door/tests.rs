@@ -189,7 +189,7 @@ fn a_dropped_call_closes_its_connection() {
 fn after_the_deadline_nothing_leaves() {
     let server = serve(vec![Deed::Answer(1)]);
     let door = door();
-    let point = Point::not_after(crate::clock::now());
+    let point = Point::not_after(crate::base::clock::now());
     let failure = send(&door, order(server.port), &point)
         .err()
         .expect("too late");

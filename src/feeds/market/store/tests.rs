@@ -4,7 +4,7 @@ use kotak_neo_testing::dice::Dice;
 use kotak_neo_testing::packets::lite;
 
 use super::*;
-use crate::clock;
+use crate::base::clock;
 use crate::feeds::market::packet::{Packets, Step};
 use crate::feeds::tick::{self, Tick};
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use crate::redact;
+use crate::base::redact;
 
 /// The answer to a call.
 pub struct Reply {

@@ -5,7 +5,7 @@
 
 use http::Method;
 
-use crate::hosts::{Environment, Generation};
+use crate::broker::hosts::{Environment, Generation};
 
 /// One HTTP request that the broker knows.
 #[derive(Debug)]

@@ -5,10 +5,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use zeroize::Zeroizing;
 
-use crate::clock;
-use crate::error::Error;
-use crate::reply::Reply;
-use crate::status::Status;
+use crate::base::clock;
+use crate::base::error::Error;
+use crate::base::reply::Reply;
+use crate::base::status::Status;
 
 /// Seconds that one code is valid.
 const STEP: u64 = 30;

@@ -10,10 +10,10 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
-use crate::json::Fields;
-use crate::params::{form, must};
-use crate::words::{ORDER_TYPES, PRODUCTS, SEGMENTS, SIDES};
+use crate::base::error::Error;
+use crate::base::json::Fields;
+use crate::broker::params::{form, must};
+use crate::broker::words::{ORDER_TYPES, PRODUCTS, SEGMENTS, SIDES};
 
 /// The most instruments that one call for quotes may name; the broker's rule.
 const MOST_QUOTES: usize = 50;

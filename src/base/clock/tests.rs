@@ -113,7 +113,7 @@ fn work_that_is_done_counts() {
 #[cfg(debug_assertions)]
 mod of_a_process {
     use super::super::*;
-    use crate::clock::shift;
+    use crate::base::clock::shift;
     use kotak_neo_testing::folder::Folder;
     use std::fs;
     use std::io::{BufRead, BufReader, Write};

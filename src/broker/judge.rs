@@ -9,11 +9,11 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::catalog::{self, Meaning};
-use crate::error::Error;
-use crate::message::Answer;
-use crate::operation::{Auth, Kind, Operation};
-use crate::status::Status;
+use crate::base::error::Error;
+use crate::base::status::Status;
+use crate::broker::catalog::{self, Meaning};
+use crate::broker::message::Answer;
+use crate::broker::operation::{Auth, Kind, Operation};
 
 /// What the broker said.
 #[derive(Debug, Default, PartialEq, Eq)]

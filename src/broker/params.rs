@@ -9,9 +9,9 @@ use std::time::Duration;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
-use crate::json::{self, Fields, Member};
-use crate::words;
+use crate::base::error::Error;
+use crate::base::json::{self, Fields, Member};
+use crate::broker::words;
 
 /// What messages call the parameters.
 pub(crate) const PARAMS: &str = "params";

@@ -8,12 +8,12 @@ use serde_json::json;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::calendar::trading_day;
-use crate::check::Mobile;
-use crate::error::Error;
-use crate::hosts::{Environment, Generation, Hosts};
-use crate::json::{self, Fields};
-use crate::secret::Secret;
+use crate::base::calendar::trading_day;
+use crate::base::error::Error;
+use crate::base::json::{self, Fields};
+use crate::base::secret::Secret;
+use crate::broker::check::Mobile;
+use crate::broker::hosts::{Environment, Generation, Hosts};
 
 /// Name and version of the exported document.
 const FORMAT: &str = "kotak_neo.session";

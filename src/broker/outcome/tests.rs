@@ -1,6 +1,6 @@
 use super::*;
-use crate::clock;
-use crate::order_book::rows;
+use crate::base::clock;
+use crate::broker::order_book::rows;
 
 const SENT_S: u64 = 1_737_536_281;
 const PLACE: &str = r#"{"ts":"TCS-EQ","tt":"B","qt":"10","pr":"2450.50","pt":"L"}"#;

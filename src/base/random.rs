@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::Error;
-use crate::status::Status;
+use crate::base::error::Error;
+use crate::base::status::Status;
 
 /// How many are asked of the system at once: asking for each name would cost
 /// more than all else that is done for it.

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::status::Status;
+use crate::base::status::Status;
 
 /// The most that an answer may hold after content decoding.
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;

@@ -9,8 +9,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
-use crate::secret::Secret;
+use crate::base::error::Error;
+use crate::base::secret::Secret;
 
 /// Far more than any object here has; keeps a huge one from taking long.
 const MOST_KEYS: usize = 256;

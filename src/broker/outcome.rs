@@ -5,10 +5,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::clock::Moment;
-use crate::order_book::Row;
-use crate::orders::{self, InstructionKind};
-use crate::words::{self, Proof};
+use crate::base::clock::Moment;
+use crate::broker::order_book::Row;
+use crate::broker::orders::{self, InstructionKind};
+use crate::broker::words::{self, Proof};
 
 /// How far the clock of the order book may be behind what we take for the
 /// broker's clock. A larger allowance only makes us say "unknown" more often.

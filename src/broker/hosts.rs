@@ -3,7 +3,7 @@
 
 use url::{ParseError, Url};
 
-use crate::loopback::is_loopback;
+use crate::base::loopback::is_loopback;
 
 /// Which of the broker's environments a client talks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

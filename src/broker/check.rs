@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::error::Error;
-use crate::secret::Secret;
+use crate::base::error::Error;
+use crate::base::secret::Secret;
 
 /// A mobile number with country code, as the broker wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::operation;
+use crate::broker::operation;
 use zeroize::Zeroizing;
 
 fn judged(op: &Operation, http_status: u16, body: &str) -> Error {

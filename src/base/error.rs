@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::redact;
-use crate::reply::Meta;
-use crate::status::Status;
+use crate::base::redact;
+use crate::base::reply::Meta;
+use crate::base::status::Status;
 
 /// Why a call failed.
 ///

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::calendar::india_time;
-use crate::words;
+use crate::base::calendar::india_time;
+use crate::broker::words;
 
 /// One row of the order book.
 pub(crate) struct Row {

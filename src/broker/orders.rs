@@ -7,11 +7,11 @@ use std::fmt::Write;
 
 use zeroize::Zeroizing;
 
-use crate::error::Error;
-use crate::hosts::Generation;
-use crate::json::{self, Fields, Member};
-use crate::params::{self, PARAMS, must};
-use crate::words::{
+use crate::base::error::Error;
+use crate::base::json::{self, Fields, Member};
+use crate::broker::hosts::Generation;
+use crate::broker::params::{self, PARAMS, must};
+use crate::broker::words::{
     self, OLDER_ORDER_TYPES, OLDER_PRODUCTS, OLDER_SEGMENTS, OLDER_SIDES, ORDER_TYPES, PRODUCTS,
     SEGMENTS, SIDES, Spellings,
 };
@@ -416,7 +416,7 @@ impl Instruction {
     pub(crate) fn fill(&mut self, value: impl Fn(&str) -> Option<String>) -> Result<(), Error> {
         let missing = |key: &str| {
             let message = format!("the order book tells no {key} of this order; nothing was sent");
-            Error::new(crate::status::Status::Protocol, message)
+            Error::new(crate::base::status::Status::Protocol, message)
         };
         match self.lookup {
             Lookup::Nothing | Lookup::Alive => {}

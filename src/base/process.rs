@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use once_cell::race::OnceBox;
 
-use crate::clock::{self, Moment};
+use crate::base::clock::{self, Moment};
 
 /// One `T` for each process of a chain of forks.
 pub(crate) struct PerProcess<T> {

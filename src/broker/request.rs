@@ -7,12 +7,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
-use crate::hosts::{Environment, Generation};
-use crate::message::Request;
-use crate::operation::{Auth, Operation};
-use crate::secret::Secret;
-use crate::session::{Trade, View};
+use crate::base::error::Error;
+use crate::base::secret::Secret;
+use crate::broker::hosts::{Environment, Generation};
+use crate::broker::message::Request;
+use crate::broker::operation::{Auth, Operation};
+use crate::broker::session::{Trade, View};
 
 /// The credentials that requests may carry. Which of them do is written in
 /// the table of operations.

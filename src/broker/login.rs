@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::check::Mobile;
-use crate::error::Error;
-use crate::hosts::Hosts;
-use crate::json::{self, Member};
-use crate::secret::Secret;
-use crate::session::{Identity, View};
+use crate::base::error::Error;
+use crate::base::json::{self, Member};
+use crate::base::secret::Secret;
+use crate::broker::check::Mobile;
+use crate::broker::hosts::Hosts;
+use crate::broker::session::{Identity, View};
 
 /// A body that is one object of strings.
 fn text_object(members: &[(&str, &str)]) -> Zeroizing<Vec<u8>> {
@@ -296,7 +296,7 @@ pub(crate) fn choose_feed(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hosts::{Environment, Generation};
+    use crate::broker::hosts::{Environment, Generation};
 
     fn view(identity: Identity, user_id: Option<&str>) -> View {
         View {

@@ -1,0 +1,20 @@
+//! What the broker speaks: operations and requests, its words and books, and
+//! what its answers mean.
+//!
+//! Pure: no I/O, no clock, no randomness. Time and bytes are handed in.
+
+pub(crate) mod catalog;
+pub(crate) mod check;
+pub(crate) mod hosts;
+pub(crate) mod judge;
+pub(crate) mod login;
+pub(crate) mod message;
+pub(crate) mod operation;
+pub(crate) mod order_book;
+pub(crate) mod orders;
+pub(crate) mod outcome;
+pub(crate) mod params;
+pub(crate) mod reads;
+pub(crate) mod request;
+pub(crate) mod session;
+pub(crate) mod words;
