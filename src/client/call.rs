@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -230,8 +230,6 @@ impl Inner {
         call: &Call,
         work: impl Future<Output = Result<Reply, Error>>,
     ) -> Result<Reply, Error> {
-        // As a trait object: what is around the work is compiled once for all calls.
-        let work: Pin<&mut dyn Future<Output = Result<Reply, Error>>> = pin!(work);
         let driven = event_loop.drive(self.until_stopped(op, call, work));
         driven.unwrap_or_else(|| Err(closed()))
     }

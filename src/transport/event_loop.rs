@@ -32,10 +32,13 @@ impl EventLoop {
     /// Drives `work` to its end on the calling thread. `None` only while it is
     /// being dropped.
     pub(crate) fn drive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let runtime = self.0.as_ref()?;
+        // Outlives the work: what is dropped before its end may spawn what is left.
+        let _within = runtime.enter();
         // As a trait object: the runtime's loop is compiled once for each kind of
         // result, and not for each kind of call.
         let work: Pin<&mut dyn Future<Output = T>> = pin!(work);
-        Some(self.0.as_ref()?.block_on(work))
+        Some(runtime.block_on(work))
     }
 }
 
@@ -46,5 +49,31 @@ impl Drop for EventLoop {
             // runtime.
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Poll;
+
+    /// As the pool of connections does, when a call gives up while it connects.
+    struct Spawns;
+
+    impl Drop for Spawns {
+        fn drop(&mut self) {
+            drop(tokio::spawn(async {}));
+        }
+    }
+
+    #[test]
+    fn work_is_dropped_within_the_loop() {
+        let left = Spawns;
+        let work = std::future::poll_fn(move |_| {
+            let _kept = &left;
+            Poll::Ready(7)
+        });
+        let event_loop = EventLoop::new().expect("a loop can be had");
+        assert_eq!(event_loop.drive(work), Some(7));
     }
 }
