@@ -96,9 +96,8 @@ static void print_event(const kneo_response *event)
         printf("this program was too slow; what it missed comes from the books");
     else
         printf("%s", kneo_response_json(event));
-    long changes = strtol(field(event, "/changes"), NULL, 10);
-    if (changes > 1)
-        printf(", the last of %ld", changes);
+    if (!is(event, "/changes", "1"))
+        print_part(", for ", field(event, "/changes"), " changes");
     printf("\n");
 }
 

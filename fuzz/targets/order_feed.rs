@@ -7,6 +7,7 @@
 #![no_main]
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use kotak_neo::Status;
 use kotak_neo::raw::OrderFeed;
@@ -35,7 +36,7 @@ struct Order {
 /// What a caller makes of the events.
 #[derive(Default)]
 struct Caller {
-    seq: u64,
+    sequence: u64,
     orders: HashMap<String, Order>,
 }
 
@@ -46,20 +47,21 @@ fn is_merged(name: &str) -> bool {
 
 impl Caller {
     fn read(&mut self, feed: &OrderFeed) -> bool {
-        let text = match feed.next() {
-            Ok(text) => text,
+        let reply = match feed.feed.next(Duration::ZERO) {
+            Ok(reply) => reply,
             Err(error) => {
                 assert_eq!(error.status(), Status::End);
                 return false;
             }
         };
-        must_be_json(&text);
+        let text = reply.json();
+        must_be_json(text);
         // The broker's row may be what serde_json does not read.
-        let members: HashMap<String, &RawValue> = serde_json::from_str(&text).expect("an object");
+        let members: HashMap<String, &RawValue> = serde_json::from_str(text).expect("an object");
         let of = |key: &str| members.get(key).map(|raw| json(raw.get()));
         let number = |key: &str| of(key).and_then(|value| value.as_u64());
-        self.seq += 1;
-        assert_eq!(number("seq"), Some(self.seq));
+        self.sequence += 1;
+        assert_eq!(number("sequence"), Some(self.sequence));
         let kind = of("type").expect("every event has a type");
         let name = of("order").and_then(|name| name.as_str().map(str::to_owned));
         match kind.as_str() {
@@ -133,8 +135,9 @@ fuzz_target!(|data: &[u8]| {
             assert!(!reason.contains(TOKEN) && !reason.contains(SID), "{reason}");
         }
     }
-    let queued = json(&feed.status())["queued"].as_u64();
-    assert!(queued <= Some(capacity as u64 + NOTICES));
+    let status = feed.feed.status().expect("it is open");
+    let waiting = json(status.json())["waiting"].as_u64();
+    assert!(waiting <= Some(capacity as u64 + NOTICES));
     while caller.read(&feed) {}
     for (name, order) in &caller.orders {
         assert_eq!(order.added, order.filled.max(order.traded), "{name}");

@@ -148,7 +148,10 @@ static void on_dead_feed(kneo_feed *f, kneo_client *dead_client)
     CHECK(done(kneo_feed_unsubscribe(f, NULL, NULL)) == KNEO_INVALID_HANDLE);
     CHECK(done(kneo_feed_snapshot(f, "\xff", "x")) == KNEO_INVALID_HANDLE);
     CHECK(done(kneo_feed_next(f, 60000)) == KNEO_INVALID_HANDLE);
+    CHECK(done(kneo_feed_next_batch(f, 9, 60000)) == KNEO_INVALID_HANDLE);
+    CHECK(done(kneo_feed_next_batch(f, -1, -1)) == KNEO_INVALID_HANDLE);
     CHECK(done(kneo_feed_status(f)) == KNEO_INVALID_HANDLE);
+    kneo_feed_interrupt(f);
     CHECK(kneo_feed_read(f, &tick, 1, sizeof tick, 60000) == -KNEO_INVALID_HANDLE);
     CHECK(kneo_feed_read(f, NULL, -1, 0, -1) == -KNEO_INVALID_HANDLE);
     CHECK(kneo_feed_last(f, "nse_cm|1", &tick, sizeof tick) == -KNEO_INVALID_HANDLE);
@@ -164,6 +167,9 @@ static void on_dead_order_feed(kneo_order_feed *f, kneo_client *dead_client)
 {
     CHECK(done(kneo_order_feed_next(f, 60000)) == KNEO_INVALID_HANDLE);
     CHECK(done(kneo_order_feed_next(f, -1)) == KNEO_INVALID_HANDLE);
+    CHECK(done(kneo_order_feed_next_batch(f, 9, 60000)) == KNEO_INVALID_HANDLE);
+    CHECK(done(kneo_order_feed_next_batch(f, INT32_MIN, INT32_MIN)) == KNEO_INVALID_HANDLE);
+    kneo_order_feed_interrupt(f);
     CHECK(done(kneo_order_feed_status(f)) == KNEO_INVALID_HANDLE);
     kneo_order_feed *out = f;
     CHECK(done(kneo_order_feed_open(dead_client, NULL, &out)) == KNEO_INVALID_HANDLE && out == NULL);
@@ -193,6 +199,7 @@ static const char NOBODY[] = "127.0.0.1:1";
 /* Feeds whose broker answers nothing: bad arguments, sizes, waits, the end. */
 static int feed(void)
 {
+    const int32_t wrong_most[] = {0, -1, INT32_MIN, 65537, INT32_MAX};
     kneo_client *client = open_client("{\"base_url\":\"http://127.0.0.1:1\"}");
     kneo_feed *f = (kneo_feed *)client;
     kneo_order_feed *o = (kneo_order_feed *)client;
@@ -210,6 +217,10 @@ static int feed(void)
     }
     CHECK(done(kneo_order_feed_open(client, "", &o)) == KNEO_OK && o != NULL);
     CHECK(done(kneo_order_feed_next(o, -1)) == KNEO_INVALID_ARGUMENT);
+    for (size_t i = 0; i < COUNT(wrong_most); i++)
+        CHECK(done(kneo_order_feed_next_batch(o, wrong_most[i], 60000)) == KNEO_INVALID_ARGUMENT);
+    CHECK(done(kneo_order_feed_next_batch(o, 1, -1)) == KNEO_INVALID_ARGUMENT);
+    CHECK(done(kneo_order_feed_next_batch(o, 65536, 60000)) == KNEO_OK);
     CHECK(done(kneo_order_feed_next(o, 60000)) == KNEO_OK);
     CHECK(done(kneo_order_feed_status(o)) == KNEO_OK);
     on_dead_feed((kneo_feed *)o, (kneo_client *)o);
@@ -226,6 +237,10 @@ static int feed(void)
     }
     CHECK(done(kneo_feed_subscribe(f, "scrips", "nse_cm|1,nse_fo|2")) == KNEO_OK);
     CHECK(done(kneo_feed_next(f, -1)) == KNEO_INVALID_ARGUMENT);
+    for (size_t i = 0; i < COUNT(wrong_most); i++)
+        CHECK(done(kneo_feed_next_batch(f, wrong_most[i], 60000)) == KNEO_INVALID_ARGUMENT);
+    CHECK(done(kneo_feed_next_batch(f, 1, INT32_MIN)) == KNEO_INVALID_ARGUMENT);
+    CHECK(done(kneo_feed_next_batch(f, 1, 60000)) == KNEO_OK);
 
     struct {
         kneo_tick tick;
@@ -279,7 +294,11 @@ static int feed(void)
         status = done(kneo_order_feed_next(o, 60000));
     while (status == KNEO_OK);
     CHECK(status == KNEO_CLOSED);
-    CHECK(done(kneo_order_feed_status(o)) == KNEO_OK);
+    CHECK(done(kneo_order_feed_next_batch(o, 9, 60000)) == KNEO_CLOSED);
+    CHECK(done(kneo_feed_next_batch(f, 9, 60000)) == KNEO_CLOSED);
+    CHECK(done(kneo_order_feed_status(o)) == KNEO_CLOSED);
+    kneo_order_feed_interrupt(o);
+    kneo_feed_interrupt(f);
     kneo_feed_free(f);
     kneo_feed_free(f);
     kneo_order_feed_free(o);
@@ -302,13 +321,17 @@ struct waited {
     kneo_feed *prices;
     kneo_order_feed *orders;
     atomic_int waiting;
+    atomic_int cut;
+    atomic_int over;
 };
 
 static int32_t wait_once(struct waited *feeds, int way)
 {
     kneo_tick ticks[4];
-    switch (way % 3) {
+    switch (way % 5) {
     case 0: return done(kneo_feed_next(feeds->prices, INT32_MAX));
+    case 2: return done(kneo_feed_next_batch(feeds->prices, 9, INT32_MAX));
+    case 3: return done(kneo_order_feed_next_batch(feeds->orders, 65536, INT32_MAX));
     case 1: {
         int32_t count = kneo_feed_read(feeds->prices, ticks, 4, sizeof *ticks, INT32_MAX);
         CHECK(count <= 4);
@@ -330,6 +353,21 @@ static void *wait_for_the_end(void *argument)
     return NULL;
 }
 
+/* The same, though somebody interrupts all the time. */
+static void *wait_on_and_on(void *argument)
+{
+    struct waited *feeds = argument;
+    int way = atomic_fetch_add(&feeds->waiting, 1);
+    int32_t status;
+    do {
+        status = wait_once(feeds, way);
+        CHECK(status == KNEO_OK || status == KNEO_CLOSED || status == KNEO_INVALID_HANDLE);
+        if (status == KNEO_CLOSED)
+            atomic_fetch_add(&feeds->cut, 1);
+    } while (status != KNEO_INVALID_HANDLE);
+    return NULL;
+}
+
 static void rest(long ms)
 {
     struct timespec time = {ms / 1000, ms % 1000 * 1000000};
@@ -340,7 +378,7 @@ static void rest(long ms)
 static void end_under_waiters(int way)
 {
     kneo_client *client = feed_client("", NOBODY);
-    struct waited feeds = {NULL, NULL, 0};
+    struct waited feeds = {NULL, NULL, 0, 0, 0};
     CHECK(done(kneo_feed_open(client, NULL, &feeds.prices)) == KNEO_OK);
     CHECK(done(kneo_order_feed_open(client, NULL, &feeds.orders)) == KNEO_OK);
     pthread_t all[16];
@@ -361,6 +399,47 @@ static void end_under_waiters(int way)
         CHECK(pthread_join(all[i], NULL) == 0);
     kneo_feed_free(feeds.prices);
     kneo_order_feed_free(feeds.orders);
+    kneo_client_free(client);
+    CHECK(kneo_live_handles() == 0);
+    CHECK(kneo_shutdown(30000) == KNEO_OK);
+}
+
+/* Threads interrupt feeds while others wait on them, and after their end. */
+static void *interrupt_on_and_on(void *argument)
+{
+    struct waited *feeds = argument;
+    while (!feeds->over) {
+        kneo_feed_interrupt(feeds->prices);
+        kneo_order_feed_interrupt(feeds->orders);
+    }
+    return NULL;
+}
+
+static void interrupt_under_waiters(void)
+{
+    kneo_client *client = feed_client("", NOBODY);
+    struct waited feeds = {NULL, NULL, 0, 0, 0};
+    CHECK(done(kneo_feed_open(client, NULL, &feeds.prices)) == KNEO_OK);
+    CHECK(done(kneo_order_feed_open(client, NULL, &feeds.orders)) == KNEO_OK);
+    pthread_t readers[10], others[3];
+    for (size_t i = 0; i < COUNT(readers); i++)
+        CHECK(pthread_create(&readers[i], NULL, wait_on_and_on, &feeds) == 0);
+    while (feeds.waiting < (int)COUNT(readers))
+        rest(1);
+    for (size_t i = 0; i < COUNT(others); i++)
+        CHECK(pthread_create(&others[i], NULL, interrupt_on_and_on, &feeds) == 0);
+    while (feeds.cut < (int)COUNT(readers))
+        rest(1);
+    /* Both are as they were. */
+    CHECK(done(kneo_feed_status(feeds.prices)) == KNEO_OK);
+    CHECK(done(kneo_order_feed_status(feeds.orders)) == KNEO_OK);
+    kneo_feed_free(feeds.prices);
+    kneo_order_feed_free(feeds.orders);
+    for (size_t i = 0; i < COUNT(readers); i++)
+        CHECK(pthread_join(readers[i], NULL) == 0);
+    feeds.over = 1;
+    for (size_t i = 0; i < COUNT(others); i++)
+        CHECK(pthread_join(others[i], NULL) == 0);
     kneo_client_free(client);
     CHECK(kneo_live_handles() == 0);
     CHECK(kneo_shutdown(30000) == KNEO_OK);
@@ -465,6 +544,7 @@ static int feeds_end(void)
 {
     for (int way = 0; way < 3; way++)
         end_under_waiters(way);
+    interrupt_under_waiters();
     feeds_and_fork();
 
     char host[64];
