@@ -162,11 +162,11 @@ Public Function KneoShutdown(ByVal timeout_ms As Long) As Boolean
 End Function
 
 ' Opens a client with a configuration in JSON; "" means all defaults.
-Public Function KneoOpen(ByVal config_json As String) As LongPtr
-    Dim config() As Byte
+Public Function KneoOpen(ByVal config As String) As LongPtr
+    Dim a() As Byte
     Dim client As LongPtr
-    config = ToUtf8("config", config_json)
-    Take kneo_client_open(VarPtr(config(0)), client)
+    a = ToUtf8("config", config)
+    Take kneo_client_open(VarPtr(a(0)), client)
     KneoOpen = client
 End Function
 

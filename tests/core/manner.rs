@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kotak_neo::{Client, Error, Feed, OrderFeed, Reply, Status};
 use kotak_neo_sandbox::Socket;
@@ -208,12 +208,17 @@ fn the_last_clone_takes_the_connection_along() {
     until_state(&orders, "live");
     drop((market.clone(), orders.clone()));
     assert_eq!(status(&market)["state"], "live");
-    let open = |socket| sandbox.live_sockets(socket);
-    assert_eq!((open(Socket::Feed), open(Socket::OrderFeed)), (1, 1));
+    let open = || [Socket::Feed, Socket::OrderFeed].map(|one| sandbox.live_sockets(one));
+    let until_open = |number| {
+        let end = Instant::now() + LATE;
+        while open() != [number; 2] {
+            assert!(Instant::now() < end, "{:?}", open());
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    until_open(1);
     drop((market, orders));
-    while open(Socket::Feed) + open(Socket::OrderFeed) > 0 {
-        thread::sleep(Duration::from_millis(1));
-    }
+    until_open(0);
 }
 
 fn interrupts_alike(feed: &impl Manner) {
