@@ -312,9 +312,8 @@
 typedef struct kneo_client kneo_client;
 
 /**
- * A market feed: prices, indices and the state of exchanges. Opaque. In all
- * names that begin with kneo_feed_, feed means this one; the feed of orders is
- * a kneo_order_feed, in the same manner.
+ * A market feed: prices, indices and the state of exchanges. Opaque. The feed
+ * of orders is a kneo_order_feed.
  *
  * Owned by the caller, who frees it once with kneo_feed_free. Any thread may
  * use it at any time, also several at once: readers share one queue. It ends
@@ -1554,6 +1553,10 @@ kneo_response *kneo_search_scrip(kneo_client *client, const char *params);
 kneo_response *kneo_scrip_status(kneo_client *client);
 
 /**
+ * The feeds. In all names that begin with kneo_feed_, feed means the market
+ * feed only; the order feed has functions of its own, kneo_order_feed_..., in
+ * the same manner.
+ *
  * Opens the market feed of a client. It connects in the background; its
  * states come as events and records among the prices.
  *
