@@ -190,8 +190,7 @@ fn nothing() -> Error {
     Error::new(Status::End, "no event in time")
 }
 
-/// The answer of an operation on a feed. Nothing is sent by any of them, so
-/// each may be repeated.
+/// The answer of an operation on a feed.
 pub(crate) fn answer(
     operation: &'static str,
     result: Result<String, Error>,
@@ -205,7 +204,11 @@ pub(crate) fn answer(
             meta,
             ..Reply::local(json)
         }),
-        Err(error) => Err(error.finished(false, true, meta)),
+        Err(error) => {
+            let status = error.status();
+            let safe = status == Status::End || status.is_transient();
+            Err(error.finished(false, safe, meta))
+        }
     }
 }
 

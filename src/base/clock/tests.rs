@@ -119,7 +119,11 @@ mod of_a_process {
     use std::io::{BufRead, BufReader, Write};
     use std::process::{Command, Stdio};
 
-    const NAME: &str = "clock::tests::of_a_process::tells_its_clock";
+    /// The name of the test that stands for another process.
+    fn name() -> String {
+        let (_crate, module) = module_path!().split_once("::").expect("a module");
+        format!("{module}::tells_its_clock")
+    }
     const MARK: &str = "clock ";
 
     #[test]
@@ -147,7 +151,7 @@ mod of_a_process {
         let folder = Folder::new("clock");
         let file = folder.path("shift");
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", NAME, "--nocapture"])
+            .args(["--exact", &name(), "--nocapture"])
             .env("KNEO_TEST_CLOCK", &file)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
