@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::fmt::Write;
 
+use kotak_neo_testing::dice::Dice;
 use serde_json::{Map, Value, json};
 
 use super::*;
@@ -127,37 +128,27 @@ fn no_depth_needs_a_stack() {
 }
 
 /// Any values, nested, with keys and strings that need escapes.
-struct Values(u64);
+struct Values(Dice);
 
 impl Values {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) % most
-    }
-
     fn text(&mut self) -> String {
         const PARTS: [&str; 12] = [
             "a", "b", "~", "/", "\"", "\\", "\0", "é", "😀", "\n", "0", "~1",
         ];
-        let length = self.below(4);
-        (0..length)
-            .map(|_| PARTS[self.below(12) as usize])
-            .collect()
+        let length = self.0.roll(4);
+        (0..length).map(|_| *self.0.pick(&PARTS)).collect()
     }
 
     fn value(&mut self, depth: u64) -> Value {
-        match self.below(if depth == 0 { 5 } else { 8 }) {
+        match self.0.roll(if depth == 0 { 5 } else { 8 }) {
             0 => Value::Null,
-            1 => json!(self.below(2) == 0),
-            2 => json!(self.below(1000)),
-            3 => json!(self.below(1000) as f64 / -8.0),
+            1 => json!(self.0.roll(2) == 0),
+            2 => json!(self.0.roll(1000)),
+            3 => json!(self.0.roll(1000) as f64 / -8.0),
             4 => json!(self.text()),
-            5 => (0..self.below(4)).map(|_| self.value(depth - 1)).collect(),
+            5 => (0..self.0.roll(4)).map(|_| self.value(depth - 1)).collect(),
             _ => {
-                let members = (0..self.below(6)).map(|_| (self.text(), self.value(depth - 1)));
+                let members = (0..self.0.roll(6)).map(|_| (self.text(), self.value(depth - 1)));
                 Value::Object(members.collect::<Map<_, _>>())
             }
         }
@@ -165,7 +156,7 @@ impl Values {
 
     /// The same with escapes and blanks that nobody needs.
     fn spelled(&mut self, value: &Value, out: &mut String) {
-        let blank = [" ", "", "\n"][self.below(3) as usize];
+        let blank = *self.0.pick(&[" ", "", "\n"]);
         out.push_str(blank);
         match value {
             Value::String(text) => self.string(text, out),
@@ -193,7 +184,7 @@ impl Values {
     }
 
     fn string(&mut self, text: &str, out: &mut String) {
-        if self.below(2) == 0 {
+        if self.0.roll(2) == 0 {
             out.push_str(&Value::from(text).to_string());
             return;
         }
@@ -228,7 +219,7 @@ fn pointers(value: &Value, at: &str, all: &mut Vec<String>) {
 
 #[test]
 fn finds_what_serde_json_finds() {
-    let mut values = Values(1);
+    let mut values = Values(Dice::new(1));
     for _ in 0..3_000 {
         let value = values.value(4);
         let mut json = String::new();
