@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -230,6 +230,9 @@ impl Inner {
         call: &Call,
         work: impl Future<Output = Result<Reply, Error>>,
     ) -> Result<Reply, Error> {
+        // As a trait object: what is around the work is compiled once for all calls.
+        // In a box, so that it is dropped within the loop, and needs little stack.
+        let work: Pin<Box<dyn Future<Output = Result<Reply, Error>> + '_>> = Box::pin(work);
         let driven = event_loop.drive(self.until_stopped(op, call, work));
         driven.unwrap_or_else(|| Err(closed()))
     }
