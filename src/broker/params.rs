@@ -19,8 +19,8 @@ pub(crate) const PARAMS: &str = "params";
 /// The reserved parameters, which every operation takes.
 const TIMEOUT: &str = "timeout_ms";
 const CALL_ID: &str = "call_id";
-/// An hour, as for the configured timeouts.
-const LONGEST_MS: u64 = 3_600_000;
+/// An hour: no deadline of a trading call is longer, given or configured.
+pub(crate) const LONGEST_MS: u64 = 3_600_000;
 const LONGEST_CALL_ID: usize = 64;
 
 /// What the parameters of any operation may say of its call.
