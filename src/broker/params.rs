@@ -91,6 +91,16 @@ pub(crate) fn must<T>(fields: &Fields, key: &str, given: Option<T>) -> Result<T,
     given.ok_or_else(|| fields.problem(key, "is missing"))
 }
 
+/// A whole number greater than zero.
+pub(crate) fn positive(fields: &mut Fields, key: &str) -> Result<String, Error> {
+    let given = fields.whole(key)?;
+    let text = must(fields, key, given)?;
+    if text.bytes().all(|b| b == b'0') {
+        return Err(fields.problem(key, "must be greater than zero"));
+    }
+    Ok(text)
+}
+
 /// An order number goes into a path and into messages.
 pub(crate) fn order_id(name: &str, text: &str) -> Result<String, Error> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
