@@ -93,7 +93,7 @@
 #define KNEO_NETWORK 8
 
 /**
- * An order instruction may have been taken. Reserved for orders.
+ * An order instruction may have been taken: see kneo_order_outcome.
  */
 #define KNEO_UNKNOWN_OUTCOME 9
 
@@ -108,7 +108,7 @@
 #define KNEO_UNAVAILABLE 11
 
 /**
- * The handle was closed or interrupted while the call waited.
+ * The call was cancelled, or its handle closed or interrupted, while it waited.
  */
 #define KNEO_CLOSED 12
 
@@ -806,8 +806,8 @@ const char *kneo_response_message(const kneo_response *response);
 
 /**
  * Facts about the call itself, as JSON: "operation", "request_id", "tag",
- * "elapsed_ms" (a number with fractions), and where they apply "notes" (a
- * list of sentences) and "otp" (what kneo_login did about the OTP:
+ * "elapsed_ms" (a number with fractions), and where they apply "call_id",
+ * "notes" (a list of sentences) and "otp" (what kneo_login did about the OTP:
  * {"requested":true}, or false with a "problem"). Never NULL.
  *
  * Valid until kneo_response_free.

@@ -312,11 +312,8 @@ fn library_is_loaded_twice(windows: &Windows) {
 fn excel_logs_in(windows: &Windows) {
     let dir = windows.folder_with_library("add-in");
     let add_in = dir.join("kotak_neo_addin.xll");
-    let sources = [
-        "bindings/excel/xll/add_in.c",
-        "bindings/excel/xll/json_field.c",
-    ];
-    windows.compile(&sources, &add_in, &["-shared"], &[]);
+    let source = "bindings/excel/xll/add_in.c";
+    windows.compile(&[source], &add_in, &["-shared"], &[]);
     // As Excel, which lies in another folder than the add-in.
     let excel = windows.workshop.path("fake_excel.exe");
     windows.compile(
@@ -332,10 +329,10 @@ fn excel_logs_in(windows: &Windows) {
     let round = [
         "registered: KNEO.LOGIN QC%J$",
         "registered: KNEO.LOGIN.ASYNC >C%JX$",
-        "=KNEO.LOGIN(\"data.kType\",1): Trade",
-        "=KNEO.LOGIN(\"data.kType\",1): Trade",
-        "=KNEO.LOGIN(\"data.noSuchField\",1): error 42",
-        "=KNEO.LOGIN.ASYNC(\"data.kType\",2): Trade",
+        "=KNEO.LOGIN(\"/state\",1): trade",
+        "=KNEO.LOGIN(\"/state\",1): trade",
+        "=KNEO.LOGIN(\"/noSuchField\",1): error 42",
+        "=KNEO.LOGIN.ASYNC(\"/state\",2): trade",
         "live handles: 0",
     ];
     check_lines(
@@ -357,7 +354,7 @@ fn excel_logs_in(windows: &Windows) {
     variables.retain(|(name, _)| *name != "KNEO_MPIN");
     variables.push(("KNEO_MPIN", "000001".to_owned()));
     let ran = windows.run(&excel, &[&add_in, "login"], &variables);
-    let refused = "=KNEO.LOGIN(\"data.kType\",1): Kotak Neo, status 5: ";
+    let refused = "=KNEO.LOGIN(\"/state\",1): Kotak Neo, status 5: ";
     assert_eq!(
         ran.stdout
             .lines()

@@ -1,6 +1,6 @@
 // Kotak Neo's trading API from C#: a thin layer over the kotak_neo library.
 //
-//     using (var client = new KotakNeo.Client(configJson))
+//     using (var client = new KotakNeo.Client(config))
 //     {
 //         client.TotpLogin("+919999999999", "ABC12", "123456");
 //         KotakNeo.Response trade = client.TotpValidate("123456");
@@ -109,11 +109,11 @@ namespace KotakNeo
         private readonly ClientHandle handle;
 
         /// <summary>Opens a client; without a configuration with all defaults.</summary>
-        public Client(string configJson = null)
+        public Client(string config = null)
         {
-            using (var config = new Utf8(nameof(configJson), configJson))
+            using (var a = new Utf8(nameof(config), config))
             {
-                Take(Native.kneo_client_open(config.Bytes, out handle));
+                Take(Native.kneo_client_open(a.Bytes, out handle));
             }
         }
 
@@ -183,15 +183,15 @@ namespace KotakNeo
         }
 
         /// <summary>Opens the market feed. It ends with the client, and is disposed all the same.</summary>
-        public Feed OpenFeed(string optionsJson = null)
+        public Feed OpenFeed(string options = null)
         {
-            return new Feed(handle, optionsJson);
+            return new Feed(handle, options);
         }
 
         /// <summary>Opens the order feed. It ends with the client, and is disposed all the same.</summary>
-        public OrderFeed OpenOrderFeed(string optionsJson = null)
+        public OrderFeed OpenOrderFeed(string options = null)
         {
-            return new OrderFeed(handle, optionsJson);
+            return new OrderFeed(handle, options);
         }
 
         internal static Response Take(ResponseHandle raw)
@@ -323,11 +323,11 @@ namespace KotakNeo
     {
         private readonly FeedHandle handle;
 
-        internal Feed(ClientHandle client, string optionsJson)
+        internal Feed(ClientHandle client, string options)
         {
-            using (var options = new Utf8(nameof(optionsJson), optionsJson))
+            using (var a = new Utf8(nameof(options), options))
             {
-                Client.Take(Native.kneo_feed_open(client, options.Bytes, out handle));
+                Client.Take(Native.kneo_feed_open(client, a.Bytes, out handle));
             }
         }
 
@@ -417,11 +417,11 @@ namespace KotakNeo
     {
         private readonly OrderFeedHandle handle;
 
-        internal OrderFeed(ClientHandle client, string optionsJson)
+        internal OrderFeed(ClientHandle client, string options)
         {
-            using (var options = new Utf8(nameof(optionsJson), optionsJson))
+            using (var a = new Utf8(nameof(options), options))
             {
-                Client.Take(Native.kneo_order_feed_open(client, options.Bytes, out handle));
+                Client.Take(Native.kneo_order_feed_open(client, a.Bytes, out handle));
             }
         }
 
@@ -490,9 +490,10 @@ namespace KotakNeo
         }
     }
 
-    internal sealed class ClientHandle : SafeHandle
+    /// <summary>A handle of the library, which is freed once.</summary>
+    internal abstract class Owned : SafeHandle
     {
-        public ClientHandle() : base(IntPtr.Zero, true)
+        protected Owned() : base(IntPtr.Zero, true)
         {
         }
 
@@ -500,7 +501,10 @@ namespace KotakNeo
         {
             get { return handle == IntPtr.Zero; }
         }
+    }
 
+    internal sealed class ClientHandle : Owned
+    {
         protected override bool ReleaseHandle()
         {
             Native.kneo_client_free(handle);
@@ -508,17 +512,8 @@ namespace KotakNeo
         }
     }
 
-    internal sealed class FeedHandle : SafeHandle
+    internal sealed class FeedHandle : Owned
     {
-        public FeedHandle() : base(IntPtr.Zero, true)
-        {
-        }
-
-        public override bool IsInvalid
-        {
-            get { return handle == IntPtr.Zero; }
-        }
-
         protected override bool ReleaseHandle()
         {
             Native.kneo_feed_free(handle);
@@ -526,17 +521,8 @@ namespace KotakNeo
         }
     }
 
-    internal sealed class OrderFeedHandle : SafeHandle
+    internal sealed class OrderFeedHandle : Owned
     {
-        public OrderFeedHandle() : base(IntPtr.Zero, true)
-        {
-        }
-
-        public override bool IsInvalid
-        {
-            get { return handle == IntPtr.Zero; }
-        }
-
         protected override bool ReleaseHandle()
         {
             Native.kneo_order_feed_free(handle);
@@ -544,17 +530,8 @@ namespace KotakNeo
         }
     }
 
-    internal sealed class ResponseHandle : SafeHandle
+    internal sealed class ResponseHandle : Owned
     {
-        public ResponseHandle() : base(IntPtr.Zero, true)
-        {
-        }
-
-        public override bool IsInvalid
-        {
-            get { return handle == IntPtr.Zero; }
-        }
-
         protected override bool ReleaseHandle()
         {
             Native.kneo_response_free(handle);

@@ -145,8 +145,8 @@ type Feed struct {
 }
 
 // OpenFeed opens the market feed; "" means all defaults.
-func (c *Client) OpenFeed(optionsJSON string) (*Feed, error) {
-	args, err := newArguments(argument{"options", optionsJSON})
+func (c *Client) OpenFeed(options string) (*Feed, error) {
+	args, err := newArguments(argument{"options", options})
 	if err != nil {
 		return nil, err
 	}
@@ -233,8 +233,8 @@ type OrderFeed struct {
 }
 
 // OpenOrderFeed opens the order feed; "" means all defaults.
-func (c *Client) OpenOrderFeed(optionsJSON string) (*OrderFeed, error) {
-	args, err := newArguments(argument{"options", optionsJSON})
+func (c *Client) OpenOrderFeed(options string) (*OrderFeed, error) {
+	args, err := newArguments(argument{"options", options})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
 // Package kneo calls the kotak_neo library: Kotak Neo's trading API from Go.
 //
-//	client, err := kneo.Open(configJSON)
+//	client, err := kneo.Open(config)
 //	if err != nil { ... }
 //	defer client.Close()
 //	_, err = client.TOTPLogin("+919999999999", "ABC12", "123456")
@@ -83,8 +83,8 @@ type Client struct {
 }
 
 // Open opens a client with a configuration in JSON; "" means all defaults.
-func Open(configJSON string) (*Client, error) {
-	args, err := newArguments(argument{"config", configJSON})
+func Open(config string) (*Client, error) {
+	args, err := newArguments(argument{"config", config})
 	if err != nil {
 		return nil, err
 	}

@@ -119,7 +119,8 @@ static void draw(kneo_feed *feed)
            "age");
     for (int i = 0; i < rows; i++)
         print_row(feed, instruments[i]);
-    int length = snprintf(line, sizeof line, "%s (%s), %lld values", state,
+    /* A reason may be long, for it may be the broker's. */
+    int length = snprintf(line, sizeof line, "%s (%.*s), %lld values", state, TEXT_SIZE,
                           field(status, "/reason"), values);
     kneo_response_free(status);
     if (missed > 0)

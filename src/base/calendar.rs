@@ -63,6 +63,17 @@ pub(crate) fn parse_date(text: &str) -> Option<i32> {
     i32::try_from(day_of(number(year)?, month, number(date)?)?).ok()
 }
 
+/// The day of `2026-09-22`.
+pub(crate) fn parse_iso_day(text: &str) -> Option<i64> {
+    let parts: Vec<&str> = text.split('-').collect();
+    match parts[..] {
+        [year, month, date] if [year.len(), month.len(), date.len()] == [4, 2, 2] => {
+            day_of(number(year)?, number(month)?, number(date)?)
+        }
+        _ => None,
+    }
+}
+
 /// The unix seconds of a time in India like `22-Jan-2025 14:28:01`.
 pub(crate) fn india_time(text: &str) -> Option<u64> {
     let (date, time) = text.split_once(' ')?;
@@ -132,6 +143,7 @@ mod tests {
             assert_eq!(parse_date(text), Some(day), "{text}");
             assert_eq!(date_text(day).as_deref(), Some(shown));
             assert_eq!(iso_day(day.unsigned_abs().into()), iso);
+            assert_eq!(parse_iso_day(iso), Some(day.into()));
         }
         for day in -1000..40_000 {
             let text = date_text(day).expect("a date");
@@ -158,6 +170,21 @@ mod tests {
             "22SÉP2026",
         ] {
             assert_eq!(parse_date(odd), None, "{odd}");
+        }
+        for odd in [
+            "",
+            "2026-02-29",
+            "2100-02-29",
+            "2026-13-01",
+            "2026-00-01",
+            "2026-7-28",
+            "20260728",
+            "2026-07-28-",
+            "+026-07-28",
+            "2026-07- 8",
+            "22-SEP-2026",
+        ] {
+            assert_eq!(parse_iso_day(odd), None, "{odd}");
         }
     }
 

@@ -1,4 +1,5 @@
-//! Random bytes for names: tags and request ids. They are no secrets.
+//! Chance: random bytes for tags and request ids, and random parts of waits.
+//! They are no secrets.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -45,6 +46,14 @@ impl Random {
         taken.copy_from_slice(&pool.bytes[at..at + N]);
         Ok(taken)
     }
+}
+
+/// A number from 0 to 1, so that what many do is not done at once. `None` if
+/// the system has no random bytes.
+pub(crate) fn part() -> Option<f64> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

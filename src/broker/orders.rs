@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::base::error::Error;
 use crate::base::json::{self, Fields, Member};
 use crate::broker::hosts::Generation;
-use crate::broker::params::{self, PARAMS, must};
+use crate::broker::params::{self, PARAMS, must, positive};
 use crate::broker::words::{
     self, OLDER_ORDER_TYPES, OLDER_PRODUCTS, OLDER_SEGMENTS, OLDER_SIDES, ORDER_TYPES, PRODUCTS,
     SEGMENTS, SIDES, Spellings,
@@ -159,15 +159,6 @@ fn product(fields: &mut Fields, older: bool) -> Result<Option<String>, Error> {
         .map(|code| Some(code.to_owned()))
 }
 
-fn quantity(fields: &mut Fields) -> Result<String, Error> {
-    let given = fields.whole("quantity")?;
-    let quantity = must(fields, "quantity", given)?;
-    if is_zero(&quantity) {
-        return Err(fields.problem("quantity", "must be greater than zero"));
-    }
-    Ok(quantity)
-}
-
 /// Price, order type and trigger, which belong together.
 fn prices(fields: &mut Fields, older: bool) -> Result<[String; 3], Error> {
     let price = fields.decimal("price")?;
@@ -218,7 +209,7 @@ pub(crate) fn place(fields: &mut Fields, generation: Generation) -> Result<Instr
     let product = product(fields, older)?;
     let product = must(fields, "product", product)?;
     let [price, order_type, trigger] = prices(fields, older)?;
-    let quantity = quantity(fields)?;
+    let quantity = positive(fields, "quantity")?;
     let validities = if segment == words::COMMODITIES {
         DAY_ONLY
     } else {
@@ -291,7 +282,7 @@ pub(crate) fn modify(fields: &mut Fields, generation: Generation) -> Result<Inst
     let has_trigger = fields.has("trigger_price");
     let contract = if older { contract(fields)? } else { Vec::new() };
     let [price, order_type, trigger] = prices(fields, older)?;
-    let quantity = quantity(fields)?;
+    let quantity = positive(fields, "quantity")?;
     let validity = choose(fields, "validity", VALIDITIES)?;
     let validity = must(fields, "validity", validity)?;
     let disclosed = whole_or_zero(fields, "disclosed_quantity")?;

@@ -19,8 +19,8 @@ pub(crate) const PARAMS: &str = "params";
 /// The reserved parameters, which every operation takes.
 const TIMEOUT: &str = "timeout_ms";
 const CALL_ID: &str = "call_id";
-/// An hour, as for the configured timeouts.
-const LONGEST_MS: u64 = 3_600_000;
+/// An hour: no deadline of a trading call is longer, given or configured.
+pub(crate) const LONGEST_MS: u64 = 3_600_000;
 const LONGEST_CALL_ID: usize = 64;
 
 /// What the parameters of any operation may say of its call.
@@ -89,6 +89,16 @@ pub(crate) fn read<T>(
 /// What must be there.
 pub(crate) fn must<T>(fields: &Fields, key: &str, given: Option<T>) -> Result<T, Error> {
     given.ok_or_else(|| fields.problem(key, "is missing"))
+}
+
+/// A whole number greater than zero.
+pub(crate) fn positive(fields: &mut Fields, key: &str) -> Result<String, Error> {
+    let given = fields.whole(key)?;
+    let text = must(fields, key, given)?;
+    if text.bytes().all(|b| b == b'0') {
+        return Err(fields.problem(key, "must be greater than zero"));
+    }
+    Ok(text)
 }
 
 /// An order number goes into a path and into messages.

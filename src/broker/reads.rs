@@ -10,9 +10,10 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
+use crate::base::calendar::parse_iso_day;
 use crate::base::error::Error;
 use crate::base::json::Fields;
-use crate::broker::params::{form, must};
+use crate::broker::params::{form, must, positive};
 use crate::broker::words::{ORDER_TYPES, PRODUCTS, SEGMENTS, SIDES};
 
 /// The most instruments that one call for quotes may name; the broker's rule.
@@ -78,16 +79,6 @@ pub(crate) fn limits(fields: &mut Fields) -> Result<Parts, Error> {
         body: Some(form(&object)),
         ..Parts::default()
     })
-}
-
-/// A whole number greater than zero.
-fn positive(fields: &mut Fields, key: &str) -> Result<String, Error> {
-    let given = fields.whole(key)?;
-    let text = must(fields, key, given)?;
-    if text.bytes().all(|b| b == b'0') {
-        return Err(fields.problem(key, "must be greater than zero"));
-    }
-    Ok(text)
 }
 
 pub(crate) fn margin_required(fields: &mut Fields) -> Result<Parts, Error> {
@@ -267,29 +258,10 @@ pub(crate) fn historical_data(fields: &mut Fields) -> Result<Parts, Error> {
 
 /// A date in the form `YYYY-MM-DD` that exists.
 fn date(fields: &Fields, key: &str, text: String) -> Result<String, Error> {
-    let part = |range: std::ops::Range<usize>| {
-        text.get(range)
-            .filter(|part| part.bytes().all(|b| b.is_ascii_digit()))
-    };
-    let number = |part: Option<&str>| part.and_then(|part| part.parse::<u32>().ok());
-    let dashes = text.len() == 10 && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-';
-    let real = match (number(part(0..4)), number(part(5..7)), number(part(8..10))) {
-        (Some(year), Some(month @ 1..=12), Some(day)) => {
-            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-            let last = match month {
-                2 if leap => 29,
-                2 => 28,
-                4 | 6 | 9 | 11 => 30,
-                _ => 31,
-            };
-            (1..=last).contains(&day)
-        }
-        _ => false,
-    };
-    if dashes && real {
-        return Ok(text);
+    match parse_iso_day(&text) {
+        Some(_) => Ok(text),
+        None => Err(fields.problem(key, "must be a date like 2026-07-28")),
     }
-    Err(fields.problem(key, "must be a date like 2026-07-28"))
 }
 
 /// The file of a segment in an answer of scrip_master: the first URL with the

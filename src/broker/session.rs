@@ -324,12 +324,6 @@ mod tests {
     }
 
     #[test]
-    fn a_day_starts_at_midnight_in_india() {
-        // 2025-10-09 18:29:59 and 18:30:00 UTC.
-        assert_eq!(trading_day(1_760_034_599) + 1, trading_day(1_760_034_600));
-    }
-
-    #[test]
     fn info_has_no_secret() {
         let info = session().info().to_string();
         assert!(!info.contains("fake-"), "{info}");

@@ -12,6 +12,7 @@ use crate::base::json::Fields;
 use crate::base::log::{self, Level, Log};
 use crate::base::secret::Secret;
 use crate::broker::hosts::{self, Environment, Generation};
+use crate::broker::params::LONGEST_MS;
 use crate::ledger::LedgerSync;
 use crate::transport::{Proxy, Settings};
 
@@ -54,8 +55,6 @@ pub(crate) struct Orders {
 }
 
 const NAME: &str = "config";
-/// An hour: no deadline of a trading call is longer.
-const LONGEST_MS: u64 = 3_600_000;
 
 impl Config {
     /// Reads `text`; an empty one means all defaults.

@@ -643,7 +643,7 @@ impl Inner {
             Environment::Uat => "qa",
         };
         target.query = vec![
-            ("appVersion", crate::VERSION.to_owned()),
+            ("appVersion", env!("CARGO_PKG_VERSION").to_owned()),
             ("platform", "api".to_owned()),
             ("environment", environment.to_owned()),
         ];

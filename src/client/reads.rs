@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use super::call::Call;
+use super::exchange::{Place, Target};
+use super::{Client, Inner};
 use crate::base::error::Error;
 use crate::base::json::Fields;
 use crate::base::reply::Reply;
@@ -12,10 +15,6 @@ use crate::broker::operation::{self, Auth, Operation};
 use crate::broker::params::{self, Common};
 use crate::broker::reads::{self, Expect, Parts};
 use crate::broker::session::Trade;
-
-use super::call::Call;
-use super::exchange::{Place, Target};
-use super::{Client, Inner};
 
 /// What an empty book answers, whatever the broker's words for it were.
 const NO_DATA: &str = r#"{"stat":"Ok","stCode":5203,"data":[]}"#;

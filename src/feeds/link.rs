@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use super::socket::Ended;
 use crate::base::error::Error;
 use crate::base::process;
+use crate::base::random;
 use crate::base::redact;
 use crate::base::status::Status;
 use crate::transport::EventLoop;
@@ -37,13 +38,8 @@ impl Backoff {
 
     /// The next wait: between half and all of the full one.
     pub(crate) fn next(&mut self) -> Duration {
-        let mut random = [0; 4];
         // Without randomness the full wait does as well.
-        let part = match getrandom::fill(&mut random) {
-            Ok(()) => f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX),
-            Err(_) => 1.0,
-        };
-        self.next_with(part)
+        self.next_with(random::part().unwrap_or(1.0))
     }
 
     fn next_with(&mut self, part: f64) -> Duration {

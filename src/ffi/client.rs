@@ -1,4 +1,4 @@
-//! Clients: open, interrupt, free.
+//! Clients: open, interrupt, cancel, free.
 
 use std::ffi::c_char;
 

@@ -27,13 +27,13 @@ pub const KNEO_RATE_LIMITED: i32 = 6;
 pub const KNEO_TIMEOUT: i32 = 7;
 /// Name lookup, connection or TLS failed, or an answer was cut off.
 pub const KNEO_NETWORK: i32 = 8;
-/// An order instruction may have been taken. Reserved for orders.
+/// An order instruction may have been taken: see kneo_order_outcome.
 pub const KNEO_UNKNOWN_OUTCOME: i32 = 9;
 /// The answer is not what the broker documents, or is larger than 16 MiB.
 pub const KNEO_PROTOCOL: i32 = 10;
 /// The broker answered 5xx or 424.
 pub const KNEO_UNAVAILABLE: i32 = 11;
-/// The handle was closed or interrupted while the call waited.
+/// The call was cancelled, or its handle closed or interrupted, while it waited.
 pub const KNEO_CLOSED: i32 = 12;
 /// A defect in this library.
 pub const KNEO_INTERNAL: i32 = 13;

@@ -115,7 +115,9 @@ pub extern "C" fn kneo_order_feed_next(
     feed: *mut kneo_order_feed,
     timeout_ms: i32,
 ) -> *mut kneo_response {
-    respond("order_feed_next", || find(feed)?.next(wait_of(timeout_ms)?))
+    respond_with("order_feed_next", feed, |feed| {
+        feed.next(wait_of(timeout_ms)?)
+    })
 }
 
 /// Several events at once: a JSON array of up to most of them, oldest first,

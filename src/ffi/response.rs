@@ -175,8 +175,8 @@ pub extern "C" fn kneo_response_message(response: *const kneo_response) -> *cons
 }
 
 /// Facts about the call itself, as JSON: "operation", "request_id", "tag",
-/// "elapsed_ms" (a number with fractions), and where they apply "notes" (a
-/// list of sentences) and "otp" (what kneo_login did about the OTP:
+/// "elapsed_ms" (a number with fractions), and where they apply "call_id",
+/// "notes" (a list of sentences) and "otp" (what kneo_login did about the OTP:
 /// {"requested":true}, or false with a "problem"). Never NULL.
 ///
 /// Valid until kneo_response_free.

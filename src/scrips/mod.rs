@@ -1,5 +1,5 @@
-//! Instruments: the scrip-master files, indexed and searched. Pure; the files
-//! come from `client/scrips.rs`.
+//! Instruments: the scrip-master files, indexed and searched. [`store`] keeps
+//! them on disk; `client/scrips.rs` fetches those that are not there.
 
 mod csv;
 mod query;

@@ -1,11 +1,10 @@
 //! What a search asks for, and the rows that answer it: pure.
 
+use super::table::{OptionKind, Table};
 use crate::base::calendar::parse_date;
 use crate::base::error::Error;
 use crate::base::json::Fields;
 use crate::broker::params;
-
-use super::table::{OptionKind, Table};
 
 /// A checked search.
 #[derive(Debug)]

@@ -66,9 +66,7 @@ impl Point {
             slot.stamp();
         }
     }
-}
 
-impl Point {
     /// For a request that turned out not to have left.
     pub(crate) fn take_back(&self) {
         self.passed.yes.store(false, Ordering::Release);

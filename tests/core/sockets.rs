@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use kotak_neo::{Client, Feed, OrderFeed, Status, Tick};
+use kotak_neo::{Client, Error, Feed, OrderFeed, Reply, Status, Tick};
 use kotak_neo_sandbox::{
     Acks, Feed as Prices, FeedRate, Handshake, LoginManner, Options, OrderFeed as Updates, Sandbox,
     Silence, Socket, Strike, Switches, TlsMode,
@@ -42,16 +42,24 @@ fn orders(client: &Client, more: &Value) -> OrderFeed {
     opened.expect("there is a session")
 }
 
-/// The next price event that fits; those before it are let go.
-fn until(feed: &Feed, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+/// The next event that fits; those before it are let go.
+fn event(
+    next: impl Fn(Duration) -> Result<Reply, Error>,
+    what: &str,
+    fits: impl Fn(&Value) -> bool,
+) -> Value {
     let begin = Instant::now();
     loop {
-        let event = parse(feed.next(LATE).expect(what).json());
+        let event = parse(next(LATE).expect(what).json());
         if fits(&event) {
             return event;
         }
         assert!(begin.elapsed() < LATE, "{what} never came");
     }
+}
+
+fn until(feed: &Feed, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    event(|wait| feed.next(wait), what, fits)
 }
 
 fn until_state(feed: &Feed, name: &str) -> Value {
@@ -60,14 +68,7 @@ fn until_state(feed: &Feed, name: &str) -> Value {
 
 /// The same for orders.
 fn news(feed: &OrderFeed, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
-    let begin = Instant::now();
-    loop {
-        let event = parse(feed.next(LATE).expect(what).json());
-        if fits(&event) {
-            return event;
-        }
-        assert!(begin.elapsed() < LATE, "{what} never came");
-    }
+    event(|wait| feed.next(wait), what, fits)
 }
 
 fn news_state(feed: &OrderFeed, name: &str) -> Value {

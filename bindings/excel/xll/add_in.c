@@ -1,12 +1,12 @@
 /*
  * A small Excel add-in over kotak_neo.dll, with two worksheet functions:
  *
- *     =KNEO.LOGIN("data.kType", 1)         waits for the login
- *     =KNEO.LOGIN.ASYNC("data.kType", 1)   lets Excel go on meanwhile
+ *     =KNEO.LOGIN("/state", 1)         waits for the login
+ *     =KNEO.LOGIN.ASYNC("/state", 1)   lets Excel go on meanwhile
  *
- * Each logs in with TOTP and MPIN and gives one field of the answer. Tokens and
- * personal data are masked in it: a cell is saved with the workbook. For the
- * same reason the credentials are not arguments but environment variables:
+ * Each logs in with TOTP and MPIN and gives one field of kneo_session_info, found
+ * by JSON Pointer. No token is among them: a cell is saved with the workbook. For
+ * the same reason the credentials are not arguments but environment variables:
  * KNEO_CONFIG, KNEO_MOBILE_NUMBER, KNEO_UCC, KNEO_TOTP_SECRET, KNEO_MPIN.
  *
  * The second argument numbers the attempt. Excel calculates a cell whenever it
@@ -17,7 +17,6 @@
  * loader would look beside EXCEL.EXE otherwise.
  */
 #include "excel12.h"
-#include "json_field.h"
 #include "kotak_neo.h"
 
 #include <stdint.h>
@@ -41,6 +40,31 @@ static int call_excel(int function, excel_value *result, int count, excel_value 
     return door(function, count, arguments, result);
 }
 
+/* ---- values for cells ---------------------------------------------------- */
+
+static void set_error(excel_value *value, int error)
+{
+    value->is.error = error;
+    value->kind = VALUE_ERROR;
+}
+
+/* A text, which its owner frees; #VALUE! when no cell holds it. */
+static void set_text(excel_value *value, const char *utf8)
+{
+    int room = MultiByteToWideChar(CP_UTF8, 0, utf8, -1, NULL, 0); /* with the NUL */
+    wchar_t *text = NULL;
+    if (room > 0 && room <= LONGEST_TEXT + 1)
+        text = malloc(((size_t)room + 1) * sizeof *text);
+    if (text == NULL) {
+        set_error(value, ERROR_CELL_VALUE);
+        return;
+    }
+    MultiByteToWideChar(CP_UTF8, 0, utf8, -1, text + 1, room);
+    text[0] = (wchar_t)(room - 1);
+    value->is.text = text;
+    value->kind = VALUE_TEXT;
+}
+
 /* ---- the library --------------------------------------------------------- */
 
 static HMODULE library;
@@ -48,15 +72,15 @@ static HMODULE library;
 static struct {
     int32_t (*shutdown)(int32_t);
     int32_t (*response_status)(const kneo_response *);
-    const char *(*response_json)(const kneo_response *);
     const char *(*response_message)(const kneo_response *);
-    const char *(*response_redacted)(const kneo_response *);
+    const char *(*response_field)(const kneo_response *, const char *);
     void (*response_free)(kneo_response *);
     kneo_response *(*client_open)(const char *, kneo_client **);
     void (*client_free)(kneo_client *);
     kneo_response *(*totp_generate)(const char *);
     kneo_response *(*totp_login)(kneo_client *, const char *, const char *, const char *);
     kneo_response *(*totp_validate)(kneo_client *, const char *);
+    kneo_response *(*session_info)(kneo_client *);
 } kneo;
 
 static int find(const char *name, void *pointer)
@@ -90,27 +114,26 @@ static int load_library(void)
     return library != NULL
         && find("kneo_shutdown", &kneo.shutdown)
         && find("kneo_response_status", &kneo.response_status)
-        && find("kneo_response_json", &kneo.response_json)
         && find("kneo_response_message", &kneo.response_message)
-        && find("kneo_response_redacted", &kneo.response_redacted)
+        && find("kneo_response_field", &kneo.response_field)
         && find("kneo_response_free", &kneo.response_free)
         && find("kneo_client_open", &kneo.client_open)
         && find("kneo_client_free", &kneo.client_free)
         && find("kneo_totp_generate", &kneo.totp_generate)
         && find("kneo_totp_login", &kneo.totp_login)
-        && find("kneo_totp_validate", &kneo.totp_validate);
+        && find("kneo_totp_validate", &kneo.totp_validate)
+        && find("kneo_session_info", &kneo.session_info);
 }
 
 /* ---- the login ----------------------------------------------------------- */
 
-/* What the last attempt gave. The lock is held while it runs. */
+/* What the last attempt gave: how the session is, or what failed. The lock is
+ * held while it runs. */
 static SRWLOCK attempt_lock = SRWLOCK_INIT;
 static struct {
     int done;
     int number;
-    int32_t status;
-    char *redacted;
-    char *message;
+    kneo_response *response;
 } attempt;
 
 static volatile LONG closing;
@@ -139,16 +162,12 @@ static void free_secret(char *text)
     free(text);
 }
 
-/* Keeps what a response says as the outcome of the attempt, and frees it. */
+/* Keeps a response as the outcome of the attempt; says whether it is good. */
 static int keep(kneo_response *response)
 {
-    free(attempt.redacted);
-    free(attempt.message);
-    attempt.status = kneo.response_status(response);
-    attempt.redacted = _strdup(kneo.response_redacted(response));
-    attempt.message = _strdup(kneo.response_message(response));
-    kneo.response_free(response);
-    return attempt.status == KNEO_OK;
+    kneo.response_free(attempt.response);
+    attempt.response = response;
+    return kneo.response_status(response) == KNEO_OK;
 }
 
 static kneo_response *totp_login(kneo_client *client, const char *mobile_number, const char *ucc,
@@ -157,16 +176,10 @@ static kneo_response *totp_login(kneo_client *client, const char *mobile_number,
     kneo_response *made = kneo.totp_generate(secret);
     if (kneo.response_status(made) != KNEO_OK)
         return made;
-    excel_value field;
-    json_field(kneo.response_json(made), "totp", &field);
+    kneo_response *answer = kneo.totp_login(client, mobile_number, ucc,
+                                            kneo.response_field(made, "/totp"));
     kneo.response_free(made);
-    char totp[7] = {0};
-    if (field.kind == VALUE_TEXT) {
-        for (int i = 0; i < 6 && i < field.is.text[0]; i++)
-            totp[i] = (char)field.is.text[i + 1];
-        free(field.is.text);
-    }
-    return kneo.totp_login(client, mobile_number, ucc, totp);
+    return answer;
 }
 
 static void log_in(void)
@@ -178,8 +191,9 @@ static void log_in(void)
     char *mpin = variable(L"KNEO_MPIN");
     kneo_client *client = NULL;
     if (keep(kneo.client_open(config, &client))
-        && keep(totp_login(client, mobile_number, ucc, secret)))
-        keep(kneo.totp_validate(client, mpin));
+        && keep(totp_login(client, mobile_number, ucc, secret))
+        && keep(kneo.totp_validate(client, mpin)))
+        keep(kneo.session_info(client));
     kneo.client_free(client);
     free_secret(config);
     free_secret(mobile_number);
@@ -190,20 +204,31 @@ static void log_in(void)
 
 static void set_failure(excel_value *value)
 {
-    size_t room = strlen(attempt.message) + 32;
+    const char *message = kneo.response_message(attempt.response);
+    size_t room = strlen(message) + 32;
     char *text = malloc(room);
     if (text == NULL) {
         set_error(value, ERROR_CELL_VALUE);
         return;
     }
-    int size = snprintf(text, room, "Kotak Neo, status %d: %s", (int)attempt.status,
-                        attempt.message);
-    set_text(value, text, (size_t)size);
+    snprintf(text, room, "Kotak Neo, status %d: %s",
+             (int)kneo.response_status(attempt.response), message);
+    set_text(value, text);
     free(text);
 }
 
-/* The cell's value: a field of the answer, or a text that says what failed. */
-static void answer(const char *path, int number, excel_value *value)
+/* A field of the session as it stands in its JSON; #N/A where there is none. */
+static void set_field(excel_value *value, const char *pointer)
+{
+    const char *found = kneo.response_field(attempt.response, pointer);
+    if (found != NULL)
+        set_text(value, found);
+    else
+        set_error(value, ERROR_CELL_NA);
+}
+
+/* The cell's value: a field of the session, or a text that says what failed. */
+static void answer(const char *pointer, int number, excel_value *value)
 {
     AcquireSRWLockExclusive(&attempt_lock);
     if (closing) {
@@ -214,10 +239,8 @@ static void answer(const char *path, int number, excel_value *value)
             attempt.done = 1;
             attempt.number = number;
         }
-        if (attempt.redacted == NULL || attempt.message == NULL)
-            set_error(value, ERROR_CELL_VALUE); /* out of memory */
-        else if (attempt.status == KNEO_OK)
-            json_field(attempt.redacted, path, value);
+        if (kneo.response_status(attempt.response) == KNEO_OK)
+            set_field(value, pointer);
         else
             set_failure(value);
     }
@@ -235,15 +258,15 @@ static char *utf8(const wchar_t *text)
 
 /* ---- the worksheet functions --------------------------------------------- */
 
-EXPORT excel_value *WINAPI kneo_cell_login(const wchar_t *path, int number)
+EXPORT excel_value *WINAPI kneo_cell_login(const wchar_t *field, int number)
 {
-    char *field = utf8(path);
+    char *pointer = utf8(field);
     excel_value *value = calloc(1, sizeof *value);
-    if (value != NULL && field != NULL)
-        answer(field, number, value);
+    if (value != NULL && pointer != NULL)
+        answer(pointer, number, value);
     else if (value != NULL)
         set_error(value, ERROR_CELL_VALUE);
-    free(field);
+    free(pointer);
     if (value != NULL)
         value->kind |= VALUE_FREED_BY_ADD_IN;
     return value;
@@ -258,7 +281,7 @@ EXPORT void WINAPI xlAutoFree12(excel_value *value)
 }
 
 struct job {
-    char *path;
+    char *pointer;
     int number;
     excel_value call; /* Excel's handle of the asynchronous call */
 };
@@ -287,12 +310,12 @@ static DWORD WINAPI run_job(void *argument)
 {
     struct job *job = argument;
     excel_value value;
-    answer(job->path, job->number, &value);
+    answer(job->pointer, job->number, &value);
     if (!closing) /* while the add-in closes, Excel waits for nothing any more */
         give_back(job, &value);
     if (value.kind == VALUE_TEXT)
         free(value.is.text);
-    free(job->path);
+    free(job->pointer);
     free(job);
     count_job(-1);
     /* The job holds the add-in in memory; this lets go of it and ends the
@@ -301,16 +324,16 @@ static DWORD WINAPI run_job(void *argument)
     return 0;
 }
 
-EXPORT void WINAPI kneo_cell_login_async(const wchar_t *path, int number, const excel_value *call)
+EXPORT void WINAPI kneo_cell_login_async(const wchar_t *field, int number, const excel_value *call)
 {
     struct job *job = calloc(1, sizeof *job);
     HANDLE thread = NULL;
     if (job != NULL) {
-        job->path = utf8(path);
+        job->pointer = utf8(field);
         job->number = number;
         job->call = *call;
     }
-    if (job != NULL && job->path != NULL) {
+    if (job != NULL && job->pointer != NULL) {
         count_job(1);
         HMODULE held = own_module(0);
         thread = CreateThread(NULL, 0, run_job, job, 0, NULL);
@@ -328,7 +351,7 @@ EXPORT void WINAPI kneo_cell_login_async(const wchar_t *path, int number, const 
     set_error(&value, ERROR_CELL_VALUE);
     give_back(&failed, &value);
     if (job != NULL)
-        free(job->path);
+        free(job->pointer);
     free(job);
 }
 
@@ -381,9 +404,9 @@ EXPORT int WINAPI xlAutoOpen(void)
     if (call_excel(EXCEL_GET_NAME, &module, 0, NULL) != EXCEL_SUCCESS)
         return 0;
     int done = register_function(&module, L"kneo_cell_login", L"QC%J$", L"KNEO.LOGIN",
-                                 L"Logs in and gives a field of the answer")
+                                 L"Logs in and gives a field of the session")
         && register_function(&module, L"kneo_cell_login_async", L">C%JX$", L"KNEO.LOGIN.ASYNC",
-                             L"Logs in without waiting and gives a field of the answer");
+                             L"Logs in without waiting and gives a field of the session");
     excel_value *arguments[] = {&module};
     call_excel(EXCEL_FREE, NULL, 1, arguments);
     return done;
@@ -411,8 +434,7 @@ EXPORT int WINAPI xlAutoClose(void)
         /* Once more: a job may have opened a client just after the first. */
         ended = kneo.shutdown(CLOSE_MS) == KNEO_OK;
         AcquireSRWLockExclusive(&attempt_lock);
-        free(attempt.redacted);
-        free(attempt.message);
+        kneo.response_free(attempt.response);
         memset(&attempt, 0, sizeof attempt);
         ReleaseSRWLockExclusive(&attempt_lock);
     }

@@ -248,7 +248,7 @@ int wmain(int argc, wchar_t **argv)
     call_done = CreateEventW(NULL, TRUE, FALSE, NULL);
     if (wcscmp(argv[2], L"close") == 0) {
         load();
-        start_async(L"data.kType", 1);
+        start_async(L"/state", 1);
         puts("waiting");
         getchar();
         unload();
@@ -256,10 +256,10 @@ int wmain(int argc, wchar_t **argv)
     } else {
         for (int round = 0; round < 2; round++) {
             load();
-            cell(L"data.kType", 1);
-            cell(L"data.kType", 1); /* a recalculation: no second login */
-            cell(L"data.noSuchField", 1);
-            cell_async(L"data.kType", 2);
+            cell(L"/state", 1);
+            cell(L"/state", 1); /* a recalculation: no second login */
+            cell(L"/noSuchField", 1);
+            cell_async(L"/state", 2);
             unload();
         }
         check(calls_returned == 2, "one return for each asynchronous call");
