@@ -53,7 +53,8 @@
 #define KNEO_OK 0
 
 /**
- * An argument is missing, malformed or not allowed. Nothing was sent.
+ * An argument is missing, malformed or not allowed. Nothing of what it refuses
+ * was sent; "sent" in the JSON tells whether a lookup was.
  */
 #define KNEO_INVALID_ARGUMENT 1
 
@@ -108,7 +109,8 @@
 #define KNEO_UNAVAILABLE 11
 
 /**
- * The call was cancelled, or its handle closed or interrupted, while it waited.
+ * The call was cancelled, or its handle was closed or interrupted while it
+ * waited.
  */
 #define KNEO_CLOSED 12
 
@@ -806,8 +808,10 @@ const char *kneo_response_message(const kneo_response *response);
 
 /**
  * Facts about the call itself, as JSON: "operation", "request_id", "tag",
- * "elapsed_ms" (a number with fractions), and where they apply "call_id",
- * "notes" (a list of sentences) and "otp" (what kneo_login did about the OTP:
+ * "elapsed_ms" (a number with fractions), and where they apply "call_id" (as it
+ * was given), "notes" (a list of sentences), "earlier_answer" (true: an
+ * "intent_id" was used before, and nothing was sent), "scrip_day" and "stale"
+ * (see kneo_search_scrip), and "otp" (what kneo_login did about the OTP:
  * {"requested":true}, or false with a "problem"). Never NULL.
  *
  * Valid until kneo_response_free.

@@ -6,7 +6,8 @@
 pub enum Status {
     /// Done.
     Ok = 0,
-    /// An argument is missing, malformed or not allowed. Nothing was sent.
+    /// An argument is missing, malformed or not allowed. Nothing of what it refuses
+    /// was sent.
     InvalidArgument = 1,
     /// The handle is NULL, freed or foreign. Nothing was sent.
     InvalidHandle = 2,
@@ -28,7 +29,8 @@ pub enum Status {
     Protocol = 10,
     /// The broker answered 5xx or 424.
     Unavailable = 11,
-    /// The handle was closed or interrupted while the call waited.
+    /// The call was cancelled, or its handle was closed or interrupted while it
+    /// waited.
     Closed = 12,
     /// A defect in this library.
     Internal = 13,

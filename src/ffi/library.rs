@@ -11,7 +11,8 @@ use crate::base::status::Status;
 
 /// Done. For calls to the broker the JSON is the broker's body.
 pub const KNEO_OK: i32 = 0;
-/// An argument is missing, malformed or not allowed. Nothing was sent.
+/// An argument is missing, malformed or not allowed. Nothing of what it refuses
+/// was sent; "sent" in the JSON tells whether a lookup was.
 pub const KNEO_INVALID_ARGUMENT: i32 = 1;
 /// The handle is NULL, freed or foreign. Nothing was sent.
 pub const KNEO_INVALID_HANDLE: i32 = 2;
@@ -33,7 +34,8 @@ pub const KNEO_UNKNOWN_OUTCOME: i32 = 9;
 pub const KNEO_PROTOCOL: i32 = 10;
 /// The broker answered 5xx or 424.
 pub const KNEO_UNAVAILABLE: i32 = 11;
-/// The call was cancelled, or its handle closed or interrupted, while it waited.
+/// The call was cancelled, or its handle was closed or interrupted while it
+/// waited.
 pub const KNEO_CLOSED: i32 = 12;
 /// A defect in this library.
 pub const KNEO_INTERNAL: i32 = 13;
