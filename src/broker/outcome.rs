@@ -167,12 +167,13 @@ pub(crate) fn look(
         return Sight::Nothing(None);
     };
     let row = &rows[at];
-    let proof = words::proof(&row.state());
+    let state = row.state();
+    let proof = words::proof(&state);
     let done = match (asked.kind, proof) {
         (_, Proof::Nothing) => None,
         (InstructionKind::Cancel, Proof::Shown) => None,
         (InstructionKind::Cancel, _) => Some(proof == Proof::Cancelled),
-        _ => shows(asked, row),
+        _ => shows(asked, row).filter(|done| !done || !words::find(&state).is_refusal()),
     };
     match (done, proof) {
         (Some(true), _) => Sight::Done(vec![at]),

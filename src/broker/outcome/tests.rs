@@ -153,6 +153,28 @@ fn a_change_is_not_called_applied_where_the_row_proves_nothing() {
             r#""qty":10,"prc":"9.00","prcTp":"L","vldt":"ioc","dscQty":2,"ordSt":"open""#,
             &Sight::Done(vec![0]),
         ),
+        // Nobody knows what this means, or which change was refused: what it shows
+        // may be the wish.
+        (
+            limit,
+            r#""qty":10,"prc":"9.00","prcTp":"L","vldt":"IOC","dscQty":2,"ordSt":"modify requested""#,
+            &perhaps,
+        ),
+        (
+            limit,
+            r#""qty":10,"prc":"9.00","prcTp":"L","vldt":"IOC","dscQty":2,"ordSt":"not modified""#,
+            &perhaps,
+        ),
+        (
+            limit,
+            r#""qty":10,"prc":"9.00","prcTp":"L","vldt":"IOC","dscQty":2,"ordSt":"rejected""#,
+            &perhaps,
+        ),
+        (
+            limit,
+            r#""qty":10,"prc":"8.00","prcTp":"L","ordSt":"rejected""#,
+            &Sight::Never(0),
+        ),
         // Nothing is told of the price.
         (limit, r#""qty":10,"prcTp":"L","ordSt":"open""#, &perhaps),
     ] {
