@@ -1,6 +1,6 @@
 //! Every operation by its name, for languages that call by name.
 
-use super::Client;
+use super::{Client, Inner};
 use crate::base::error::Error;
 use crate::base::reply::Reply;
 use crate::broker::operation;
@@ -38,62 +38,67 @@ impl Client {
             // The arguments of these are its members.
             "totp_login" => {
                 let names = ["mobile_number", "ucc", "totp"];
-                named(params, names, |common, [mobile, ucc, totp]| {
+                named(inner, params, names, |common, [mobile, ucc, totp]| {
                     inner.totp_login(common, given(mobile), given(ucc), given(totp))
                 })
             }
-            "totp_validate" => named(params, ["mpin"], |common, [mpin]| {
+            "totp_validate" => named(inner, params, ["mpin"], |common, [mpin]| {
                 inner.totp_validate(common, given(mpin))
             }),
             "login" => {
                 let names = ["mobile_number", "user_id", "pan", "password"];
-                named(params, names, |common, [mobile, user, pan, password]| {
-                    inner.login(common, mobile, user, pan, given(password))
-                })
+                named(
+                    inner,
+                    params,
+                    names,
+                    |common, [mobile, user, pan, password]| {
+                        inner.login(common, mobile, user, pan, given(password))
+                    },
+                )
             }
-            "session_2fa" => named(params, ["otp"], |common, [otp]| {
+            "session_2fa" => named(inner, params, ["otp"], |common, [otp]| {
                 inner.session_2fa(common, given(otp))
             }),
-            "session_init" => named(params, [], |common, []| inner.session_init(common)),
-            "qr_code_link" => named(params, ["ucc"], |common, [ucc]| {
+            "session_init" => named(inner, params, [], |common, []| inner.session_init(common)),
+            "qr_code_link" => named(inner, params, ["ucc"], |common, [ucc]| {
                 inner.qr_code_link(common, given(ucc))
             }),
-            "qr_code_session" => named(params, ["ott", "ucc"], |common, [ott, ucc]| {
+            "qr_code_session" => named(inner, params, ["ott", "ucc"], |common, [ott, ucc]| {
                 inner.qr_code_session(common, given(ott), given(ucc))
             }),
-            "logout" => named(params, [], |common, []| inner.logout(common)),
-            "order_report" => named(params, ["order_id"], |common, [id]| {
+            "logout" => named(inner, params, [], |common, []| inner.logout(common)),
+            "order_report" => named(inner, params, ["order_id"], |common, [id]| {
                 inner.order_report(common, id)
             }),
-            "order_history" => named(params, ["order_id"], |common, [id]| {
+            "order_history" => named(inner, params, ["order_id"], |common, [id]| {
                 inner.order_history(common, given(id))
             }),
-            "scrip_master" => named(params, ["exchange_segment"], |common, [segment]| {
+            "scrip_master" => named(inner, params, ["exchange_segment"], |common, [segment]| {
                 inner.scrip_master(common, segment)
             }),
-            "whatsmyip" => named(params, [], |common, []| {
+            "whatsmyip" => named(inner, params, [], |common, []| {
                 inner.read_plain(&operation::WHATSMYIP, common)
             }),
-            "trade_report" => named(params, [], |common, []| {
+            "trade_report" => named(inner, params, [], |common, []| {
                 inner.read_plain(&operation::TRADE_REPORT, common)
             }),
-            "positions" => named(params, [], |common, []| {
+            "positions" => named(inner, params, [], |common, []| {
                 inner.read_plain(&operation::POSITIONS, common)
             }),
-            "holdings" => named(params, [], |common, []| {
+            "holdings" => named(inner, params, [], |common, []| {
                 inner.read_plain(&operation::HOLDINGS, common)
             }),
             // These wait for nothing.
-            "totp_generate" => named(params, ["secret_base32"], |_, [secret]| {
+            "totp_generate" => named(inner, params, ["secret_base32"], |_, [secret]| {
                 crate::base::totp::generate(given(secret))
             }),
-            "session_info" => named(params, [], |_, []| self.session_info()),
-            "session_export" => named(params, [], |_, []| self.session_export()),
-            "session_import" => named(params, ["session"], |_, [session]| {
+            "session_info" => named(inner, params, [], |_, []| self.session_info()),
+            "session_export" => named(inner, params, [], |_, []| self.session_export()),
+            "session_import" => named(inner, params, ["session"], |_, [session]| {
                 self.session_import(given(session))
             }),
-            "scrip_status" => named(params, [], |_, []| self.scrip_status()),
-            "open_intents" => named(params, [], |_, []| self.open_intents()),
+            "scrip_status" => named(inner, params, [], |_, []| self.scrip_status()),
+            "open_intents" => named(inner, params, [], |_, []| self.open_intents()),
             _ => Err(Error::argument(
                 "operation",
                 "is no operation of this library",
@@ -103,7 +108,10 @@ impl Client {
 }
 
 /// Takes the named texts out of the parameters and gives them to `work`.
+///
+/// What is wrong with them is told of this call: its name counts all the same.
 fn named<const N: usize>(
+    inner: &Inner,
     params: &str,
     names: [&str; N],
     work: impl FnOnce(&Common, [Option<&str>; N]) -> Result<Reply, Error>,
@@ -112,7 +120,10 @@ fn named<const N: usize>(
         let texts = names.into_iter().map(|name| fields.text(name));
         texts.collect::<Result<Vec<_>, _>>()
     });
-    let texts = texts?;
+    let texts = match texts {
+        Ok(texts) => texts,
+        Err(error) => return inner.local_of("call", &common, |_| Err(error)),
+    };
     let text = |at: usize| texts.get(at).and_then(Option::as_deref);
     work(&common, std::array::from_fn(text))
 }
