@@ -281,6 +281,40 @@ fn what_is_said_of_a_cancelled_order_is_true() {
     assert!(sandbox.orders_taken() <= ORDERS);
 }
 
+/// A search asks, reads a file and looks into it: to the outside that is one call.
+#[test]
+fn a_search_keeps_its_name_while_it_reads_its_file() {
+    let sandbox = sandbox();
+    let named = json!({"exchange_segment": "nse_fo", "call_id": "mine", "token": "1"});
+    for ending in ["cancel", "interrupt"] {
+        let client = client_with(&sandbox, &json!({}));
+        thread::scope(|scope| {
+            let searching = scope.spawn(|| call(&client, "search_scrip", &named));
+            let end = Instant::now() + PATIENCE;
+            while !client
+                .scrip_status()
+                .expect("open")
+                .json()
+                .contains("\"indexing\"")
+            {
+                assert!(!searching.is_finished() && Instant::now() < end);
+                thread::yield_now();
+            }
+            let twin = call(&client, "scrip_master", &json!({"call_id": "mine"}));
+            assert_eq!(status(&twin), Status::InvalidArgument, "{ending}");
+            match ending {
+                "cancel" => assert!(cancel(&client, "mine")),
+                _ => client.interrupt(),
+            }
+            let error = searching.join().expect("no panic").expect_err(ending);
+            assert_eq!(error.status(), Status::Closed, "{error:?}");
+            assert_eq!(json(&error.meta())["call_id"], "mine");
+        });
+        // The file was read all the same.
+        call(&client, "search_scrip", &named).expect("the name is free");
+    }
+}
+
 /// Calls, cancels and interrupts of many threads on few names, until the client
 /// is closed under them.
 #[test]
