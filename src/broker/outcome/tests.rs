@@ -183,6 +183,27 @@ fn a_change_is_not_called_applied_where_the_row_proves_nothing() {
 }
 
 #[test]
+fn all_rows_of_an_order_must_agree() {
+    let cancel = asked(InstructionKind::Cancel, r#"{"on":"1"}"#);
+    let sight = |states: [&str; 2]| {
+        let rows = states.map(|state| format!(r#"{{"nOrdNo":"1","ordSt":"{state}"}}"#));
+        look(&cancel, &book(&rows.join(",")), |_| false)
+    };
+    assert_eq!(sight(["complete", "rejected"]), Sight::Never(0));
+    assert_eq!(sight(["cancelled", "canceled"]), Sight::Done(vec![0, 1]));
+    assert_eq!(sight(["open", "modified"]), Sight::Nothing(Some(0)));
+    for states in [
+        ["complete", "cancelled"],
+        ["complete", "cancel pending"],
+        ["open", "cancelled"],
+        ["cancelled", "open"],
+        ["rejected", "brand new"],
+    ] {
+        assert_eq!(sight(states), Sight::Perhaps(vec![0, 1]), "{states:?}");
+    }
+}
+
+#[test]
 fn absence_needs_two_reads_and_the_whole_window() {
     const WINDOW: Duration = Duration::from_secs(10);
     let asked = place();
