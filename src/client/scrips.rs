@@ -11,6 +11,7 @@ use super::{Client, Inner};
 use crate::base::calendar::{iso_day, trading_day};
 use crate::base::clock::{self, Moment};
 use crate::base::error::Error;
+use crate::base::process;
 use crate::base::reply::Reply;
 use crate::base::status::Status;
 use crate::broker::operation;
@@ -176,7 +177,8 @@ impl Inner {
             Ok(query) => query,
             Err(error) => return self.local_of(op.name, &common, |_| Err(error)),
         };
-        // Its parts are one call to the outside.
+        // Its parts are one call to the outside, for the shutdown too.
+        let _counted = process::shared().calls.count();
         let whole = match self.named.begin(common.call_id.as_deref()) {
             Ok(whole) => whole,
             Err(error) => return self.not_begun(op.name, &common, error),
