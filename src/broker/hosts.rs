@@ -44,6 +44,9 @@ impl Generation {
 
 /// The base of a second-generation session that uses the older paths.
 pub(crate) const GW_NAPI: &str = "https://gw-napi.kotaksecurities.com/";
+/// What is wrong with the host of a URL that a caller gave.
+pub(crate) const BEYOND_ASCII: &str =
+    "has a host name beyond ASCII; write it as it is sent, with xn--";
 /// The market feed, where no answer names one.
 const FEED: &str = "https://sfeed.kotaksecurities.com/apifeed";
 
@@ -219,9 +222,7 @@ fn socket(mut url: Url) -> Url {
 /// Checks the configured `base_url`.
 pub(crate) fn parse_base_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| match error {
-        ParseError::IdnaError => {
-            "has a host name beyond ASCII; write it as it is sent, with xn--".to_owned()
-        }
+        ParseError::IdnaError => BEYOND_ASCII.to_owned(),
         _ => format!("is no URL: {error}"),
     })?;
     if !is_bare(&url) {

@@ -163,22 +163,48 @@ pub(crate) fn look(
         };
     }
     let wanted = asked.order_id.as_deref().unwrap_or("");
-    let Some(at) = rows.iter().position(|row| row.number() == wanted) else {
+    let all = rows.iter().enumerate();
+    let of_it: Vec<usize> = all
+        .filter(|(_, row)| row.number() == wanted)
+        .map(|(at, _)| at)
+        .collect();
+    let Some(first) = of_it.first() else {
         return Sight::Nothing(None);
     };
-    let row = &rows[at];
-    let proof = words::proof(&row.state());
+    // What one row excludes, another row of the same order may show.
+    let told = tells(asked, &rows[*first]);
+    let agree = of_it.iter().all(|at| tells(asked, &rows[*at]) == told);
+    match told {
+        Told::Done if agree => Sight::Done(of_it),
+        Told::Never if agree => Sight::Never(*first),
+        Told::Nothing if agree => Sight::Nothing(Some(*first)),
+        _ => Sight::Perhaps(of_it),
+    }
+}
+
+/// What a row tells of a change of its order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Done,
+    Perhaps,
+    Never,
+    Nothing,
+}
+
+fn tells(asked: &Instructed, row: &Row) -> Told {
+    let state = row.state();
+    let proof = words::proof(&state);
     let done = match (asked.kind, proof) {
         (_, Proof::Nothing) => None,
         (InstructionKind::Cancel, Proof::Shown) => None,
         (InstructionKind::Cancel, _) => Some(proof == Proof::Cancelled),
-        _ => shows(asked, row),
+        _ => shows(asked, row).filter(|done| !done || !words::find(&state).is_refusal()),
     };
     match (done, proof) {
-        (Some(true), _) => Sight::Done(vec![at]),
-        (Some(false), Proof::Cancelled | Proof::Ended) => Sight::Never(at),
-        (Some(false), Proof::AtRest) => Sight::Nothing(Some(at)),
-        _ => Sight::Perhaps(vec![at]),
+        (Some(true), _) => Told::Done,
+        (Some(false), Proof::Cancelled | Proof::Ended) => Told::Never,
+        (Some(false), Proof::AtRest) => Told::Nothing,
+        _ => Told::Perhaps,
     }
 }
 

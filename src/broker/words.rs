@@ -155,20 +155,19 @@ pub(crate) fn find(words: &str) -> State {
     known(words).map_or(UNKNOWN, |word| word.state)
 }
 
-/// What an order in this state proves of a change. A state that is not known
-/// never proves that a change was not made.
+/// What an order in this state proves of a change. One that is not known proves
+/// nothing: the change may be under way, and what the row shows be the wish.
 pub(crate) fn proof(words: &str) -> Proof {
-    if let Some(word) = known(words) {
-        return word.proof;
-    }
-    let words = words.to_ascii_lowercase();
-    match words.contains("pending") || words.contains("req received") {
-        true => Proof::Nothing,
-        false => Proof::Shown,
-    }
+    known(words).map_or(Proof::Nothing, |word| word.proof)
 }
 
 impl State {
+    /// Whether something was refused. Which change that was is not told, and what
+    /// the row shows may be what was wished.
+    pub(crate) fn is_refusal(self) -> bool {
+        matches!(self.name, "not_modified" | "rejected")
+    }
+
     /// Whether no instruction changes the order any more.
     pub(crate) fn is_over(self) -> bool {
         self.phase >= Phase::Traded
@@ -327,6 +326,8 @@ mod tests {
             let cancelled = state.name.starts_with("cancelled");
             assert_eq!(proves == Proof::Cancelled, cancelled, "{words}");
         }
+        let refused = STATES.iter().filter(|word| word.state.is_refusal());
+        assert_eq!(refused.count(), 2);
         for odd in ["", " ", "open open", "openpending", "\u{0}", "offen"] {
             assert_eq!(find(odd), UNKNOWN, "{odd:?}");
         }
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_or_under_way_proves_no_absence() {
+    fn what_is_not_known_or_under_way_proves_nothing() {
         for words in [
             "",
             "--",
@@ -363,15 +364,12 @@ mod tests {
             "modify order req received",
             "cancel validation pending",
             "put order req received",
-            "modify after market order req received",
             "cancel pending",
         ] {
-            let proves = proof(words);
-            assert!(
-                matches!(proves, Proof::Shown | Proof::Nothing),
-                "{words}: {proves:?}"
-            );
+            assert_eq!(proof(words), Proof::Nothing, "{words}");
         }
+        let waits = "modify after market order req received";
+        assert_eq!(proof(waits), Proof::Shown);
     }
 
     #[test]

@@ -108,6 +108,8 @@ impl Client {
 }
 
 /// Takes the named texts out of the parameters and gives them to `work`.
+///
+/// What is wrong with them is told of this call: its name counts all the same.
 fn named<const N: usize>(
     inner: &Inner,
     params: &str,
@@ -118,13 +120,12 @@ fn named<const N: usize>(
         let texts = names.into_iter().map(|name| fields.text(name));
         texts.collect::<Result<Vec<_>, _>>()
     });
-    match texts {
-        Ok(texts) => {
-            let text = |at: usize| texts.get(at).and_then(Option::as_deref);
-            work(&common, std::array::from_fn(text))
-        }
-        Err(error) => inner.local_of("call", &common, |_| Err(error)),
-    }
+    let texts = match texts {
+        Ok(texts) => texts,
+        Err(error) => return inner.local_of("call", &common, |_| Err(error)),
+    };
+    let text = |at: usize| texts.get(at).and_then(Option::as_deref);
+    work(&common, std::array::from_fn(text))
 }
 
 /// An argument that is missing is checked as an empty one.

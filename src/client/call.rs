@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use super::Inner;
+use super::cancel::UnderWay;
 use super::config::Timeouts;
 use crate::base::clock::{self, Moment};
 use crate::base::error::Error;
@@ -155,10 +156,22 @@ impl Inner {
         common: &Common,
         work: impl AsyncFnOnce(&Call) -> Result<Reply, Error> + Send,
     ) -> Result<Reply, Error> {
+        self.part_of(None, op, common, work)
+    }
+
+    /// Makes one call that is a part of a longer one, which has its name
+    /// already.
+    pub(super) fn part_of(
+        &self,
+        whole: Option<&UnderWay<'_>>,
+        op: &'static Operation,
+        common: &Common,
+        work: impl AsyncFnOnce(&Call) -> Result<Reply, Error> + Send,
+    ) -> Result<Reply, Error> {
         outside_runtimes(|| {
             let _counted = process::shared().calls.count();
             let call = self.begin(op, common);
-            let result = self.run(&self.event_loop, op, &call, work(&call));
+            let result = self.run(&self.event_loop, op, &call, whole, work(&call));
             self.finish(op.name, &call, result)
         })
     }
@@ -179,7 +192,7 @@ impl Inner {
             let ran = catch_unwind(AssertUnwindSafe(|| match self.door.lane() {
                 Ok(mut lane) => {
                     let Lane { line, event_loop } = &mut lane;
-                    let result = self.run(event_loop, op, &call, work(&call, line));
+                    let result = self.run(event_loop, op, &call, None, work(&call, line));
                     self.door.keep(lane);
                     result
                 }
@@ -228,12 +241,13 @@ impl Inner {
         event_loop: &EventLoop,
         op: &'static Operation,
         call: &Call,
+        whole: Option<&UnderWay<'_>>,
         work: impl Future<Output = Result<Reply, Error>>,
     ) -> Result<Reply, Error> {
         // As a trait object: what is around the work is compiled once for all calls.
         // In a box, so that it is dropped within the loop, and needs little stack.
         let work: Pin<Box<dyn Future<Output = Result<Reply, Error>> + '_>> = Box::pin(work);
-        let driven = event_loop.drive(self.until_stopped(op, call, work));
+        let driven = event_loop.drive(self.until_stopped(op, call, whole, work));
         driven.unwrap_or_else(|| Err(closed()))
     }
 
@@ -241,6 +255,7 @@ impl Inner {
         &self,
         op: &Operation,
         call: &Call,
+        whole: Option<&UnderWay<'_>>,
         work: impl Future<Output = Result<Reply, Error>>,
     ) -> Result<Reply, Error> {
         let mut stop = pin!(self.stop.notified());
@@ -249,7 +264,15 @@ impl Inner {
         if self.closed.load(Ordering::Acquire) {
             return Err(closed());
         }
-        let under_way = self.named.begin(call.call_id.as_deref())?;
+        let own;
+        let under_way = match whole {
+            Some(whole) => whole,
+            None => {
+                own = self.named.begin(call.call_id.as_deref())?;
+                &own
+            }
+        };
+        under_way.must_go_on()?;
         let mut stop = pin!(async {
             tokio::select! {
                 biased;
@@ -296,14 +319,41 @@ impl Inner {
         common: &Common,
         work: impl FnOnce(&Call) -> Result<Reply, Error>,
     ) -> Result<Reply, Error> {
+        match self.named.begin(common.call_id.as_deref()) {
+            Ok(whole) => self.end_of(&whole, name, common, work),
+            Err(error) => self.not_begun(name, common, error),
+        }
+    }
+
+    /// The last part of a longer call: it needs no network.
+    pub(super) fn end_of(
+        &self,
+        whole: &UnderWay<'_>,
+        name: &'static str,
+        common: &Common,
+        work: impl FnOnce(&Call) -> Result<Reply, Error>,
+    ) -> Result<Reply, Error> {
         let call = Call::new(Duration::ZERO, common.call_id.clone());
-        let result = if self.closed.load(Ordering::Acquire) {
-            Err(closed())
-        } else {
-            let begun = self.named.begin(call.call_id.as_deref());
-            begun.and_then(|_under_way| work(&call))
+        let result = match self.closed.load(Ordering::Acquire) {
+            true => Err(closed()),
+            false => whole.must_go_on().and_then(|()| work(&call)),
         };
         self.finish(name, &call, result)
+    }
+
+    /// The answer of a call whose name is in use, or was cancelled before.
+    pub(super) fn not_begun(
+        &self,
+        name: &'static str,
+        common: &Common,
+        error: Error,
+    ) -> Result<Reply, Error> {
+        let call = Call::new(Duration::ZERO, common.call_id.clone());
+        let error = match self.closed.load(Ordering::Acquire) {
+            true => closed(),
+            false => error,
+        };
+        self.finish(name, &call, Err(error))
     }
 
     fn finish(
@@ -371,6 +421,6 @@ fn defect() -> Error {
     )
 }
 
-fn closed() -> Error {
+pub(super) fn closed() -> Error {
     Error::new(Status::Closed, "the client was closed or interrupted")
 }

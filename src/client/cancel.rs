@@ -1,12 +1,15 @@
 //! Calls that have a name, so that one of them can be ended alone.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt;
 use serde_json::json;
 use tokio::sync::Notify;
 
 use super::Client;
+use super::call::closed;
 use crate::base::error::Error;
 use crate::base::reply::Reply;
 use crate::base::status::Status;
@@ -42,7 +45,11 @@ impl Client {
 
 /// The calls of one client that have a name.
 #[derive(Default)]
-pub(super) struct Named(Mutex<Inside>);
+pub(super) struct Named {
+    inside: Mutex<Inside>,
+    /// How often all calls were interrupted, for those that do not wait just then.
+    interrupts: AtomicU64,
+}
 
 #[derive(Default)]
 struct Inside {
@@ -52,10 +59,14 @@ struct Inside {
 }
 
 /// A call that is under way, until this is dropped; perhaps without a name.
-pub(super) struct UnderWay<'a>(Option<Entry<'a>>);
+pub(super) struct UnderWay<'a> {
+    named: &'a Named,
+    entry: Option<Entry<'a>>,
+    /// How often calls had been interrupted when it began.
+    interrupts: u64,
+}
 
 struct Entry<'a> {
-    named: &'a Named,
     id: &'a str,
     cancelled: Arc<Notify>,
 }
@@ -63,8 +74,13 @@ struct Entry<'a> {
 impl Named {
     /// Begins a call. An error if its name is in use, or was cancelled before.
     pub(super) fn begin<'a>(&'a self, call_id: Option<&'a str>) -> Result<UnderWay<'a>, Error> {
+        let under_way = |entry| UnderWay {
+            named: self,
+            entry,
+            interrupts: self.interrupts.load(Ordering::Acquire),
+        };
         let Some(id) = call_id else {
-            return Ok(UnderWay(None));
+            return Ok(under_way(None));
         };
         let mut inside = self.lock();
         if inside.under_way.contains_key(id) {
@@ -79,12 +95,12 @@ impl Named {
         inside
             .under_way
             .insert(id.to_owned(), Arc::clone(&cancelled));
-        let named = self;
-        Ok(UnderWay(Some(Entry {
-            named,
-            id,
-            cancelled,
-        })))
+        Ok(under_way(Some(Entry { id, cancelled })))
+    }
+
+    /// All calls under way are to end.
+    pub(super) fn interrupt(&self) {
+        self.interrupts.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Ends a call, or the next one of this name. Says whether it is under way.
@@ -105,25 +121,37 @@ impl Named {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl UnderWay<'_> {
     /// Waits until this call is cancelled; for ever if it has no name.
     pub(super) async fn cancelled(&self) -> Error {
-        match &self.0 {
+        match &self.entry {
             Some(entry) => entry.cancelled.notified().await,
             None => std::future::pending().await,
         }
         cancelled()
     }
+
+    /// Between two parts of a call, where it waits for nothing: an error if it
+    /// was cancelled or interrupted since the last one.
+    pub(super) fn must_go_on(&self) -> Result<(), Error> {
+        if self.interrupts != self.named.interrupts.load(Ordering::Acquire) {
+            return Err(closed());
+        }
+        match self.cancelled().now_or_never() {
+            Some(cancelled) => Err(cancelled),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        if let Some(entry) = &self.0 {
-            entry.named.lock().under_way.remove(entry.id);
+        if let Some(entry) = &self.entry {
+            self.named.lock().under_way.remove(entry.id);
         }
     }
 }
@@ -158,6 +186,20 @@ mod tests {
         // It was cancelled while it was under way, and that is over.
         assert_eq!(status(named.begin(Some("a"))), None);
         assert!(named.lock().under_way.is_empty());
+    }
+
+    #[test]
+    fn what_comes_between_two_parts_of_a_call_is_seen() {
+        let named = Named::default();
+        let call = named.begin(Some("a")).expect("nobody has this name");
+        let other = named.begin(Some("b")).expect("nobody has this name");
+        let goes_on = |call: &UnderWay<'_>| call.must_go_on().is_ok();
+        assert!(goes_on(&call) && goes_on(&other));
+        assert!(named.cancel("a"));
+        assert!(!goes_on(&call) && goes_on(&other));
+        named.interrupt();
+        assert!(!goes_on(&other));
+        assert!(goes_on(&named.begin(None).expect("it has no name")));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
-use url::Url;
+use url::{ParseError, Url};
 
 use crate::base::error::Error;
 use crate::base::json::Fields;
@@ -192,6 +192,7 @@ fn proxy(fields: &mut Fields) -> Result<Proxy, Error> {
         Some(text) => match Url::parse(text) {
             Ok(url) if url.scheme() == "http" && url.has_host() => Ok(Proxy::Url(url)),
             Ok(_) => wrong("must be \"system\" or a URL like http://user:password@host:3128"),
+            Err(ParseError::IdnaError) => wrong(hosts::BEYOND_ASCII),
             Err(_) => wrong("must be \"system\" or a URL"),
         },
     }
@@ -326,6 +327,10 @@ mod tests {
             (
                 r#"{"proxy":"socks5://h:1"}"#,
                 "config.proxy: must be \"system\" or a URL like",
+            ),
+            (
+                r#"{"proxy":"http://b\u00fccher.example:3128"}"#,
+                "config.proxy: has a host name beyond ASCII",
             ),
             (
                 r#"{"max_orders_per_second":0}"#,

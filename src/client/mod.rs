@@ -187,6 +187,7 @@ impl Client {
     /// Ends the calls that are under way with [`Status::Closed`]. The session
     /// stays, and calls made later work.
     pub fn interrupt(&self) {
+        self.0.named.interrupt();
         self.0.stop.notify_waiters();
     }
 

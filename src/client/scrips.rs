@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::cancel::UnderWay;
 use super::{Client, Inner};
 use crate::base::calendar::{iso_day, trading_day};
 use crate::base::clock::{self, Moment};
 use crate::base::error::Error;
+use crate::base::process;
 use crate::base::reply::Reply;
 use crate::base::status::Status;
 use crate::broker::operation;
@@ -175,13 +177,19 @@ impl Inner {
             Ok(query) => query,
             Err(error) => return self.local_of(op.name, &common, |_| Err(error)),
         };
+        // Its parts are one call to the outside, for the shutdown too.
+        let _counted = process::shared().calls.count();
+        let whole = match self.named.begin(common.call_id.as_deref()) {
+            Ok(whole) => whole,
+            Err(error) => return self.not_begun(op.name, &common, error),
+        };
         let segment = Arc::clone(self.scrips.segments().entry(query.segment).or_default());
         let today = trading_day(clock::unix_seconds());
         let found = match segment.at_hand(today) {
             Some(found) => found,
-            None => self.obtain(&segment, query.segment, today, &common)?,
+            None => self.obtain(&whole, &segment, query.segment, today, &common)?,
         };
-        self.local_of(op.name, &common, |call| {
+        self.end_of(&whole, op.name, &common, |call| {
             let rows = query.rows(&found.table);
             let mut extra = call.extra.borrow_mut();
             extra.insert("scrip_day".to_owned(), iso_day(found.day).into());
@@ -205,6 +213,7 @@ impl Inner {
     /// other calls share.
     fn obtain(
         &self,
+        whole: &UnderWay<'_>,
         segment: &Segment,
         name: &'static str,
         today: u64,
@@ -214,7 +223,7 @@ impl Inner {
         let started = clock::now();
         let mut gate = None;
         // Held until the table is there, so that others wait for this one.
-        self.call(op, common, async |_| {
+        self.part_of(Some(whole), op, common, async |_| {
             gate = Some(Arc::clone(&segment.gate).lock_owned().await);
             Ok(Reply::local(String::new()))
         })?;
@@ -244,7 +253,7 @@ impl Inner {
             timeout: Some(limit.saturating_sub(started.elapsed())),
             ..common.clone()
         };
-        let fetched = self.call(op, &rest, async |call| {
+        let fetched = self.part_of(Some(whole), op, &rest, async |call| {
             csv = self.fetch_scrips(call, segment, name).await?;
             Ok(Reply::local(String::new()))
         });

@@ -63,6 +63,12 @@ impl Document {
     pub(super) fn field(&self, pointer: &str) -> Option<*const c_char> {
         match self.index()?.field(pointer)? {
             Found::Text(text) => Some(text.as_ptr()),
+            // The whole of it, which has a NUL behind it already.
+            Found::Json(range) if range.end == self.text.len() => self
+                .text
+                .0
+                .get(range.start..)
+                .map(|text| text.as_ptr().cast()),
             Found::Json(range) => {
                 let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
                 let part = parts
@@ -109,5 +115,19 @@ mod tests {
             (Some(2), None)
         );
         assert!(Document::new("no JSON").field("").is_none());
+    }
+
+    #[test]
+    fn the_whole_is_not_copied() {
+        let document = Document::new(" [1,[2]]");
+        let whole = document.field("").expect("it is there");
+        assert_eq!(whole, document.text.pointer().wrapping_add(1));
+        assert_eq!(document.parts.lock().expect("nobody panicked").len(), 0);
+        // SAFETY: it is a text of `document`, which lives on.
+        assert_eq!(unsafe { CStr::from_ptr(whole) }, c"[1,[2]]");
+        let followed = Document::new("[1] ");
+        let whole = followed.field("").expect("it is there");
+        // SAFETY: it is a text of `followed`, which lives on.
+        assert_eq!(unsafe { CStr::from_ptr(whole) }, c"[1]");
     }
 }

@@ -981,8 +981,36 @@ static int cancels(void)
     return 0;
 }
 
+static void *search(void *client)
+{
+    CHECK(done(kneo_search_scrip(client, "{\"exchange_segment\":\"nse_fo\"}")) == KNEO_CLOSED);
+    return NULL;
+}
+
+/* A search that reads its file waits for no network, and runs all the same. */
+static void shutdown_under_a_search(void)
+{
+    kneo_client *client = open_client(need("KNEO_CONFIG"));
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, search, client) == 0);
+    int reads = 0;
+    while (!reads) {
+        kneo_response *r = kneo_scrip_status(client);
+        const char *stage = kneo_response_field(r, "/segments/0/state");
+        CHECK(stage == NULL || strcmp(stage, "ready") != 0);
+        reads = stage != NULL && strcmp(stage, "indexing") == 0;
+        kneo_response_free(r);
+    }
+    CHECK(kneo_shutdown(0) == KNEO_TIMEOUT);
+    CHECK(kneo_shutdown(30000) == KNEO_OK);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(kneo_live_handles() == 0);
+}
+
 static int shutdown_and_restart(void)
 {
+    shutdown_under_a_search();
+
     kneo_client *client = open_client(need("KNEO_HANG"));
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, hang, client) == 0);

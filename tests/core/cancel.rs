@@ -221,6 +221,100 @@ fn a_session_that_the_broker_granted_is_kept() {
     assert_eq!(state(&client), "trade");
 }
 
+/// Whatever is wrong with a call, it is this call that was named.
+#[test]
+fn a_call_with_bad_parameters_has_its_name_too() {
+    let sandbox = sandbox();
+    let client = patient(&sandbox);
+    for (operation, params) in operations(&sandbox) {
+        let bad = with(params, json!({"call_id": "mine", "colour": 1}));
+        assert!(!cancel(&client, "mine"));
+        let error = call(&client, operation, &bad).expect_err(operation);
+        assert_eq!(error.status(), Status::Closed, "{operation}: {error:?}");
+        let error = call(&client, operation, &bad).expect_err(operation);
+        assert_eq!(error.status(), Status::InvalidArgument, "{operation}");
+        assert_eq!(json(&error.meta())["call_id"], "mine", "{operation}");
+    }
+}
+
+/// At whatever moment an order is cancelled, also while it waits for its turn: what
+/// is said of it is true.
+#[test]
+fn what_is_said_of_a_cancelled_order_is_true() {
+    const ORDERS: u64 = 300;
+    let sandbox = unlimited();
+    let client = client_with(&sandbox, &json!({"max_orders_per_second": 60}));
+    log_in(&sandbox, &client).expect("no fault yet");
+    thread::scope(|scope| {
+        for seed in 0..6 {
+            let (client, sandbox) = (&client, &sandbox);
+            scope.spawn(move || {
+                let mut dice = Dice::new(seed);
+                for at in 0..ORDERS / 6 {
+                    let id = format!("o{seed}x{at}");
+                    let wait = Duration::from_micros(dice.roll(30_000));
+                    let named = with(order(), json!({"call_id": id, "tag": id}));
+                    let placed = thread::scope(|scope| {
+                        let placing = scope.spawn(|| place(client, &named));
+                        thread::sleep(wait);
+                        drop(client.cancel(&id));
+                        placing.join().expect("no panic")
+                    });
+                    let status = status(&placed);
+                    let taken = || {
+                        let orders = sandbox.orders();
+                        orders.iter().filter(|order| order.tag == id).count()
+                    };
+                    match status {
+                        Status::Ok => assert_eq!(taken(), 1),
+                        Status::Closed => {
+                            thread::sleep(Duration::from_millis(5));
+                            assert_eq!(taken(), 0, "{placed:?}");
+                        }
+                        Status::UnknownOutcome => assert!(taken() <= 1),
+                        other => panic!("{other:?}: {placed:?}"),
+                    }
+                }
+            });
+        }
+    });
+    assert!(sandbox.orders_taken() <= ORDERS);
+}
+
+/// A search asks, reads a file and looks into it: to the outside that is one call.
+#[test]
+fn a_search_keeps_its_name_while_it_reads_its_file() {
+    let sandbox = sandbox();
+    let named = json!({"exchange_segment": "nse_fo", "call_id": "mine", "token": "1"});
+    for ending in ["cancel", "interrupt"] {
+        let client = client_with(&sandbox, &json!({}));
+        thread::scope(|scope| {
+            let searching = scope.spawn(|| call(&client, "search_scrip", &named));
+            let end = Instant::now() + PATIENCE;
+            while !client
+                .scrip_status()
+                .expect("open")
+                .json()
+                .contains("\"indexing\"")
+            {
+                assert!(!searching.is_finished() && Instant::now() < end);
+                thread::yield_now();
+            }
+            let twin = call(&client, "scrip_master", &json!({"call_id": "mine"}));
+            assert_eq!(status(&twin), Status::InvalidArgument, "{ending}");
+            match ending {
+                "cancel" => assert!(cancel(&client, "mine")),
+                _ => client.interrupt(),
+            }
+            let error = searching.join().expect("no panic").expect_err(ending);
+            assert_eq!(error.status(), Status::Closed, "{error:?}");
+            assert_eq!(json(&error.meta())["call_id"], "mine");
+        });
+        // The file was read all the same.
+        call(&client, "search_scrip", &named).expect("the name is free");
+    }
+}
+
 /// Calls, cancels and interrupts of many threads on few names, until the client
 /// is closed under them.
 #[test]

@@ -153,10 +153,53 @@ fn a_change_is_not_called_applied_where_the_row_proves_nothing() {
             r#""qty":10,"prc":"9.00","prcTp":"L","vldt":"ioc","dscQty":2,"ordSt":"open""#,
             &Sight::Done(vec![0]),
         ),
+        // Nobody knows what this means, or which change was refused: what it shows
+        // may be the wish.
+        (
+            limit,
+            r#""qty":10,"prc":"9.00","prcTp":"L","vldt":"IOC","dscQty":2,"ordSt":"modify requested""#,
+            &perhaps,
+        ),
+        (
+            limit,
+            r#""qty":10,"prc":"9.00","prcTp":"L","vldt":"IOC","dscQty":2,"ordSt":"not modified""#,
+            &perhaps,
+        ),
+        (
+            limit,
+            r#""qty":10,"prc":"9.00","prcTp":"L","vldt":"IOC","dscQty":2,"ordSt":"rejected""#,
+            &perhaps,
+        ),
+        (
+            limit,
+            r#""qty":10,"prc":"8.00","prcTp":"L","ordSt":"rejected""#,
+            &Sight::Never(0),
+        ),
         // Nothing is told of the price.
         (limit, r#""qty":10,"prcTp":"L","ordSt":"open""#, &perhaps),
     ] {
         assert_eq!(&sight(facts, row), expected, "{facts} {row}");
+    }
+}
+
+#[test]
+fn all_rows_of_an_order_must_agree() {
+    let cancel = asked(InstructionKind::Cancel, r#"{"on":"1"}"#);
+    let sight = |states: [&str; 2]| {
+        let rows = states.map(|state| format!(r#"{{"nOrdNo":"1","ordSt":"{state}"}}"#));
+        look(&cancel, &book(&rows.join(",")), |_| false)
+    };
+    assert_eq!(sight(["complete", "rejected"]), Sight::Never(0));
+    assert_eq!(sight(["cancelled", "canceled"]), Sight::Done(vec![0, 1]));
+    assert_eq!(sight(["open", "modified"]), Sight::Nothing(Some(0)));
+    for states in [
+        ["complete", "cancelled"],
+        ["complete", "cancel pending"],
+        ["open", "cancelled"],
+        ["cancelled", "open"],
+        ["rejected", "brand new"],
+    ] {
+        assert_eq!(sight(states), Sight::Perhaps(vec![0, 1]), "{states:?}");
     }
 }
 
