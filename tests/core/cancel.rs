@@ -390,20 +390,3 @@ fn the_otp_of_a_login_can_be_given_up() {
         assert_eq!(json(&reply.meta())["otp"]["requested"], false);
     });
 }
-
-#[test]
-fn an_error_names_its_call_whatever_else_is_wrong() {
-    let sandbox = sandbox();
-    let client = patient(&sandbox);
-    for (operation, wrong) in [
-        ("totp_validate", "mpin"),
-        ("session_import", "session"),
-        ("place_order", "price"),
-        ("limits", "segment"),
-    ] {
-        let params = json!({ wrong: [], "call_id": "mine" });
-        let error = call(&client, operation, &params).expect_err("it is no text");
-        assert_eq!(error.status(), Status::InvalidArgument, "{operation}");
-        assert_eq!(json(&error.meta())["call_id"], "mine", "{operation}");
-    }
-}
