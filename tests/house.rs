@@ -16,7 +16,7 @@ use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 const ROOMS: &[(&str, &str)] = &[
     ("base", ""),
     ("broker", "base"),
-    ("transport", "base broker::message broker::hosts"),
+    ("transport", "base broker::message"),
     ("feeds", "base broker transport"),
     ("ledger", "base broker"),
     ("scrips", "base broker"),
