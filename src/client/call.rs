@@ -116,7 +116,10 @@ impl Call {
         result: Result<Reply, Error>,
     ) -> Result<Reply, Error> {
         let mut extra = self.extra.take();
-        let notes = self.notes.take();
+        let mut notes = self.notes.take();
+        for (_, point) in self.points.borrow().iter() {
+            notes.extend(point.trouble().map(str::to_owned));
+        }
         if !notes.is_empty() {
             extra.insert("notes".to_owned(), notes.into());
         }

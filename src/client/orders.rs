@@ -359,7 +359,7 @@ impl Inner {
         let credentials = self.credentials().with_trade(trade);
         let (request, id) = self.request(call, &target, &credentials, None)?;
         self.ready(line, &request.url).await?;
-        let point = Point::default();
+        let point = Point::not_after(call.deadline);
         call.points.borrow_mut().push((Kind::Read, point.clone()));
         call.is_asking(&id);
         let unread = |problem: &str| {

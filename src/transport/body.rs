@@ -4,12 +4,14 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use zeroize::Zeroizing;
 
 use super::pacing::Slot;
+use super::recall::Recall;
 use crate::base::clock::{self, Moment};
 use crate::base::secret::Wiped;
 
@@ -29,6 +31,7 @@ pub(crate) struct Point {
 struct Passed {
     yes: AtomicBool,
     when: OnceLock<Moment>,
+    trouble: OnceLock<String>,
 }
 
 impl Point {
@@ -58,6 +61,22 @@ impl Point {
             .flatten()
     }
 
+    /// The time until its deadline, if it has one.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        let deadline = self.not_after?;
+        Some(deadline.saturating_duration_since(clock::now()))
+    }
+
+    /// Keeps what the system refused to do for the request; of several the first.
+    pub(super) fn note(&self, trouble: String) {
+        self.passed.trouble.get_or_init(|| trouble);
+    }
+
+    /// What the system refused to do for the request.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        self.passed.trouble.get().map(String::as_str)
+    }
+
     /// For requests whose body says nothing: called before they start.
     pub(crate) fn pass(&self) {
         self.passed.when.get_or_init(clock::now);
@@ -81,6 +100,7 @@ pub(crate) struct SingleUse {
     bytes: Option<Bytes>,
     length: u64,
     point: Point,
+    recall: Option<Recall>,
 }
 
 impl SingleUse {
@@ -90,7 +110,14 @@ impl SingleUse {
             bytes: Some(Bytes::from_owner(Wiped(bytes))),
             length,
             point,
+            recall: None,
         }
+    }
+
+    /// The same, and `recall` is armed when the point is passed.
+    pub(super) fn with_recall(mut self, recall: Recall) -> Self {
+        self.recall = Some(recall);
+        self
     }
 }
 
@@ -132,6 +159,9 @@ impl Body for SingleUse {
             .is_some_and(|deadline| clock::now() >= deadline)
         {
             return Poll::Ready(Some(Err(Refused::TooLate)));
+        }
+        if let Some(recall) = &this.recall {
+            recall.arm(&this.point);
         }
         this.point.pass();
         Poll::Ready(Some(Ok(Frame::data(bytes))))

@@ -7,8 +7,9 @@
 //!   (REFUSED_STREAM, GOAWAY) and may hold bytes back for a stream window.
 //! - A connection and the event loop that drives it belong to one call at a time.
 //!   No task works in the background. The future that sends owns the
-//!   connection and drives it; when it is dropped, the connection is closed
-//!   with whatever had not been handed to the operating system.
+//!   connection and drives it; when it is dropped before the answer is whole,
+//!   the connection goes with all that had not left, here or in the queue of
+//!   the operating system (`recall`).
 //! - A body gives its bytes once (`SingleUse`) and not after its deadline.
 //! - A connection that the broker closed while it was idle is noticed before
 //!   anything is sent on it; one idle for long is not used at all. Nothing is
@@ -33,6 +34,7 @@ use url::Url;
 use super::body::{Point, Refused, SingleUse};
 use super::cookies::Cookies;
 use super::event_loop::EventLoop;
+use super::recall::Recall;
 use super::stream::Stream;
 use super::{OUR_NAME, Settings, failure, host_of};
 use crate::base::clock::{self, Moment, unix};
@@ -73,6 +75,7 @@ struct Connection {
     origin: url::Origin,
     sender: http1::SendRequest<SingleUse>,
     driver: http1::Connection<Stream, SingleUse>,
+    recall: Recall,
     idle_since: Moment,
     closed: bool,
 }
@@ -197,11 +200,14 @@ impl Door {
                 sent: false,
             });
         };
-        let head = self.head(request, point).map_err(|problem| Failure {
-            status: Status::Internal,
-            message: format!("the request could not be written: {problem}"),
-            sent: false,
-        })?;
+        let recall = connection.recall.clone();
+        let head = self
+            .head(request, point, &recall)
+            .map_err(|problem| Failure {
+                status: Status::Internal,
+                message: format!("the request could not be written: {problem}"),
+                sent: false,
+            })?;
         let size = size(&head);
         if size > LARGEST_REQUEST {
             return Err(Failure {
@@ -215,6 +221,7 @@ impl Door {
         }
         if head.body().size_hint().exact() == Some(0) {
             // An empty body is never asked for, so it cannot tell.
+            recall.arm(point);
             point.pass();
         }
         let failed = |error: hyper::Error| failed(&host, &error, point);
@@ -230,12 +237,14 @@ impl Door {
                 answer.push(&data)?;
             }
         }
+        recall.disarm();
         line.keep(connection).await;
         Ok(answer)
     }
 
     async fn connect(&self, url: &Url) -> Result<Connection, Failure> {
         let stream = self.settings.connect(url).await?;
+        let recall = Recall::of(&stream);
         let (sender, driver) = http1::handshake(stream)
             .await
             .map_err(|error| failure::no_connection(&host_of(url), &error))?;
@@ -243,12 +252,18 @@ impl Door {
             origin: url.origin(),
             sender,
             driver,
+            recall,
             idle_since: clock::now(),
             closed: false,
         })
     }
 
-    fn head(&self, request: Request, point: &Point) -> http::Result<http::Request<SingleUse>> {
+    fn head(
+        &self,
+        request: Request,
+        point: &Point,
+        recall: &Recall,
+    ) -> http::Result<http::Request<SingleUse>> {
         let body = request.body.unwrap_or_default();
         let length = body.len();
         let target = match request.url.query() {
@@ -258,7 +273,7 @@ impl Door {
         let mut head = http::Request::builder()
             .method(request.method)
             .uri(target)
-            .body(SingleUse::new(body, point.clone()))?;
+            .body(SingleUse::new(body, point.clone()).with_recall(recall.clone()))?;
         let headers = head.headers_mut();
         *headers = request.headers;
         headers.insert(HOST, HeaderValue::from_str(&host_of(&request.url))?);

@@ -12,6 +12,7 @@ mod names;
 mod net;
 pub(crate) mod pacing;
 mod proxy;
+mod recall;
 mod stream;
 mod tls;
 

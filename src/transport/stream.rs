@@ -8,18 +8,17 @@ use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tower_service::Service;
 use url::Url;
 
 use super::names::Names;
+use super::recall::{Connector, Held};
 use super::{Settings, failure, host_of};
 use crate::base::clock;
 use crate::broker::message::Failure;
 
 /// Bytes to and from a host.
-pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+pub(crate) type Stream = MaybeHttpsStream<Held>;
 
 impl Settings {
     /// Connects to the host of `url` within the time for a connection. Sends
@@ -44,12 +43,13 @@ impl Settings {
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_local_address(self.local_address);
+        let held = Connector(http);
         let uri: Uri = url.as_str().parse()?;
         let config = Arc::clone(&tls.http1);
         match self.proxies.find(url) {
-            None => HttpsConnector::from((http, config)).call(uri).await,
+            None => HttpsConnector::from((held, config)).call(uri).await,
             Some(found) => {
-                let mut tunnel = Tunnel::new(found.proxy, http);
+                let mut tunnel = Tunnel::new(found.proxy, held);
                 if let Some(credentials) = found.credentials {
                     tunnel = tunnel.with_auth(credentials);
                 }
