@@ -15,7 +15,7 @@ use crate::base::redact;
 use crate::base::reply::Reply;
 use crate::base::secret::Secret;
 use crate::broker::hosts::{Environment, Generation, Hosts};
-use crate::broker::judge::{self, Verdict};
+use crate::broker::judge::{self, Asked, Verdict};
 use crate::broker::login;
 use crate::broker::message::Answer;
 use crate::broker::operation::{self, Operation};
@@ -184,7 +184,14 @@ pub fn answer(choice: usize, http_status: u16, body: &[u8], secret: &str) -> Jud
         date: None,
         body: Zeroizing::new(body.to_vec()),
     };
-    let verdict = judge::instruction(op, auth, &answer, choice % 2 == 0, &[secret]);
+    let asked = match choice % 3 {
+        0 => Asked::Change("250122000624384"),
+        which => Asked::New {
+            made_tag: choice % 2 == 0,
+            is_known: which == 2 && choice % 5 == 0,
+        },
+    };
+    let verdict = judge::instruction(op, auth, &answer, asked, &[secret]);
     let hosts = Hosts {
         environment: Environment::Prod,
         base_url: None,

@@ -14,6 +14,7 @@ use crate::base::status::Status;
 use crate::broker::catalog::{self, Meaning};
 use crate::broker::message::Answer;
 use crate::broker::operation::{Auth, Kind, Operation};
+use crate::broker::order_number;
 
 /// What the broker said.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -87,30 +88,74 @@ pub(crate) enum Verdict {
 /// Codes by which the broker says that a tag is in use.
 const TAG_IN_USE: &[&str] = &["32", "5204"];
 
+/// What an answer is the answer to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked<'a> {
+    New {
+        /// The tag was made by us for this one order: a broker that says that
+        /// it is in use has this order already.
+        made_tag: bool,
+        /// The number in the answer is known from before this order.
+        is_known: bool,
+    },
+    /// A change of this order.
+    Change(&'a str),
+}
+
+impl Asked<'_> {
+    /// Why the number in an answer without any mark of an error is not the one
+    /// that was waited for.
+    fn doubt(self, op: &Operation, number: Option<&str>) -> Option<String> {
+        let name = op.name;
+        match (self, number) {
+            (Self::New { is_known, .. }, Some(number)) if order_number::is_number(number) => {
+                is_known.then(|| {
+                    format!(
+                        "the broker's answer to {name} has the number of another order, {number}"
+                    )
+                })
+            }
+            (Self::Change(asked), Some(number)) if number == asked => None,
+            (Self::Change(asked), Some(number)) => Some(format!(
+                "the broker's answer to {name} has the number {number}, and {asked} was asked for"
+            )),
+            (Self::New { .. }, _) | (Self::Change(_), None) => {
+                Some(format!("the broker's answer to {name} has no order number"))
+            }
+        }
+    }
+}
+
 /// Judges the answer to an instruction. Only two answers are definitive: 200
-/// with an order number and no mark of an error, and a code that is known as a
-/// refusal. `made_tag` says that the tag was made by us for this one order: a
-/// broker that says that it is in use has this order already.
+/// with the order number that belongs there and no mark of an error, and a code
+/// that is known as a refusal, in an answer without any order number.
 pub(crate) fn instruction(
     op: &Operation,
     auth: Auth,
     answer: &Answer,
-    made_tag: bool,
+    asked: Asked<'_>,
     known: &[&str],
 ) -> Verdict {
     let body = String::from_utf8_lossy(&answer.body);
     let refusal = Refusal::read(&body).unwrap_or_default();
-    let number = order_number(&body);
     if answer.http_status == 200 && !refusal.marked {
-        if let Some(number) = number {
-            return Verdict::Taken(number);
-        }
+        let number = order_number::told(&body);
+        return match (asked.doubt(op, number.as_deref()), number) {
+            (None, Some(number)) => Verdict::Taken(number),
+            (Some(doubt), Some(_)) => {
+                let error = Error::new(Status::Protocol, doubt);
+                Verdict::Open(error.with_broker(answer.http_status, &body, known))
+            }
+            (_, None) => Verdict::Open(error(op, auth, answer, known)),
+        };
     }
     let mut error = error(op, auth, answer, known);
     let code = refusal.code.as_deref();
     let meaning = code.and_then(catalog::find).map(|entry| entry.meaning);
+    let made_tag = matches!(asked, Asked::New { made_tag: true, .. });
     let proved = match meaning {
-        _ if number.is_some() => None,
+        // Says yes and no at once.
+        Some(_) if order_number::is_carried(&body) => None,
         Some(Meaning::Refusal) if made_tag && code.is_some_and(|c| TAG_IN_USE.contains(&c)) => None,
         Some(Meaning::Refusal) => Some(Status::Rejected),
         Some(Meaning::Session) => Some(Status::SessionExpired),
@@ -123,31 +168,6 @@ pub(crate) fn instruction(
         }
         None => Verdict::Open(error),
     }
-}
-
-/// Longer than any order number.
-const LONGEST_NUMBER: usize = 64;
-
-/// The order number of an accepted instruction.
-pub(crate) fn order_number(body: &str) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Accepted {
-        #[serde(rename = "nOrdNo")]
-        number: Value,
-    }
-    let accepted: Accepted = serde_json::from_str(body).ok()?;
-    let number = match accepted.number {
-        Value::String(text) => text,
-        Value::Number(number) => number.to_string(),
-        _ => return None,
-    };
-    // The broker writes "NA", "--" and 0 where there is none.
-    let number = number.trim();
-    let plain = number
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let some = number.bytes().any(|b| (b'1'..=b'9').contains(&b));
-    (plain && some && number.len() <= LONGEST_NUMBER).then(|| number.to_owned())
 }
 
 /// Whether the answer says that there is nothing to show.

@@ -11,6 +11,7 @@ pub(crate) mod login;
 pub(crate) mod message;
 pub(crate) mod operation;
 pub(crate) mod order_book;
+pub(crate) mod order_number;
 pub(crate) mod orders;
 pub(crate) mod outcome;
 pub(crate) mod params;

@@ -30,7 +30,7 @@ use crate::base::reply::{Meta, Reply};
 use crate::base::secret::Secret;
 use crate::base::status::Status;
 use crate::broker::hosts::Hosts;
-use crate::broker::judge;
+use crate::broker::order_number;
 use crate::broker::request::Credentials;
 use crate::broker::session::{Trade, View};
 use crate::feeds::link::Roster;
@@ -241,8 +241,11 @@ impl Inner {
         };
         let mut register = Register::default();
         for (tag, answer) in ledger.iter().flat_map(Ledger::take_taken) {
-            let number = judge::order_number(&answer);
+            let number = order_number::told(&answer);
             register.settle(&tag, number.as_deref(), register::Settled::Taken);
+        }
+        for number in ledger.iter().flat_map(Ledger::take_changed) {
+            register.tell(&number);
         }
         let jar = Arc::new(Cookies::default());
         Ok(Self {

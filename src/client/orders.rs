@@ -15,9 +15,10 @@ use crate::base::json::Fields;
 use crate::base::reply::{Meta, Reply};
 use crate::base::status::Status;
 use crate::broker::hosts::Generation;
-use crate::broker::judge::{self, Verdict};
+use crate::broker::judge::{self, Asked, Verdict};
 use crate::broker::operation::{self, Kind, Operation};
 use crate::broker::order_book;
+use crate::broker::order_number;
 use crate::broker::orders::{self, Instruction, InstructionKind, Lookup};
 use crate::broker::outcome::Sent;
 use crate::broker::params;
@@ -209,8 +210,14 @@ impl Inner {
         reached(Step::Answered);
         let mut answer = sent.map_err(|failure| Error::new(failure.status, failure.message))?;
         let auth = op.headers(trade.generation).auth;
+        let number = order_number::told(&String::from_utf8_lossy(&answer.body));
+        let is_known = number.is_some_and(|number| !self.register().tell(&number));
+        let asked = match &instruction.order_id {
+            Some(order_id) => Asked::Change(order_id),
+            None => Asked::New { made_tag, is_known },
+        };
         let verdict = self.with_secrets(call, |known| {
-            judge::instruction(op, auth, &answer, made_tag, known)
+            judge::instruction(op, auth, &answer, asked, known)
         });
         reached(Step::Judged);
         match verdict {
@@ -232,7 +239,11 @@ impl Inner {
                 sheet.lock().proved = true;
                 Err(error)
             }
-            Verdict::Open(error) => Err(error),
+            Verdict::Open(error) => {
+                // The true answer may follow, and must not be the next order's.
+                line.close();
+                Err(error)
+            }
         }
     }
 

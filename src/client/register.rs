@@ -1,8 +1,8 @@
 //! The instructions of one client that are under way or not settled, and the
 //! last ones that are.
 
-use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
+use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
 
 use crate::base::clock;
@@ -14,6 +14,9 @@ use crate::ledger::Intent;
 const MOST_OPEN: usize = 4096;
 /// The most settled ones, a few bytes each.
 const MOST_SETTLED: usize = 8192;
+/// The most order numbers that are known, the newest: some two megabytes. No day
+/// ends the memory: the broker's numbers begin with the date, so none comes again.
+const MOST_TOLD: usize = 65_536;
 
 /// How an instruction was settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,10 @@ pub(super) struct Register {
     open: Vec<Open>,
     /// Hashes of tag and number of the new order.
     settled: VecDeque<(u64, u64, Settled)>,
+    /// Hashes of the order numbers that answers told, or that were sent.
+    told: HashSet<u64>,
+    /// The same, the oldest first.
+    told_order: VecDeque<u64>,
     hasher: RandomState,
 }
 
@@ -53,6 +60,10 @@ impl Register {
     pub(super) fn begin(&mut self, intent: Intent) -> bool {
         if self.open.iter().any(|open| open.intent.tag == intent.tag) {
             return false;
+        }
+        // What comes late on a change of an order is not a new one's answer.
+        if let Some(number) = &intent.order_id {
+            self.tell(number);
         }
         if self.open.len() >= MOST_OPEN {
             let ended = self.open.iter().position(|open| !open.running);
@@ -96,8 +107,26 @@ impl Register {
         if self.settled.len() >= MOST_SETTLED {
             self.settled.pop_front();
         }
+        if let Some(number) = placed {
+            self.tell(number);
+        }
         let hashes = (self.hash(tag), self.hash(placed.unwrap_or("")));
         self.settled.push_back((hashes.0, hashes.1, how));
+    }
+
+    /// Remembers the number of an order; `false` if it was known.
+    pub(super) fn tell(&mut self, number: &str) -> bool {
+        let hash = self.hash(number);
+        if !self.told.insert(hash) {
+            return false;
+        }
+        if self.told_order.len() >= MOST_TOLD {
+            if let Some(oldest) = self.told_order.pop_front() {
+                self.told.remove(&oldest);
+            }
+        }
+        self.told_order.push_back(hash);
+        true
     }
 
     fn hash(&self, text: &str) -> u64 {
@@ -271,6 +300,31 @@ mod tests {
         assert!(register.by_tag("t").is_none());
         assert_eq!(register.how("t"), None);
         assert!(register.by_tag("running").is_some(), "it is under way");
+    }
+
+    #[test]
+    fn a_number_is_told_once() {
+        let mut register = Register::default();
+        assert!(register.tell("1"));
+        assert!(!register.tell("1"));
+        register.settle("found in the book", Some("2"), Settled::Taken);
+        assert!(!register.tell("2"));
+        assert!(register.begin(intent("a change", Some("3"))));
+        assert!(!register.tell("3"));
+        register.adopt(intent("of before", Some("4")), Sent::At(clock::now()));
+        assert!(!register.tell("4"));
+    }
+
+    #[test]
+    fn the_oldest_numbers_are_forgotten() {
+        let mut register = Register::default();
+        for at in 0..=MOST_TOLD {
+            assert!(register.tell(&at.to_string()));
+        }
+        assert_eq!(register.told.len(), MOST_TOLD);
+        assert_eq!(register.told_order.len(), MOST_TOLD);
+        assert!(!register.tell("1") && !register.tell(&MOST_TOLD.to_string()));
+        assert!(register.tell("0"), "the oldest");
     }
 
     #[test]

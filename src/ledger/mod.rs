@@ -147,6 +147,8 @@ struct State {
     /// Tag and answer of the orders that were taken today, as the file told
     /// when it was opened.
     taken: Vec<(String, String)>,
+    /// The orders that the changes in the file were about.
+    changed: Vec<String>,
 }
 
 struct Entry {
@@ -181,6 +183,7 @@ impl Ledger {
             open: BTreeSet::new(),
             by_id: HashMap::new(),
             taken: Vec::new(),
+            changed: Vec::new(),
         };
         let mut dropped = false;
         for record in contents.records {
@@ -189,6 +192,7 @@ impl Ledger {
                 Record::Begin { number, intent } => {
                     state.next = state.next.max(number.saturating_add(1));
                     if intent.lives(now_ms) {
+                        state.changed.extend(intent.order_id.clone());
                         state.add(number, intent);
                     } else {
                         dropped = true;
@@ -299,6 +303,12 @@ impl Ledger {
     /// knew to be taken. Given out once.
     pub(crate) fn take_taken(&self) -> Vec<(String, String)> {
         std::mem::take(&mut self.state().taken)
+    }
+
+    /// The number of each order that an earlier process of this day changed, or
+    /// meant to. Given out once.
+    pub(crate) fn take_changed(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().changed)
     }
 
     /// When this process took over the ledger.

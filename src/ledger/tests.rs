@@ -179,9 +179,11 @@ fn only_new_orders_tell_whose_a_row_is() {
     let change = begin(&ledger, change);
     ledger.settle(&change, &accepted()).expect("written");
     drop(ledger);
-    let taken = place.open().expect("it is free").take_taken();
+    let ledger = place.open().expect("it is free");
+    let taken = ledger.take_taken();
     let tags: Vec<_> = taken.iter().map(|(tag, _)| tag.as_str()).collect();
     assert_eq!(tags, ["new"]);
+    assert_eq!(ledger.take_changed(), ["7"]);
 }
 
 #[test]

@@ -297,6 +297,11 @@ impl Line {
         }
     }
 
+    /// Closes the connection: what came on it was not believed.
+    pub(crate) fn close(&mut self) {
+        self.0 = None;
+    }
+
     /// Keeps a connection for later if it is whole.
     async fn keep(&mut self, mut connection: Connection) {
         std::future::poll_fn(|cx| {

@@ -11,6 +11,7 @@
 //! - `money`: faults at every moment: at most one order, and a true status
 //! - `steps`: an instruction cut short at every step, in every way
 //! - `transport`: TLS, hosts, faults of the network, deadlines, interrupts
+//! - `lies`: answers that lie about an order
 //! - `wire`: answers to orders byte by byte, and proxies
 //! - `scrips`: instruments: downloads, cache, bad files
 //! - `secrets`: after a full day no credential shows anywhere
@@ -22,6 +23,7 @@ mod cancel;
 mod decimals;
 mod feed;
 mod hosts;
+mod lies;
 mod logins;
 mod manner;
 mod money;

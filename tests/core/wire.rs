@@ -139,6 +139,7 @@ fn trader(port: u16) -> Client {
 }
 
 const TAKEN: &str = r#"{"nOrdNo":"250122000624384","stat":"Ok","stCode":200}"#;
+const SECOND: &str = r#"{"nOrdNo":"250122000624385","stat":"Ok","stCode":200}"#;
 const OTHER: &str = r#"{"nOrdNo":"250122000999999","stat":"Ok","stCode":200}"#;
 
 fn answer(head: &str, body: &str) -> Vec<u8> {
@@ -239,6 +240,11 @@ fn anything_else_is_an_unknown_outcome() {
         "{}",
         "true",
         r#""1/../2""#,
+        r#""-5""#,
+        "-5",
+        r#""000""#,
+        "5.0",
+        r#""A250122000624384""#,
     ] {
         cases.push(ok(&format!(
             r#"{{"nOrdNo":{number},"stat":"Ok","stCode":200}}"#
@@ -266,12 +272,12 @@ fn the_rest_of_an_answer_is_no_answer() {
     let with_rest = [ok(TAKEN), ok(OTHER)].concat();
     let server = serve(vec![
         vec![Deed::Answer(with_rest), Deed::Wait],
-        vec![Deed::Answer(ok(TAKEN))],
+        vec![Deed::Answer(ok(SECOND))],
     ]);
     let client = trader(server.port);
-    for _ in 0..2 {
+    for expected in ["250122000624384", "250122000624385"] {
         let reply = place(&client, &order()).expect("taken");
-        assert_eq!(number(&reply), "250122000624384");
+        assert_eq!(number(&reply), expected);
     }
     drop(client);
     let connections: Vec<_> = server.end().iter().map(|(at, _)| *at).collect();
@@ -297,18 +303,68 @@ fn what_comes_unasked_ends_the_connection() {
                 // Must not be asked for.
                 Deed::Answer(ok(OTHER)),
             ],
-            vec![Deed::Answer(ok(TAKEN))],
+            vec![Deed::Answer(ok(SECOND))],
         ]);
         let client = trader(server.port);
         number(&place(&client, &order()).expect("taken"));
         // Over loopback it is there when it was written.
         assert!(until(|| server.unasked.load(Ordering::Acquire) == 1));
         let reply = place(&client, &order()).expect("taken");
-        assert_eq!(number(&reply), "250122000624384");
+        assert_eq!(number(&reply), "250122000624385");
         drop(client);
         let connections: Vec<_> = server.end().iter().map(|(at, _)| *at).collect();
         assert_eq!(connections, [0, 1]);
     }
+}
+
+/// An answer that comes twice, the second time when the next order waits, is
+/// not that one's; the true answer that follows is nobody's.
+#[test]
+fn an_answer_that_comes_twice_counts_once() {
+    let server = serve(vec![
+        vec![
+            Deed::Answer(ok(TAKEN)),
+            Deed::Answer([ok(TAKEN), ok(OTHER)].concat()),
+            Deed::Wait,
+        ],
+        vec![Deed::Answer(ok(SECOND))],
+    ]);
+    let client = trader(server.port);
+    number(&place(&client, &order()).expect("taken"));
+    let error = place(&client, &order()).expect_err("it is the first one's");
+    assert_eq!(error.status(), Status::UnknownOutcome, "{error:?}");
+    assert_eq!(told(&error, "sent"), true);
+    assert_eq!(
+        number(&place(&client, &order()).expect("taken")),
+        "250122000624385"
+    );
+    drop(client);
+    let connections: Vec<_> = server.end().iter().map(|(at, _)| *at).collect();
+    assert_eq!(connections, [0, 0, 1]);
+}
+
+/// So it is between a change and a new order, in both directions.
+#[test]
+fn answers_do_not_cross_kinds() {
+    let server = serve(vec![
+        vec![Deed::Answer(ok(TAKEN)), Deed::Answer(ok(TAKEN)), Deed::Wait],
+        vec![Deed::Answer(ok(OTHER)), Deed::Answer(ok(OTHER)), Deed::Wait],
+    ]);
+    let client = trader(server.port);
+    let cancel = r#"{"order_id":"250122000624384"}"#;
+    client.cancel_order(cancel).expect("taken");
+    let error = place(&client, &order()).expect_err("it is the cancel's");
+    assert_eq!(error.status(), Status::UnknownOutcome, "{error:?}");
+    number(&place(&client, &order()).expect("taken"));
+    let error = client.cancel_order(cancel).expect_err("it is the order's");
+    assert_eq!(error.status(), Status::UnknownOutcome, "{error:?}");
+    assert!(
+        error
+            .hint()
+            .is_some_and(|hint| hint.contains("250122000624384"))
+    );
+    drop(client);
+    assert_eq!(server.end().len(), 4);
 }
 
 /// A request that does not fit the system's buffers could not be sent whole at

@@ -47,11 +47,11 @@ impl Broker {
         file.to_str().expect("a path in UTF-8")
     }
 
-    /// From now on requests under `path` meet `kind`.
-    pub fn fault(&self, path: &str, kind: FaultKind) {
+    /// From now on requests under `path` meet `kind`, or so many of them.
+    pub fn fault(&self, path: &str, times: Option<u32>, kind: FaultKind) {
         self.sandbox.set_fault(Fault {
             path: path.to_owned(),
-            times: None,
+            times,
             kind,
         });
     }

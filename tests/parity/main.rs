@@ -91,7 +91,8 @@ const UNAVAILABLE: i32 = 11;
 struct Scenario {
     name: &'static str,
     fin_key: Option<&'static str>,
-    faults: Vec<(&'static str, FaultKind)>,
+    /// Each with how often it strikes; without end if there is no number.
+    faults: Vec<(&'static str, Option<u32>, FaultKind)>,
     steps: Vec<Step>,
 }
 
@@ -106,7 +107,13 @@ impl Scenario {
     }
 
     fn with_fault(mut self, path: &'static str, kind: FaultKind) -> Self {
-        self.faults.push((path, kind));
+        self.faults.push((path, None, kind));
+        self
+    }
+
+    /// The same for one step, which both sides make.
+    fn with_fault_of_a_step(mut self, path: &'static str, kind: FaultKind) -> Self {
+        self.faults.push((path, Some(2), kind));
         self
     }
 }
@@ -532,8 +539,8 @@ fn the_same_logins_give_the_same_requests_answers_and_state() {
     ] {
         for scenario in scenarios(&broker, login, validate, &order) {
             broker.sandbox.clear_faults();
-            for (path, kind) in &scenario.faults {
-                broker.fault(path, kind.clone());
+            for (path, times, kind) in &scenario.faults {
+                broker.fault(path, *times, kind.clone());
             }
             let what = format!("{environment}: {}", scenario.name);
             unexplained.extend(compare(
@@ -792,6 +799,7 @@ fn a_base_url_changes_the_host_and_nothing_else() {
         let sandbox = requests("base_url", broker.sandbox.url());
         broker.fault(
             "",
+            None,
             FaultKind::BaseUrl("https://e43.kotaksecurities.com".to_owned()),
         );
         let named = requests("proxy", &broker.proxy_url());

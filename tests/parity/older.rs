@@ -144,7 +144,7 @@ fn hold_to_the_documents(broker: &Broker, login: &Login) {
     let mut values = Values::of(sandbox);
     sandbox.clear_faults();
     if let Some(named) = &login.lookup_names {
-        broker.fault("/algo-user", FaultKind::BaseUrl(named.clone()));
+        broker.fault("/algo-user", None, FaultKind::BaseUrl(named.clone()));
     }
     let mut config = values.fill_all(&login.config);
     if let Some(token) = config["access_token"].as_str() {

@@ -54,8 +54,16 @@ pub fn scenarios(login: impl Fn() -> Vec<Step>, validate_path: &'static str) -> 
             End::Same(OK),
         )
     };
+    // No two orders have the same number.
+    let numbered = |scenario: Scenario| {
+        (0..7).fold(scenario, |scenario, at| {
+            let number = format!("26112400000010{at}");
+            let taken = json!({"nOrdNo": number, "stat": "Ok", "stCode": 200});
+            scenario.with_fault_of_a_step(PLACE, answer(200, &taken))
+        })
+    };
     let mut list = vec![
-        at_home(Scenario::new(
+        numbered(at_home(Scenario::new(
             "orders in every form",
             whole(vec![
                 placed(json!({"tag": "parity-1"})),
@@ -86,8 +94,7 @@ pub fn scenarios(login: impl Fn() -> Vec<Step>, validate_path: &'static str) -> 
                     End::Same(OK),
                 ),
             ]),
-        ))
-        .with_fault(PLACE, answer(200, &taken))
+        )))
         .with_fault(MODIFY, answer(200, &taken))
         .with_fault(CANCEL, answer(200, &taken)),
         at_home(Scenario::new(

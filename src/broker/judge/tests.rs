@@ -217,3 +217,124 @@ fn a_code_that_is_known_has_a_hint() {
     let none = with_code(Error::new(Status::Rejected, "no").with_hint("h"), None);
     assert_eq!((none.code(), none.hint()), (None, Some("h")));
 }
+
+#[derive(Debug, PartialEq, Eq)]
+enum Proof {
+    Taken,
+    Refused(Status),
+    Open,
+}
+
+fn proof(op: &Operation, asked: Asked<'_>, http_status: u16, body: &str) -> (Proof, String) {
+    let answer = Answer {
+        http_status,
+        retry_after: None,
+        date: None,
+        redirect: None,
+        body: Zeroizing::new(body.as_bytes().to_vec()),
+    };
+    match instruction(op, op.current.auth, &answer, asked, &[]) {
+        Verdict::Taken(number) => (Proof::Taken, number),
+        Verdict::Refused(error) => (Proof::Refused(error.status()), error.message().to_owned()),
+        Verdict::Open(error) => (Proof::Open, error.message().to_owned()),
+    }
+}
+
+#[test]
+fn the_number_of_a_success_is_the_one_that_belongs_there() {
+    let new = |is_known| Asked::New {
+        made_tag: true,
+        is_known,
+    };
+    let change = Asked::Change("250122000624384");
+    let ours = r#""250122000624384""#;
+    for (asked, number, taken) in [
+        (new(false), ours, true),
+        (new(false), "250122000624384", true),
+        (new(true), ours, false),
+        (new(false), r#""-5""#, false),
+        (new(false), "-5", false),
+        (new(false), r#""0""#, false),
+        (new(false), "0", false),
+        (new(false), r#"" ""#, false),
+        (new(false), r#""""#, false),
+        (new(false), "null", false),
+        (new(false), r#""NA""#, false),
+        (change, ours, true),
+        (change, "250122000624384", true),
+        (change, r#"" 250122000624384 ""#, true),
+        (change, r#""250122000624385""#, false),
+        (change, r#""25012200062438""#, false),
+        (change, r#""-5""#, false),
+        (change, "0", false),
+        (change, r#"" ""#, false),
+        (change, "null", false),
+        (change, r#"["250122000624384"]"#, false),
+        (Asked::Change("A-1"), r#""A-1""#, true),
+    ] {
+        let body = format!(r#"{{"stat":"Ok","nOrdNo":{number},"tid":"server1_7","stCode":200}}"#);
+        let (op, expected) = match (asked, taken) {
+            (Asked::New { .. }, true) => (&operation::PLACE_ORDER, Proof::Taken),
+            (Asked::New { .. }, false) => (&operation::PLACE_ORDER, Proof::Open),
+            (Asked::Change(_), true) => (&operation::CANCEL_ORDER, Proof::Taken),
+            (Asked::Change(_), false) => (&operation::CANCEL_ORDER, Proof::Open),
+        };
+        let (proof, said) = proof(op, asked, 200, &body);
+        assert_eq!(proof, expected, "{asked:?} {number}: {said}");
+    }
+    let without = r#"{"stat":"Ok","stCode":200}"#;
+    for asked in [new(false), change] {
+        let (proof, said) = proof(&operation::MODIFY_ORDER, asked, 200, without);
+        assert_eq!(proof, Proof::Open, "{said}");
+    }
+    let body = r#"{"stat":"Ok","nOrdNo":"7","stCode":200}"#;
+    let said = |asked| proof(&operation::PLACE_ORDER, asked, 200, body).1;
+    assert!(said(new(true)).ends_with("has the number of another order, 7"));
+    assert!(said(change).ends_with("has the number 7, and 250122000624384 was asked for"));
+}
+
+#[test]
+fn a_refusal_with_an_order_number_proves_nothing() {
+    let new = Asked::New {
+        made_tag: false,
+        is_known: false,
+    };
+    let change = Asked::Change("250122000624384");
+    for (more, open) in [
+        ("", false),
+        (r#","nOrdNo":"0""#, false),
+        (r#","nOrdNo":"","orderId":null"#, false),
+        (r#","tid":"server5_526372","GuiOrdId":"tag-1""#, false),
+        (r#","nOrdNo":"250122000624384""#, true),
+        (r#","nordno":250122000624384"#, true),
+        (r#","orderId":"250122000624384""#, true),
+        (r#","order_id":"250122000624384""#, true),
+        (r#","nOrdNo":"1","nOrdNo":"2""#, true),
+        (r#","data":{"orderNo":"250122000624384"}"#, true),
+        (r#","data":[{"ORDER_ID":"250122000624384"}]"#, true),
+        (r#","order":{"id":"250122000624384"}"#, true),
+    ] {
+        for (code, status) in [
+            ("1009", Status::Rejected),
+            ("1006", Status::Rejected),
+            ("1003", Status::SessionExpired),
+        ] {
+            let body = format!(r#"{{"stat":"Not_Ok","emsg":"no","stCode":{code}{more}}}"#);
+            let expected = if open {
+                Proof::Open
+            } else {
+                Proof::Refused(status)
+            };
+            for (op, asked) in [
+                (&operation::PLACE_ORDER, new),
+                (&operation::MODIFY_ORDER, change),
+                (&operation::CANCEL_ORDER, change),
+            ] {
+                for http in [200, 400, 403] {
+                    let (proof, said) = proof(op, asked, http, &body);
+                    assert_eq!(proof, expected, "{} {http} {body}: {said}", op.name);
+                }
+            }
+        }
+    }
+}
