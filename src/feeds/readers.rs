@@ -161,7 +161,7 @@ pub(crate) fn batch(
     mut read: impl FnMut(Option<Moment>, usize, &mut String) -> Result<usize, Cut>,
 ) -> Result<String, Error> {
     if !(1..=MOST_EVENTS).contains(&most) {
-        let problem = format_args!("must be from 1 to {MOST_EVENTS}");
+        let problem = format!("must be from 1 to {MOST_EVENTS}");
         return Err(Error::argument("most", problem));
     }
     let _counted = process::shared().calls.count();
