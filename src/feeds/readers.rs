@@ -161,7 +161,7 @@ pub(crate) fn batch(
     mut read: impl FnMut(Option<Moment>, usize, &mut String) -> Result<usize, Cut>,
 ) -> Result<String, Error> {
     if !(1..=MOST_EVENTS).contains(&most) {
-        let problem = format_args!("must be from 1 to {MOST_EVENTS}");
+        let problem = format!("must be from 1 to {MOST_EVENTS}");
         return Err(Error::argument("most", problem));
     }
     let _counted = process::shared().calls.count();
@@ -281,20 +281,22 @@ mod tests {
         assert_eq!(look(&shared, LATE), Waited::Ready);
     }
 
+    /// Five events, two at a time, then the end.
+    fn give(each: &str) -> impl FnMut(Option<Moment>, usize, &mut String) -> Result<usize, Cut> {
+        let mut left = 5_usize;
+        move |_, most, out| match left {
+            0 => Err(Cut::Closed),
+            _ => {
+                let given = most.min(2).min(left);
+                left -= given;
+                (0..given).for_each(|_| out.push_str(each));
+                Ok(given)
+            }
+        }
+    }
+
     #[test]
     fn batches_are_bounded_and_end_before_the_end_is_told() {
-        let give = |each: &'static str| {
-            let mut left = 5_usize;
-            move |_: Option<Moment>, most: usize, out: &mut String| match left {
-                0 => Err(Cut::Closed),
-                _ => {
-                    let given = most.min(2).min(left);
-                    left -= given;
-                    (0..given).for_each(|_| out.push_str(each));
-                    Ok(given)
-                }
-            }
-        };
         let text = |most| batch(most, Duration::ZERO, give("{},"));
         assert_eq!(text(3).expect("there are some"), "[{},{},{}]");
         assert_eq!(text(9).expect("there are some"), "[{},{},{},{},{}]");
@@ -302,8 +304,8 @@ mod tests {
             let error = text(most).expect_err("out of range");
             assert_eq!(error.message(), "most: must be from 1 to 65536");
         }
-        let large: &'static str = format!("\"{}\",", "x".repeat(MOST_BYTES)).leak();
-        let two = batch(5, Duration::ZERO, give(large)).expect("there are some");
+        let large = format!("\"{}\",", "x".repeat(MOST_BYTES));
+        let two = batch(5, Duration::ZERO, give(&large)).expect("there are some");
         assert_eq!(two.matches(',').count(), 1);
         let none = batch(1, Duration::ZERO, |_, _, _| Ok(0)).expect_err("nothing");
         assert_eq!(none.status(), Status::End);
