@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use zeroize::Zeroizing;
 
+use super::brake::{Brake, Held, Leaving};
 use super::pacing::Slot;
 use crate::base::clock::{self, Moment};
 use crate::base::secret::Wiped;
@@ -23,6 +24,8 @@ pub(crate) struct Point {
     not_after: Option<Moment>,
     /// Counted when the point is passed.
     slot: Option<Arc<Slot>>,
+    /// May hold the request back.
+    brake: Option<(Arc<Brake>, Leaving)>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +49,12 @@ impl Point {
         self
     }
 
+    /// The same, unless `brake` holds back what is `leaving`.
+    pub(crate) fn with_brake(mut self, brake: &Arc<Brake>, leaving: Leaving) -> Self {
+        self.brake = Some((Arc::clone(brake), leaving));
+        self
+    }
+
     /// Whether a byte may have left.
     pub(crate) fn passed(&self) -> bool {
         self.passed.yes.load(Ordering::Acquire)
@@ -64,6 +73,17 @@ impl Point {
         self.passed.yes.store(true, Ordering::Release);
         if let Some(slot) = &self.slot {
             slot.stamp();
+        }
+    }
+
+    /// The same, if nothing holds the request back.
+    fn try_pass(&self) -> Result<(), Held> {
+        match &self.brake {
+            Some((brake, leaving)) => brake.pass(*leaving, || self.pass()),
+            None => {
+                self.pass();
+                Ok(())
+            }
         }
     }
 
@@ -101,14 +121,17 @@ pub(crate) enum Refused {
     UsedBefore,
     /// The deadline passed before the first byte.
     TooLate,
+    /// The client may not let it leave.
+    Held(Held),
 }
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::UsedBefore => "a request body was asked for twice",
-            Self::TooLate => "the deadline passed before anything was sent",
-        })
+        match self {
+            Self::UsedBefore => f.write_str("a request body was asked for twice"),
+            Self::TooLate => f.write_str("the deadline passed before anything was sent"),
+            Self::Held(held) => held.fmt(f),
+        }
     }
 }
 
@@ -133,8 +156,10 @@ impl Body for SingleUse {
         {
             return Poll::Ready(Some(Err(Refused::TooLate)));
         }
-        this.point.pass();
-        Poll::Ready(Some(Ok(Frame::data(bytes))))
+        Poll::Ready(Some(match this.point.try_pass() {
+            Ok(()) => Ok(Frame::data(bytes)),
+            Err(held) => Err(Refused::Held(held)),
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -150,6 +175,7 @@ impl Body for SingleUse {
 mod tests {
     use super::*;
     use http_body_util::BodyExt;
+    use std::collections::BTreeMap;
 
     fn block<T>(future: impl Future<Output = T>) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
@@ -168,6 +194,23 @@ mod tests {
         assert!(point.passed() && point.passed_at().is_some() && body.is_end_stream());
         let second = block(body.frame()).expect("an answer");
         assert!(matches!(second, Err(Refused::UsedBefore)));
+    }
+
+    #[test]
+    fn gives_nothing_that_is_held_back() {
+        let brake = Arc::new(Brake::new(None, BTreeMap::new()));
+        brake.halt();
+        for (leaving, held) in [
+            (Leaving::NewOrder, true),
+            (Leaving::Change, true),
+            (Leaving::Cancel, false),
+        ] {
+            let point = Point::default().with_brake(&brake, leaving);
+            let mut body = SingleUse::new(Zeroizing::new(b"abc".to_vec()), point.clone());
+            let frame = block(body.frame()).expect("an answer");
+            let refused = matches!(frame, Err(Refused::Held(Held::Halted)));
+            assert_eq!((refused, point.passed()), (held, !held), "{leaving:?}");
+        }
     }
 
     #[test]
