@@ -889,6 +889,10 @@ void kneo_response_free(kneo_response *response);
  * - "max_orders_per_second": 1 to 1000000 (10)
  * - "ledger_file", "ledger_sync" ("process" or "disk"),
  *   "outcome_window_ms" (120000), "cache_dir"
+ * - "read_only": true lets no instruction leave, cancels included
+ * - "max_order_quantity", "max_order_value" (price times quantity),
+ *   "max_orders_per_day" (new orders), "allowed_segments" (a list like
+ *   ["nse_cm"]): an order beyond them is KNEO_INVALID_ARGUMENT and not sent
  * - "log": {"level":"off|error|warn|info|debug|trace","file":"path"}
  *
  * An unknown key is an error that names it; null means absent.
@@ -937,6 +941,25 @@ void kneo_client_interrupt(kneo_client *client);
  * call_id must be NULL or NUL-terminated.
  */
 kneo_response *kneo_client_cancel(kneo_client *client, const char *call_id);
+
+/**
+ * The kill switch: from now on nothing but cancels leaves this client, until
+ * another one is opened.
+ *
+ * client: a live client.
+ *
+ * Once this has returned no new order and no modification passes its point of
+ * no return: those that wait for a slot or a connection, and all later ones,
+ * end with KNEO_CLOSED, and nothing of them is sent. What had passed it before
+ * goes on, may be taken, and ends as always. Reads, logins and feeds go on;
+ * neither a new login nor kneo_client_interrupt ends the halt. Other clients
+ * of this process are not halted. Open orders are not cancelled by it.
+ *
+ * Returns KNEO_OK with {"halted":true,"under_way":n}: n instructions have been
+ * begun, may have left, and have not ended; KNEO_INVALID_HANDLE; KNEO_CLOSED.
+ * Does not wait for them. Halting again changes nothing.
+ */
+kneo_response *kneo_client_halt(kneo_client *client);
 
 /**
  * Frees a client: closes its connections, wipes its session, and ends the

@@ -237,6 +237,9 @@ public:
     /* Ends the calls in flight, in whatever thread, and keeps the session. */
     void interrupt() noexcept { kneo_client_interrupt(get()); }
 
+    /* The kill switch: nothing but cancels leaves this client from now on. */
+    response halt() { return response(kneo_client_halt(get())); }
+
     response totp_login(std::string_view mobile_number, std::string_view ucc, std::string_view totp)
     {
         const detail::c_text a("mobile_number", mobile_number), b("ucc", ucc), c("totp", totp);

@@ -129,6 +129,12 @@ namespace KotakNeo
             Native.kneo_client_interrupt(handle);
         }
 
+        /// <summary>The kill switch: nothing but cancels leaves this client from now on.</summary>
+        public Response Halt()
+        {
+            return Take(Native.kneo_client_halt(handle));
+        }
+
         /// <summary>First step of the current login.</summary>
         public Response TotpLogin(string mobileNumber, string ucc, string totp)
         {
@@ -637,6 +643,9 @@ namespace KotakNeo
 
         [DllImport(Dll, CallingConvention = Cdecl)]
         internal static extern void kneo_client_interrupt(ClientHandle client);
+
+        [DllImport(Dll, CallingConvention = Cdecl)]
+        internal static extern ResponseHandle kneo_client_halt(ClientHandle client);
 
         [DllImport(Dll, CallingConvention = Cdecl)]
         internal static extern void kneo_client_free(IntPtr client);

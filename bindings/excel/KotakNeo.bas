@@ -122,6 +122,7 @@ Private Declare PtrSafe Function kneo_totp_login Lib "kotak_neo.dll" (ByVal clie
 Private Declare PtrSafe Function kneo_totp_validate Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal mpin As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_login Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal mobile_number As LongPtr, ByVal user_id As LongPtr, ByVal pan As LongPtr, ByVal password As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_session_2fa Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal otp As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_client_halt Lib "kotak_neo.dll" (ByVal client As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_session_info Lib "kotak_neo.dll" (ByVal client As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_logout Lib "kotak_neo.dll" (ByVal client As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_feed_open Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal options As LongPtr, ByRef out As LongPtr) As LongPtr
@@ -201,6 +202,11 @@ Public Function KneoSession2fa(ByVal client As LongPtr, ByVal otp As String) As 
     Dim a() As Byte
     a = ToUtf8("otp", otp)
     KneoSession2fa = Take(kneo_session_2fa(client, VarPtr(a(0))))
+End Function
+
+' The kill switch: nothing but cancels leaves this client from now on.
+Public Function KneoHalt(ByVal client As LongPtr) As String
+    KneoHalt = Take(kneo_client_halt(client))
 End Function
 
 Public Function KneoSessionInfo(ByVal client As LongPtr) As String

@@ -107,6 +107,11 @@ func (c *Client) Interrupt() {
 	C.kneo_client_interrupt(c.handle)
 }
 
+// Halt is the kill switch: nothing but cancels leaves this client from now on.
+func (c *Client) Halt() (*Response, error) {
+	return take(C.kneo_client_halt(c.handle))
+}
+
 // TOTPLogin is the first step of the current login.
 func (c *Client) TOTPLogin(mobileNumber, ucc, totp string) (*Response, error) {
 	args, err := newArguments(argument{"mobile_number", mobileNumber}, argument{"ucc", ucc}, argument{"totp", totp})

@@ -104,6 +104,7 @@ DECLARATIONS = {
     "kneo_login": (RESPONSE, [CLIENT, c_char_p, c_char_p, c_char_p, c_char_p]),
     "kneo_session_2fa": (RESPONSE, [CLIENT, c_char_p]),
     "kneo_totp_generate": (RESPONSE, [c_char_p]),
+    "kneo_client_halt": (RESPONSE, [CLIENT]),
     "kneo_session_info": (RESPONSE, [CLIENT]),
     "kneo_logout": (RESPONSE, [CLIENT]),
     "kneo_feed_open": (RESPONSE, [CLIENT, c_char_p, POINTER(FEED)]),
@@ -197,6 +198,10 @@ class Client:
 
     def session_2fa(self, otp):
         return Reply(self._lib, self._lib.kneo_session_2fa(self._handle, text("otp", otp)))
+
+    def halt(self):
+        """The kill switch: nothing but cancels leaves this client from now on."""
+        return Reply(self._lib, self._lib.kneo_client_halt(self._handle))
 
     def session_info(self):
         return Reply(self._lib, self._lib.kneo_session_info(self._handle))

@@ -205,6 +205,16 @@ impl Fields {
         objects.collect::<Result<_, _>>().map(Some)
     }
 
+    /// A list of strings.
+    pub(crate) fn texts(&mut self, key: &str) -> Result<Option<Vec<String>>, Error> {
+        let Some(raw) = self.take(key) else {
+            return Ok(None);
+        };
+        serde_json::from_str(&raw)
+            .map(Some)
+            .map_err(|_| self.wrong(key, "must be a list of strings"))
+    }
+
     /// What was wrong with a member, in the name that the caller knows.
     pub(crate) fn problem(&self, key: &str, problem: impl fmt::Display) -> Error {
         self.wrong(key, problem)

@@ -5,6 +5,7 @@
 
 pub(crate) mod catalog;
 pub(crate) mod check;
+pub(crate) mod gate;
 pub(crate) mod hosts;
 pub(crate) mod judge;
 pub(crate) mod login;

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::base::error::Error;
 use crate::base::json::{self, Fields, Member};
+use crate::broker::gate::Wanted;
 use crate::broker::hosts::Generation;
 use crate::broker::params::{self, PARAMS, must, positive};
 use crate::broker::words::{
@@ -64,6 +65,8 @@ pub(crate) struct Instruction {
     members: Vec<(&'static str, Option<String>)>,
     /// What has to be read from the order book first.
     pub(crate) lookup: Lookup,
+    /// The segment as the order book tells it, where that was asked for.
+    told_segment: Option<String>,
 }
 
 /// Which instruction.
@@ -105,6 +108,8 @@ pub(crate) enum Lookup {
     Contract,
     /// Only whether the order is still alive.
     Alive,
+    /// The segment, which limits of the client need.
+    Segment,
 }
 
 fn choose(fields: &mut Fields, key: &str, choices: Spellings) -> Result<Option<String>, Error> {
@@ -263,6 +268,7 @@ pub(crate) fn place(fields: &mut Fields, generation: Generation) -> Result<Instr
         intent_id,
         members,
         lookup: Lookup::Nothing,
+        told_segment: None,
     })
 }
 
@@ -322,6 +328,7 @@ pub(crate) fn modify(fields: &mut Fields, generation: Generation) -> Result<Inst
         intent_id: label(fields, "intent_id")?,
         members,
         lookup,
+        told_segment: None,
     })
 }
 
@@ -360,6 +367,7 @@ pub(crate) fn cancel(fields: &mut Fields, generation: Generation) -> Result<Inst
         intent_id: label(fields, "intent_id")?,
         members,
         lookup,
+        told_segment: None,
     })
 }
 
@@ -411,6 +419,10 @@ impl Instruction {
         };
         match self.lookup {
             Lookup::Nothing | Lookup::Alive => {}
+            Lookup::Segment => {
+                let segment = value("exSeg").ok_or_else(|| missing("exSeg"))?;
+                self.told_segment = Some(segment);
+            }
             Lookup::Symbol => {
                 let symbol = value("trdSym").ok_or_else(|| missing("trdSym"))?;
                 self.members.push(("ts", Some(symbol)));
@@ -427,6 +439,31 @@ impl Instruction {
             }
         }
         Ok(())
+    }
+
+    /// What the limits of a client are about.
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        let member = |wanted: &str| {
+            let found = self.members.iter().find(|(key, _)| *key == wanted);
+            found.and_then(|(_, value)| value.as_deref())
+        };
+        Wanted {
+            kind: self.kind,
+            segment: member("es").or(self.told_segment.as_deref()),
+            quantity: member("qt"),
+            price: member("pr"),
+            order_type: member("pt"),
+        }
+    }
+
+    /// Sees to it that the segment is known before this is sent.
+    pub(crate) fn tell_segment(&mut self) {
+        if self.kind == InstructionKind::Modify
+            && self.lookup == Lookup::Nothing
+            && self.wanted().segment.is_none()
+        {
+            self.lookup = Lookup::Segment;
+        }
     }
 
     /// The form body. `tag` is the one that a new order carries.

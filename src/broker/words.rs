@@ -223,6 +223,21 @@ const SEGMENT_NAMES: [(&str, &str); 21] = [
 /// The commodity exchange: day orders only, and in which unit it counts is not
 /// documented.
 pub(crate) const COMMODITIES: &str = "mcx_fo";
+/// The code of a segment in any of its spellings.
+pub(crate) fn segment(text: &str) -> Option<&'static str> {
+    let mut names = SEGMENT_NAMES.iter();
+    names.find(|(name, _)| *name == text).map(|(_, code)| *code)
+}
+
+/// Whether a quantity of this segment counts shares or units, as documented,
+/// so that a price is of one of them.
+pub(crate) fn counts_units(text: &str) -> bool {
+    matches!(
+        segment(text),
+        Some("nse_cm" | "bse_cm" | "nse_fo" | "bse_fo")
+    )
+}
+
 /// What orders of generation 3 take.
 pub(crate) const SEGMENTS: Spellings = &[
     ("nse_cm", "nse_cm"),

@@ -7,12 +7,15 @@ use std::time::Duration;
 use serde_json::json;
 use url::{ParseError, Url};
 
+use crate::base::decimal::Decimal;
 use crate::base::error::Error;
 use crate::base::json::Fields;
 use crate::base::log::{self, Level, Log};
 use crate::base::secret::Secret;
+use crate::broker::gate::Limits;
 use crate::broker::hosts::{self, Environment, Generation};
 use crate::broker::params::LONGEST_MS;
+use crate::broker::words;
 use crate::ledger::LedgerSync;
 use crate::transport::{Proxy, Settings};
 
@@ -52,6 +55,8 @@ pub(crate) struct Orders {
     pub(crate) ledger_file: Option<PathBuf>,
     pub(crate) ledger_sync: LedgerSync,
     pub(crate) outcome_window: Duration,
+    pub(crate) limits: Limits,
+    pub(crate) max_per_day: Option<u64>,
 }
 
 const NAME: &str = "config";
@@ -125,6 +130,7 @@ impl Config {
     pub(crate) fn describe(&self) -> serde_json::Value {
         let ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let show = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let limits = &self.orders.limits;
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "environment": self.environment.name(),
@@ -148,6 +154,11 @@ impl Config {
             },
             "outcome_window_ms": ms(self.orders.outcome_window),
             "cache_dir": show(&self.cache_dir),
+            "read_only": limits.read_only,
+            "max_order_quantity": limits.max_quantity.as_ref().map(Decimal::to_string),
+            "max_order_value": limits.max_value.as_ref().map(Decimal::to_string),
+            "max_orders_per_day": self.orders.max_per_day,
+            "allowed_segments": limits.segments,
         })
     }
 }
@@ -243,7 +254,49 @@ fn orders(fields: &mut Fields) -> Result<Orders, Error> {
                 .integer("outcome_window_ms", 1_000..=LONGEST_MS)?
                 .unwrap_or(120_000),
         ),
+        limits: limits(fields)?,
+        max_per_day: fields.integer("max_orders_per_day", 1..=1_000_000)?,
     })
+}
+
+fn limits(fields: &mut Fields) -> Result<Limits, Error> {
+    let more_than_zero = |key: &str, given: Option<String>| {
+        let number = given.as_deref().and_then(Decimal::parse);
+        if number.as_ref().is_some_and(Decimal::is_zero) {
+            let problem = "must be greater than zero";
+            return Err(Error::argument(&format!("{NAME}.{key}"), problem));
+        }
+        Ok(number)
+    };
+    let quantity = fields.whole("max_order_quantity")?;
+    let value = fields.decimal("max_order_value")?;
+    Ok(Limits {
+        read_only: fields.flag("read_only")?.unwrap_or(false),
+        max_quantity: more_than_zero("max_order_quantity", quantity)?,
+        max_value: more_than_zero("max_order_value", value)?,
+        segments: segments(fields)?,
+    })
+}
+
+fn segments(fields: &mut Fields) -> Result<Option<Vec<&'static str>>, Error> {
+    const KEY: &str = "allowed_segments";
+    let Some(given) = fields.texts(KEY)? else {
+        return Ok(None);
+    };
+    if given.is_empty() {
+        let problem = "must name a segment; read_only lets no order leave";
+        return Err(fields.problem(KEY, problem));
+    }
+    let code = |text: &String| {
+        words::segment(text).ok_or_else(|| {
+            let problem = "must be a list of segments like \"nse_cm\" or \"NFO\"";
+            fields.problem(KEY, problem)
+        })
+    };
+    let mut codes = given.iter().map(code).collect::<Result<Vec<_>, _>>()?;
+    codes.sort_unstable();
+    codes.dedup();
+    Ok(Some(codes))
 }
 
 #[cfg(test)]
@@ -267,6 +320,10 @@ mod tests {
             assert_eq!(config.orders.ledger_sync, LedgerSync::Process);
             assert_eq!(config.orders.outcome_window, Duration::from_secs(120));
             assert_eq!(config.proxy, Proxy::None);
+            let limits = &config.orders.limits;
+            assert!(!limits.read_only && limits.segments.is_none());
+            assert!(limits.max_quantity.is_none() && limits.max_value.is_none());
+            assert_eq!(config.orders.max_per_day, None);
         }
     }
 
@@ -278,7 +335,9 @@ mod tests {
                 "timeouts":{"login":1,"order":2,"read":3,"download":4,"connect":5},
                 "ca_file":"ca.pem","proxy":"http://u:p@localhost:3128","local_address":"::1",
                 "max_orders_per_second":7,"ledger_file":"l","ledger_sync":"disk",
-                "outcome_window_ms":5000,"cache_dir":"d","log":{"level":"debug","file":"f"}}"#,
+                "outcome_window_ms":5000,"cache_dir":"d","read_only":true,
+                "max_order_quantity":"75","max_order_value":250000.50,"max_orders_per_day":40,
+                "allowed_segments":["NFO","nse_cm","nse_fo"],"log":{"level":"debug","file":"f"}}"#,
         )
         .expect("every key is known");
         assert_eq!(config.environment, Environment::Uat);
@@ -286,6 +345,12 @@ mod tests {
         assert_eq!(config.timeouts.download, Duration::from_millis(4));
         assert_eq!(config.orders.max_per_second, 7);
         assert_eq!(config.orders.ledger_sync, LedgerSync::Disk);
+        let shown = config.describe();
+        assert_eq!(shown["read_only"], true);
+        assert_eq!(shown["max_order_quantity"], "75");
+        assert_eq!(shown["max_order_value"], "250000.5");
+        assert_eq!(shown["max_orders_per_day"], 40);
+        assert_eq!(shown["allowed_segments"], json!(["nse_cm", "nse_fo"]));
         assert!(
             config.log.is_some()
                 && config.cache_dir.is_some()
@@ -339,6 +404,42 @@ mod tests {
             (
                 r#"{"ledger_sync":"often"}"#,
                 "config.ledger_sync: must be one of",
+            ),
+            (
+                r#"{"read_only":"yes"}"#,
+                "config.read_only: must be true or false",
+            ),
+            (
+                r#"{"max_order_quantity":0}"#,
+                "config.max_order_quantity: must be greater than zero",
+            ),
+            (
+                r#"{"max_order_quantity":1.5}"#,
+                "config.max_order_quantity: must be a whole number",
+            ),
+            (
+                r#"{"max_order_value":"0.00"}"#,
+                "config.max_order_value: must be greater than zero",
+            ),
+            (
+                r#"{"max_order_value":1e5}"#,
+                "config.max_order_value: must be a plain decimal number",
+            ),
+            (
+                r#"{"max_orders_per_day":0}"#,
+                "config.max_orders_per_day: must be an integer from 1 to 1000000",
+            ),
+            (
+                r#"{"allowed_segments":[]}"#,
+                "config.allowed_segments: must name a segment",
+            ),
+            (
+                r#"{"allowed_segments":"nse_cm"}"#,
+                "config.allowed_segments: must be a list of strings",
+            ),
+            (
+                r#"{"allowed_segments":["nse_cm","nyse"]}"#,
+                "config.allowed_segments: must be a list of segments",
             ),
             (
                 r#"{"base_url":"http://example.com"}"#,

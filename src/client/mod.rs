@@ -14,6 +14,7 @@ mod scrips;
 mod settle;
 pub mod steps;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,6 +37,7 @@ use crate::broker::session::{Trade, View};
 use crate::feeds::link::Roster;
 use crate::feeds::orders::wire::Forms;
 use crate::ledger::Ledger;
+use crate::transport::brake::Brake;
 use crate::transport::door::Door;
 use crate::transport::pacing::Pace;
 use crate::transport::{Cookies, EventLoop, Net, Settings};
@@ -70,6 +72,7 @@ struct Inner {
     event_loop: EventLoop,
     door: Door,
     pace: Arc<Pace>,
+    brake: Arc<Brake>,
     ledger: Option<Ledger>,
     register: Mutex<Register>,
     random: Random,
@@ -191,6 +194,26 @@ impl Client {
         self.0.stop.notify_waiters();
     }
 
+    /// The kill switch: once this has returned nothing but cancels leaves this
+    /// client, whatever waits; there is no way back but to open another one.
+    /// What had passed its point of no return goes on and may be taken.
+    ///
+    /// The answer has `under_way`, how many instructions are not settled and
+    /// have a call that is still running.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::Closed`] after the client was closed.
+    pub fn halt(&self) -> Result<Reply, Error> {
+        // Before anything that may fail.
+        self.0.brake.halt();
+        self.0.local("client_halt", |_| {
+            let under_way = self.0.register().running();
+            let told = json!({ "halted": true, "under_way": under_way });
+            Ok(Reply::local(told.to_string()))
+        })
+    }
+
     /// Ends the calls that are under way and the feeds, and every later one
     /// at once.
     pub fn close(&self) {
@@ -239,6 +262,9 @@ impl Inner {
             None => None,
             Some(path) => Some(Ledger::open(path, orders.ledger_sync, clock::unix_ms())?),
         };
+        let left = ledger
+            .as_ref()
+            .map_or_else(BTreeMap::new, Ledger::new_orders);
         let mut register = Register::default();
         for (tag, answer) in ledger.iter().flat_map(Ledger::take_taken) {
             let number = order_number::told(&answer);
@@ -257,6 +283,7 @@ impl Inner {
             door: Door::new(Arc::clone(&settings), Arc::clone(&jar)),
             settings,
             pace: Arc::new(Pace::new(orders.max_per_second)),
+            brake: Arc::new(Brake::new(orders.max_per_day, left)),
             register: Mutex::new(register),
             random: Random::default(),
             ledger,

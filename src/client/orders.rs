@@ -27,6 +27,7 @@ use crate::broker::session::Trade;
 use crate::broker::words;
 use crate::ledger::{Begun, Earlier, End, Intent, Ledger, Ticket};
 use crate::transport::Point;
+use crate::transport::brake::{Held, Leaving};
 use crate::transport::door::Line;
 use crate::transport::pacing::{Slot, Use};
 
@@ -155,9 +156,22 @@ impl Inner {
                 return again(call, op, earlier);
             }
         }
+        let limits = &self.config.orders.limits;
+        let leaving = match instruction.kind {
+            InstructionKind::Place => Leaving::NewOrder,
+            InstructionKind::Modify => Leaving::Change,
+            InstructionKind::Cancel => Leaving::Cancel,
+        };
+        limits.check(&instruction.wanted())?;
+        self.brake.check(leaving).map_err(held)?;
+        if limits.need_segment() {
+            instruction.tell_segment();
+        }
         reached(Step::Checked);
         if instruction.lookup != Lookup::Nothing {
             self.complete(call, line, trade, &mut instruction).await?;
+            // Again, with what the book has told.
+            limits.check(&instruction.wanted())?;
         }
         let target = self.target(op, trade, reads::Parts::default());
         let body = instruction.body(&tag, trade.generation);
@@ -170,7 +184,7 @@ impl Inner {
             InstructionKind::Cancel => Use::Cancel,
             InstructionKind::Place | InstructionKind::Modify => Use::Order,
         };
-        let slot = self.slot(call, kind, line, &url).await?;
+        let slot = self.slot(call, kind, leaving, line, &url).await?;
         reached(Step::Paced);
         let prepared = clock::now();
         if prepared >= call.deadline {
@@ -201,7 +215,9 @@ impl Inner {
         if prepared.elapsed() > NO_TIME {
             self.ready(line, &url).await?;
         }
-        let point = Point::not_after(call.deadline).with_slot(slot);
+        let point = Point::not_after(call.deadline)
+            .with_slot(slot)
+            .with_brake(&self.brake, leaving);
         sheet.lock().point = Some(point.clone());
         call.points.borrow_mut().push((op.kind, point.clone()));
         call.is_asking(&id);
@@ -327,16 +343,18 @@ impl Inner {
         ready.map_err(|failure| Error::new(failure.status, failure.message))
     }
 
-    /// Waits for a slot, unless the deadline comes first. A connection that is
+    /// Waits for a slot, unless the deadline or a halt comes first. A connection that is
     /// kept waiting is looked at again.
     async fn slot(
         &self,
         call: &Call,
         kind: Use,
+        leaving: Leaving,
         line: &mut Line,
         url: &url::Url,
     ) -> Result<Slot, Error> {
         loop {
+            self.brake.check(leaving).map_err(held)?;
             let now = clock::now();
             match self.pace.reserve(kind, now) {
                 Ok(slot) => return Ok(slot),
@@ -408,6 +426,11 @@ impl Inner {
         }
         instruction.fill(|key| row.text(key))
     }
+}
+
+/// What is not sent because the client may not let it leave.
+fn held(held: Held) -> Error {
+    Error::new(held.status(), held.to_string())
 }
 
 /// The answer to an intent that was sent before. Nothing is sent.

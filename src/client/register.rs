@@ -133,6 +133,11 @@ impl Register {
         self.hasher.hash_one(text)
     }
 
+    /// How many are open and have a call that is still running.
+    pub(super) fn running(&self) -> usize {
+        self.open.iter().filter(|open| open.running).count()
+    }
+
     pub(super) fn by_tag(&self, tag: &str) -> Option<&Open> {
         self.open.iter().find(|open| open.intent.tag == tag)
     }

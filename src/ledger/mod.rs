@@ -128,6 +128,9 @@ pub(crate) struct Ledger {
     state: Mutex<State>,
     /// What an earlier process sent, it sent before this.
     opened: Moment,
+    /// How many new orders may have left, by trading day, as the file told when
+    /// it was opened.
+    new_orders: BTreeMap<u64, u64>,
 }
 
 struct State {
@@ -186,11 +189,16 @@ impl Ledger {
             changed: Vec::new(),
         };
         let mut dropped = false;
+        // The day of every new order that may have left, by number.
+        let mut days = BTreeMap::new();
         for record in contents.records {
             match record {
                 Record::Header { .. } => {}
                 Record::Begin { number, intent } => {
                     state.next = state.next.max(number.saturating_add(1));
+                    if intent.order_id.is_none() {
+                        days.insert(number, intent.day());
+                    }
                     if intent.lives(now_ms) {
                         state.changed.extend(intent.order_id.clone());
                         state.add(number, intent);
@@ -199,6 +207,9 @@ impl Ledger {
                     }
                 }
                 Record::End { number, end } => {
+                    if end == End::NotSent {
+                        days.remove(&number);
+                    }
                     state.note_taken(number, &end);
                     state.end(number, end);
                 }
@@ -214,7 +225,16 @@ impl Ledger {
         Ok(Self {
             state: Mutex::new(state),
             opened: clock::now(),
+            new_orders: days.into_values().fold(BTreeMap::new(), |mut left, day| {
+                *left.entry(day).or_default() += 1;
+                left
+            }),
         })
+    }
+
+    /// How many new orders may have left before this was opened, by trading day.
+    pub(crate) fn new_orders(&self) -> BTreeMap<u64, u64> {
+        self.new_orders.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use zeroize::Zeroizing;
 
+use super::brake::{Brake, Held, Leaving};
 use super::pacing::Slot;
 use super::recall::Recall;
 use crate::base::clock::{self, Moment};
@@ -25,6 +26,8 @@ pub(crate) struct Point {
     not_after: Option<Moment>,
     /// Counted when the point is passed.
     slot: Option<Arc<Slot>>,
+    /// May hold the request back.
+    brake: Option<(Arc<Brake>, Leaving)>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +49,12 @@ impl Point {
     /// The same, and `slot` is used up when the point is passed.
     pub(crate) fn with_slot(mut self, slot: Slot) -> Self {
         self.slot = Some(Arc::new(slot));
+        self
+    }
+
+    /// The same, unless `brake` holds back what is `leaving`.
+    pub(crate) fn with_brake(mut self, brake: &Arc<Brake>, leaving: Leaving) -> Self {
+        self.brake = Some((Arc::clone(brake), leaving));
         self
     }
 
@@ -83,6 +92,17 @@ impl Point {
         self.passed.yes.store(true, Ordering::Release);
         if let Some(slot) = &self.slot {
             slot.stamp();
+        }
+    }
+
+    /// The same, if nothing holds the request back.
+    fn try_pass(&self) -> Result<(), Held> {
+        match &self.brake {
+            Some((brake, leaving)) => brake.pass(*leaving, || self.pass()),
+            None => {
+                self.pass();
+                Ok(())
+            }
         }
     }
 
@@ -128,14 +148,17 @@ pub(crate) enum Refused {
     UsedBefore,
     /// The deadline passed before the first byte.
     TooLate,
+    /// The client may not let it leave.
+    Held(Held),
 }
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::UsedBefore => "a request body was asked for twice",
-            Self::TooLate => "the deadline passed before anything was sent",
-        })
+        match self {
+            Self::UsedBefore => f.write_str("a request body was asked for twice"),
+            Self::TooLate => f.write_str("the deadline passed before anything was sent"),
+            Self::Held(held) => held.fmt(f),
+        }
     }
 }
 
@@ -160,11 +183,16 @@ impl Body for SingleUse {
         {
             return Poll::Ready(Some(Err(Refused::TooLate)));
         }
-        if let Some(recall) = &this.recall {
-            recall.arm(&this.point);
-        }
-        this.point.pass();
-        Poll::Ready(Some(Ok(Frame::data(bytes))))
+        Poll::Ready(Some(match this.point.try_pass() {
+            Ok(()) => {
+                // Nothing has left yet: it does once this frame is given.
+                if let Some(recall) = &this.recall {
+                    recall.arm(&this.point);
+                }
+                Ok(Frame::data(bytes))
+            }
+            Err(held) => Err(Refused::Held(held)),
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -180,6 +208,7 @@ impl Body for SingleUse {
 mod tests {
     use super::*;
     use http_body_util::BodyExt;
+    use std::collections::BTreeMap;
 
     fn block<T>(future: impl Future<Output = T>) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
@@ -198,6 +227,23 @@ mod tests {
         assert!(point.passed() && point.passed_at().is_some() && body.is_end_stream());
         let second = block(body.frame()).expect("an answer");
         assert!(matches!(second, Err(Refused::UsedBefore)));
+    }
+
+    #[test]
+    fn gives_nothing_that_is_held_back() {
+        let brake = Arc::new(Brake::new(None, BTreeMap::new()));
+        brake.halt();
+        for (leaving, held) in [
+            (Leaving::NewOrder, true),
+            (Leaving::Change, true),
+            (Leaving::Cancel, false),
+        ] {
+            let point = Point::default().with_brake(&brake, leaving);
+            let mut body = SingleUse::new(Zeroizing::new(b"abc".to_vec()), point.clone());
+            let frame = block(body.frame()).expect("an answer");
+            let refused = matches!(frame, Err(Refused::Held(Held::Halted)));
+            assert_eq!((refused, point.passed()), (held, !held), "{leaving:?}");
+        }
     }
 
     #[test]

@@ -343,7 +343,12 @@ fn failed(host: &str, error: &hyper::Error, point: &Point) -> Failure {
             message: Refused::TooLate.to_string(),
             sent: point.passed(),
         },
-        _ => failure::broken(host, error, point.passed()),
+        Some(Refused::Held(held)) => Failure {
+            status: held.status(),
+            message: held.to_string(),
+            sent: point.passed(),
+        },
+        Some(Refused::UsedBefore) | None => failure::broken(host, error, point.passed()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Here is what all connections of one client have in common.
 
 mod body;
+pub(crate) mod brake;
 mod cookies;
 pub(crate) mod door;
 mod event_loop;

@@ -86,7 +86,8 @@ static no_text *const PLAIN[] = {kneo_session_init,   kneo_session_info,
                                  kneo_session_export, kneo_whatsmyip,
                                  kneo_logout,         kneo_trade_report,
                                  kneo_positions,      kneo_holdings,
-                                 kneo_open_intents,   kneo_scrip_status};
+                                 kneo_open_intents,   kneo_scrip_status,
+                                 kneo_client_halt};
 static one_text *const WITH_TEXT[] = {kneo_totp_validate, kneo_session_2fa,
                                       kneo_qr_code_link,
                                       kneo_session_import,
@@ -754,7 +755,7 @@ static void *hammer(void *seed)
         char params[64];
         snprintf(id, sizeof id, "call-%u", rand_r(&random) % 8);
         snprintf(params, sizeof params, "{\"call_id\":\"%s\",\"ucc\":\"TEST1\"}", id);
-        switch (rand_r(&random) % 11) {
+        switch (rand_r(&random) % 12) {
         case 0: r = kneo_totp_login(c, "9999999999", "TEST1", "000000"); break;
         case 1: r = kneo_session_info(c); break;
         case 2: r = kneo_whatsmyip(c); break;
@@ -763,6 +764,7 @@ static void *hammer(void *seed)
         case 5: r = kneo_totp_generate("MZXW6"); break;
         case 7: r = kneo_client_cancel(c, id); break;
         case 8: r = kneo_call(c, "qr_code_link", params); break;
+        case 10: r = kneo_client_halt(c); break;
         case 9: r = kneo_call(c, "scrip_master", "{\"call_id\":\"same\"}"); break;
         case 6:
             if (rand_r(&random) % 16 == 0) {

@@ -9,6 +9,7 @@
 //! - `manner`: what both feeds do alike
 //! - `orderfeed`: live events and books as one history, whatever the line does
 //! - `money`: faults at every moment: at most one order, and a true status
+//! - `gate`: limits of the configuration and the halt: what they refuse is not sent
 //! - `steps`: an instruction cut short at every step, in every way
 //! - `transport`: TLS, hosts, faults of the network, deadlines, interrupts
 //! - `lies`: answers that lie about an order
@@ -22,6 +23,7 @@
 mod cancel;
 mod decimals;
 mod feed;
+mod gate;
 mod hosts;
 mod lies;
 mod logins;
