@@ -29,19 +29,24 @@ pub(crate) struct Instructed {
     pub(crate) sent: Sent,
 }
 
-/// Since when an instruction is on its way, by a clock that nobody sets.
+/// Since when an instruction is on its way, and until when it may be, by a clock that
+/// nobody sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
+    /// By a call that still runs.
     At(Moment),
-    /// By an earlier process: before this one took over the ledger.
-    Before(Moment),
+    /// By a call that has ended. After `over` nothing of it is on its way any more.
+    Ended { at: Moment, over: Moment },
+    /// By an earlier process; the same moment as above.
+    Before { over: Moment },
 }
 
 impl Sent {
-    /// A moment at which it had been sent for certain.
-    fn by(self) -> Moment {
+    /// From when on a book that does not show it counts.
+    fn over(self) -> Moment {
         match self {
-            Self::At(when) | Self::Before(when) => when,
+            Self::At(when) => when,
+            Self::Ended { over, .. } | Self::Before { over } => over,
         }
     }
 }
@@ -83,11 +88,11 @@ impl Instructed {
     fn earliest(&self, clocks: &Clocks) -> u64 {
         let noted = self.sent_at_ms / 1000;
         let others = match self.sent {
-            Sent::At(when) => {
+            Sent::At(when) | Sent::Ended { at: when, .. } => {
                 let ago = clocks.at.saturating_duration_since(when).as_secs() + 1;
                 [Some(clocks.ours), clocks.broker].map(|now| now.map(|now| now.saturating_sub(ago)))
             }
-            Sent::Before(_) => {
+            Sent::Before { .. } => {
                 let ahead = |broker| clocks.ours.saturating_sub(broker);
                 [
                     clocks
@@ -273,7 +278,7 @@ impl Progress {
 
     /// When the next reading can prove more.
     pub(crate) fn next_proof(&self, asked: &Instructed, window: Duration) -> Moment {
-        let over = asked.sent.by() + window;
+        let over = asked.sent.over() + window;
         let apart = BETWEEN_READS.min(window / 2);
         self.first_clear
             .map_or(over, |first| over.max(first + apart))

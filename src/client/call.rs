@@ -211,7 +211,9 @@ impl Inner {
             }));
             if let (Err(_), Some(tag)) = (&ended, &tag) {
                 // Whatever was not written down: it is not under way any more.
-                let sent = Sent::At(clock::now());
+                let at = clock::now();
+                let over = at + self.door.on_its_way(None);
+                let sent = Sent::Ended { at, over };
                 self.register().leave_open(tag, sent);
             }
             match (ended, panic) {

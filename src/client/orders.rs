@@ -319,8 +319,12 @@ impl Inner {
         };
         let is_new = intent.order_id.is_none();
         let placed = is_new.then_some(written.order_number.as_str());
-        let sent = written.point.as_ref().and_then(Point::passed_at);
-        let sent = Sent::At(sent.unwrap_or_else(clock::now));
+        let at = written.point.as_ref().and_then(Point::passed_at);
+        let now = clock::now();
+        let sent = Sent::Ended {
+            at: at.unwrap_or(now),
+            over: now + self.door.on_its_way(written.point.as_ref()),
+        };
         match &end {
             End::Unknown => self.register().leave_open(&intent.tag, sent),
             End::Accepted { .. } => self.register().settle(&intent.tag, placed, Settled::Taken),

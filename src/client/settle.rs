@@ -102,7 +102,8 @@ impl Inner {
             let tag = intent.tag.clone();
             // What is seen of it counts for later calls.
             let mut register = self.register();
-            register.adopt(intent, Sent::Before(ledger.opened()));
+            let over = ledger.opened() + self.door.on_its_way(None);
+            register.adopt(intent, Sent::Before { over });
             register.by_tag(&tag).cloned()
         });
         let Some(open) = open else {

@@ -34,7 +34,7 @@ use url::Url;
 use super::body::{Point, Refused, SingleUse};
 use super::cookies::Cookies;
 use super::event_loop::EventLoop;
-use super::recall::Recall;
+use super::recall::{self, Recall};
 use super::stream::Stream;
 use super::{OUR_NAME, Settings, failure, host_of};
 use crate::base::clock::{self, Moment, unix};
@@ -123,6 +123,16 @@ impl Door {
             settings,
             jar,
             idle: Mutex::default(),
+        }
+    }
+
+    /// How long after the end of its call something of an instruction may still be on its
+    /// way; `None` is that of a process that was killed.
+    pub(crate) fn on_its_way(&self, ended: Option<&Point>) -> Duration {
+        let proxied = self.settings.proxies.any();
+        match ended {
+            Some(point) => recall::after_a_call(point.trouble().is_some(), proxied),
+            None => recall::after_a_kill(proxied),
         }
     }
 

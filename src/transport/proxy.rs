@@ -52,6 +52,11 @@ impl Proxies {
         })
     }
 
+    /// Whether there may be one at all.
+    pub(crate) fn any(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The proxy for `url`. Never one for loopback.
     pub(crate) fn find(&self, url: &Url) -> Option<Tunnel> {
         let matcher = self.0.as_ref()?;

@@ -9,13 +9,16 @@
 //!   sending queue even where a child of `fork` holds the descriptor too. Other systems
 //!   know no such call: there the close is an abortive one (`SO_LINGER` of zero), which
 //!   does the same unless a child holds the descriptor.
-//! - On Linux the system itself gives up what is not acknowledged by the deadline
-//!   (`TCP_USER_TIMEOUT`): a process that is killed takes nothing back.
+//! - On Linux the system itself gives up what is not acknowledged by the deadline, or
+//!   within ten seconds (`TCP_USER_TIMEOUT`): a process that is killed takes nothing back.
+//!
+//! What neither can reach is told as a time, after which nothing is on its way any more.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::TryFutureExt;
 use futures_util::future::MapOk;
@@ -32,6 +35,48 @@ use super::names::Names;
 use super::stream::Stream;
 
 type Plain = HttpConnector<Names>;
+
+/// Whether the system can be told when to give up sending.
+const HAS_LIMIT: bool = cfg!(any(target_os = "linux", target_os = "android"));
+/// For how long it tries to send an instruction at most, however long the call may wait
+/// for its answer. What is not delivered by then would be an order at a stale price.
+const LONGEST_TRY: Duration = Duration::from_secs(10);
+/// Until it has given up: its timers are later than they should be.
+const GIVEN_UP: Duration = Duration::from_secs(2);
+/// For how long systems try that were told nothing. Linux is the most patient one: a
+/// quarter of an hour and its last wait.
+const WITHOUT_LIMIT: Duration = Duration::from_secs(20 * 60);
+/// What has left the queue may wait so long until the system knows the hardware address
+/// of its neighbour: three requests, a second apart.
+const BELOW: Duration = Duration::from_secs(3);
+/// A proxy that lost its client goes on sending what it holds: with the defaults of
+/// Linux for a connection that nobody owns some 100 s.
+const IN_A_PROXY: Duration = Duration::from_secs(2 * 60);
+
+/// How long after the end of its call something of an instruction may still be on its way,
+/// here and in a proxy. `troubled`: the system refused something.
+pub(super) fn after_a_call(troubled: bool, proxied: bool) -> Duration {
+    let queue = if troubled {
+        WITHOUT_LIMIT
+    } else {
+        Duration::ZERO
+    };
+    queue + beyond(proxied)
+}
+
+/// The same after a process was killed that had a call under way.
+pub(super) fn after_a_kill(proxied: bool) -> Duration {
+    let queue = if HAS_LIMIT {
+        LONGEST_TRY + GIVEN_UP
+    } else {
+        WITHOUT_LIMIT
+    };
+    queue + beyond(proxied)
+}
+
+fn beyond(proxied: bool) -> Duration {
+    BELOW + if proxied { IN_A_PROXY } else { Duration::ZERO }
+}
 
 /// Opens streams that are held.
 pub(super) struct Connector(pub(super) Plain);
@@ -84,7 +129,8 @@ impl Recall {
     pub(super) fn arm(&self, point: &Point) {
         // In whole seconds: the same for all calls with one deadline, so that a
         // connection that is kept need not be told again.
-        let limit = point.time_left().map(|left| {
+        let left = point.time_left().map(|left| left.min(LONGEST_TRY));
+        let limit = left.map(|left| {
             let seconds = left.as_millis().div_ceil(1000).max(1);
             u32::try_from(seconds * 1000).unwrap_or(u32::MAX)
         });
@@ -261,6 +307,9 @@ mod tests {
             assert_eq!(limit(&held), 1, "no deadline says nothing");
             write(&mut held, Some(2)).await;
             assert_eq!(limit(&held), 2000);
+            // However long the call may wait.
+            write(&mut held, Some(3600)).await;
+            assert_eq!(limit(&held), 10_000);
             // A deadline that is over asks for the shortest time, and not for no limit.
             write(&mut held, Some(0)).await;
             assert_eq!(limit(&held), 1000);

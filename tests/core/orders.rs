@@ -829,7 +829,7 @@ fn a_row_alike_with_another_tag_keeps_it_unknown() {
     let tag = told(&error, "tag");
     let other = sandbox.place_from_app("nse_cm", "IDEA-EQ", "B", 3, "8.60");
     assert!(!other.is_empty());
-    let found = outcome(&client, json!({"tag": tag, "timeout_ms": 3000}));
+    let found = outcome(&client, json!({"tag": tag, "timeout_ms": 6000}));
     assert_eq!(found["outcome"], "unknown", "{found}");
     assert_eq!(found["candidates"].as_array().map(Vec::len), Some(1));
 }

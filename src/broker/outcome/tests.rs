@@ -18,7 +18,7 @@ fn place() -> Instructed {
 /// Looks at the moment of the sending; all clocks are right.
 fn look(asked: &Instructed, rows: &[Row], of_another: impl Fn(&Row) -> bool) -> Sight {
     let clocks = Clocks {
-        at: asked.sent.by(),
+        at: asked.sent.over(),
         ours: SENT_S,
         broker: None,
     };
@@ -207,7 +207,7 @@ fn all_rows_of_an_order_must_agree() {
 fn absence_needs_two_reads_and_the_whole_window() {
     const WINDOW: Duration = Duration::from_secs(10);
     let asked = place();
-    let after = |ms: u64| asked.sent.by() + Duration::from_millis(ms);
+    let after = |ms: u64| asked.sent.over() + Duration::from_millis(ms);
     let nothing = Sight::Nothing(None);
     let mut progress = Progress::default();
     let mut absent_after = |ms: u64, sight: &Sight| {
@@ -230,6 +230,30 @@ fn absence_needs_two_reads_and_the_whole_window() {
     assert!(late.is_absent());
 }
 
+/// A call may go on for long after the sending, and what it left may arrive later still.
+#[test]
+fn the_window_begins_when_nothing_is_on_its_way_any_more() {
+    const WINDOW: Duration = Duration::from_secs(10);
+    const ON_ITS_WAY: Duration = Duration::from_secs(3600);
+    let when = clock::now();
+    let over = when + ON_ITS_WAY;
+    for sent in [Sent::Ended { at: when, over }, Sent::Before { over }] {
+        let asked = Instructed { sent, ..place() };
+        let mut progress = Progress::default();
+        let mut absent_at = |at: Moment| {
+            progress.saw(&Sight::Nothing(None), &asked, at, WINDOW);
+            progress.is_absent()
+        };
+        assert!(!absent_at(when + WINDOW), "{sent:?}");
+        assert!(!absent_at(over), "{sent:?}");
+        assert!(
+            !absent_at(over + WINDOW - Duration::from_millis(1)),
+            "{sent:?}"
+        );
+        assert!(absent_at(over + WINDOW), "{sent:?}");
+    }
+}
+
 /// Whatever the clock of this machine says, and whenever it was set.
 #[test]
 fn a_wrong_clock_excludes_no_row() {
@@ -244,16 +268,20 @@ fn a_wrong_clock_excludes_no_row() {
         let clocks = Clocks { at, ours, broker };
         super::look(&asked, &rows, &clocks, |_| false)
     };
-    let (mine, before) = (Sent::At(when), Sent::Before(when));
+    let over = when + Duration::from_secs(30);
+    let (mine, ended) = (Sent::At(when), Sent::Ended { at: when, over });
+    let before = Sent::Before { over };
     let now = SENT_S + 60;
     for (noted, sent, ours, broker) in [
         // Right all the time.
         (SENT_S, mine, now, None),
+        (SENT_S, ended, now, None),
         // An hour ahead: the broker's clock tells.
         (SENT_S + HOUR, mine, now + HOUR, Some(now)),
         (SENT_S + HOUR, before, now + HOUR, Some(now)),
         // It was ahead and has been set since: our own tells.
         (SENT_S + HOUR, mine, now, None),
+        (SENT_S + HOUR, ended, now, None),
         // Behind.
         (SENT_S - HOUR, mine, now - HOUR, Some(now)),
         (SENT_S - HOUR, before, now, Some(now)),
