@@ -1284,9 +1284,10 @@ kneo_response *kneo_cancel_order(kneo_client *client, const char *params);
  * - "placed": "row" is the order in the order book, "state" its status
  * - "applied": the order has the state that was asked for
  * - "absent": it was not taken; sending anew is safe. For a new order that
- *   takes two readings, the later one "outcome_window_ms" after the sending
- *   (after the opening of this client, if an earlier process sent it), that
- *   show neither its tag nor a row alike
+ *   takes two readings, the later one "outcome_window_ms" after nothing of it
+ *   can be on its way any more (seconds after the end of its call, or after
+ *   the opening of this client, if an earlier process sent it), that show
+ *   neither its tag nor a row alike
  * - "unknown": not proved yet; "candidates" are rows that may be it. A change
  *   to a market order may stay so: the broker shows a limit order instead
  *
