@@ -8,9 +8,11 @@
 //!   meanwhile, Linux is told to disconnect (`connect` to `AF_UNSPEC`), which empties the
 //!   sending queue even where a child of `fork` holds the descriptor too. Other systems
 //!   know no such call: there the close is an abortive one (`SO_LINGER` of zero), which
-//!   does the same unless a child holds the descriptor.
+//!   does the same unless a child holds the descriptor (Windows knows no `fork`).
 //! - On Linux the system itself gives up what is not acknowledged by the deadline, or
 //!   within ten seconds (`TCP_USER_TIMEOUT`): a process that is killed takes nothing back.
+//!   Windows (`TCP_MAXRT`) and macOS (`TCP_RXT_CONNDROPTIME`) have the like, but no safe
+//!   call sets it. There the time that they try is waited for instead.
 //!
 //! What neither can reach is told as a time, after which nothing is on its way any more.
 

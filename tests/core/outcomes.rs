@@ -129,6 +129,20 @@ fn the_window_begins_after_the_end_of_the_call() {
     assert!(after >= CALL + ON_ITS_WAY + WINDOW, "{after:?}");
 }
 
+/// What a proxy holds of an order nobody can take back.
+#[test]
+fn behind_a_proxy_the_window_begins_later() {
+    let sandbox = unlimited();
+    let more = json!({"outcome_window_ms": 1000, "proxy": "http://127.0.0.1:9"});
+    let client = trader(&sandbox, &more);
+    let tag = lost(&sandbox, &client, &order(), FaultKind::ResetBefore);
+    let found = outcome(&client, json!({"tag": tag, "timeout_ms": 2000}));
+    assert_eq!(found["outcome"], "unknown", "{found}");
+    let wait = found["ask_again_after_ms"].as_u64();
+    let two_minutes = 60_000..=124_000;
+    assert!(wait.is_some_and(|ms| two_minutes.contains(&ms)), "{found}");
+}
+
 /// A book that hangs costs the call its deadline, and not what it saw before.
 #[test]
 fn a_book_that_hangs_does_not_outlast_the_deadline() {
