@@ -24,7 +24,7 @@ use crate::base::secret::Wiped;
 pub(crate) struct Point {
     passed: Arc<Passed>,
     not_after: Option<Moment>,
-    /// Counted when the point is passed.
+    /// Used up when the point is passed.
     slot: Option<Arc<Slot>>,
     /// May hold the request back.
     brake: Option<(Arc<Brake>, Leaving)>,
@@ -70,10 +70,22 @@ impl Point {
             .flatten()
     }
 
-    /// The time until its deadline, if it has one.
-    pub(super) fn time_left(&self) -> Option<Duration> {
-        let deadline = self.not_after?;
-        Some(deadline.saturating_duration_since(clock::now()))
+    /// For how long the system shall try to send the request: until its deadline, if it has
+    /// one. In whole seconds: the same for all calls with one deadline, so that a connection
+    /// that is kept need not be told again.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let left = self.not_after?.saturating_duration_since(clock::now());
+        let seconds = left.as_millis().div_ceil(1000).max(1);
+        Some(Duration::from_secs(
+            u64::try_from(seconds).unwrap_or(u64::MAX),
+        ))
+    }
+
+    /// Its answer has come, so the request did.
+    pub(super) fn answered(&self) {
+        if let Some(slot) = &self.slot {
+            slot.answered();
+        }
     }
 
     /// Keeps what the system refused to do for the request; of several the first.
@@ -91,7 +103,8 @@ impl Point {
         self.passed.when.get_or_init(clock::now);
         self.passed.yes.store(true, Ordering::Release);
         if let Some(slot) = &self.slot {
-            slot.stamp();
+            let deadline = self.not_after.unwrap_or_else(clock::now);
+            slot.leave(deadline, self.patience().unwrap_or_default());
         }
     }
 

@@ -82,12 +82,8 @@ impl Recall {
 
     /// An instruction leaves from now on.
     pub(super) fn arm(&self, point: &Point) {
-        // In whole seconds: the same for all calls with one deadline, so that a
-        // connection that is kept need not be told again.
-        let limit = point.time_left().map(|left| {
-            let seconds = left.as_millis().div_ceil(1000).max(1);
-            u32::try_from(seconds * 1000).unwrap_or(u32::MAX)
-        });
+        let limit = point.patience();
+        let limit = limit.map(|limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX));
         *self.lock() = UnderWay {
             point: Some(point.clone()),
             limit,
