@@ -208,6 +208,26 @@ fn what_one_client_sent_counts_for_the_next() {
     placed(&two);
 }
 
+/// The broker has what it has begun to answer, though the answer is never whole.
+#[test]
+fn an_answer_that_breaks_off_is_one() {
+    let sandbox = unlimited();
+    let client = trader(&sandbox, &json!({"max_orders_per_second": 1}));
+    fault(&sandbox, PLACE, FaultKind::WrongContentLength);
+    let lost = place(&client, &with(order(), json!({"timeout_ms": 5000})));
+    assert_eq!(status(&lost), Status::UnknownOutcome);
+    sandbox.clear_faults();
+    match place(&client, &with(order(), json!({"timeout_ms": 20}))) {
+        Ok(_) => {}
+        Err(error) => {
+            assert_eq!(error.status(), Status::RateLimited, "{error}");
+            // If it had none, it would be more than five.
+            let wait = told(&error, "retry_after_ms").as_u64();
+            assert!(wait.is_some_and(|ms| ms <= 1000), "{error}");
+        }
+    }
+}
+
 /// What waits behind an order that hangs is ended by a halt, and by a cancel of its call.
 #[test]
 fn one_that_waits_for_its_turn_can_be_ended() {
