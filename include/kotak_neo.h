@@ -886,7 +886,8 @@ void kneo_response_free(kneo_response *response);
  * - "proxy": "http://user:password@host:port" (the login may be left out)
  *   or "system"; none unless given, and never for loopback
  * - "local_address": IP address to connect from
- * - "max_orders_per_second": 1 to 1000000 (10)
+ * - "max_orders_per_second": 1 to 1000000 (10), in any second of the broker's;
+ *   clients of one account in this process share what was sent
  * - "ledger_file", "ledger_sync" ("process" or "disk"),
  *   "outcome_window_ms" (120000), "cache_dir"
  * - "read_only": true lets no instruction leave, cancels included
@@ -1251,7 +1252,7 @@ kneo_response *kneo_modify_order(kneo_client *client, const char *params);
 
 /**
  * Cancels an order that is open. It leaves at most once. One slot in ten of
- * "max_orders_per_second" is kept for cancels.
+ * "max_orders_per_second" (rounded down) is kept for cancels.
  *
  * client: a live client with a trade session.
  * params: a JSON object: "order_id" (nOrdNo); optional "amo" (YES for an

@@ -59,6 +59,17 @@ pub(crate) struct Hosts {
 }
 
 impl Hosts {
+    /// Which broker it is that these lead to: the environment, whatever host of it is
+    /// configured. A port of this machine is a broker of its own.
+    pub(crate) fn broker(&self) -> String {
+        let base = self.base_url.as_ref();
+        let here = base.filter(|url| url.host().is_some_and(|host| is_loopback(&host)));
+        match here.and_then(Url::port_or_known_default) {
+            Some(port) => format!("loopback:{port}"),
+            None => self.environment.name().to_owned(),
+        }
+    }
+
     /// OAuth2 of the older generations, where no looked-up base says else.
     pub(crate) fn oauth(&self) -> Url {
         self.known(match self.environment {

@@ -71,7 +71,7 @@ struct Inner {
     /// Drives reads and logins. Instructions do not share it.
     event_loop: EventLoop,
     door: Door,
-    pace: Arc<Pace>,
+    pace: Pace,
     brake: Arc<Brake>,
     ledger: Option<Ledger>,
     register: Mutex<Register>,
@@ -274,15 +274,16 @@ impl Inner {
             register.tell(&number);
         }
         let jar = Arc::new(Cookies::default());
+        let hosts = Hosts {
+            environment: config.environment,
+            base_url: config.base_url.clone(),
+        };
         Ok(Self {
-            hosts: Hosts {
-                environment: config.environment,
-                base_url: config.base_url.clone(),
-            },
             net: Net::new(Arc::clone(&settings), Arc::clone(&jar)),
             door: Door::new(Arc::clone(&settings), Arc::clone(&jar)),
             settings,
-            pace: Arc::new(Pace::new(orders.max_per_second)),
+            pace: Pace::new(orders.max_per_second, hosts.broker()),
+            hosts,
             brake: Arc::new(Brake::new(orders.max_per_day, left)),
             register: Mutex::new(register),
             random: Random::default(),

@@ -184,7 +184,15 @@ impl Inner {
             InstructionKind::Cancel => Use::Cancel,
             InstructionKind::Place | InstructionKind::Modify => Use::Order,
         };
-        let slot = self.slot(call, kind, leaving, line, &url).await?;
+        let slot = match self.pace.reserve(trade.ucc.as_deref(), kind) {
+            Some(slot) => slot,
+            None => {
+                let slot = self.turn(call, trade, kind, leaving).await?;
+                // It was kept waiting, and so was its connection.
+                self.ready(line, &url).await?;
+                slot
+            }
+        };
         reached(Step::Paced);
         let prepared = clock::now();
         if prepared >= call.deadline {
@@ -347,37 +355,27 @@ impl Inner {
         ready.map_err(|failure| Error::new(failure.status, failure.message))
     }
 
-    /// Waits for a slot, unless the deadline or a halt comes first. A connection that is
-    /// kept waiting is looked at again.
-    async fn slot(
+    /// Waits for a slot, unless the deadline or a halt comes first.
+    async fn turn(
         &self,
         call: &Call,
+        trade: &Trade,
         kind: Use,
         leaving: Leaving,
-        line: &mut Line,
-        url: &url::Url,
     ) -> Result<Slot, Error> {
-        loop {
-            self.brake.check(leaving).map_err(held)?;
-            let now = clock::now();
-            match self.pace.reserve(kind, now) {
-                Ok(slot) => return Ok(slot),
-                Err(wait) if now + wait >= call.deadline => {
-                    let most = self.config.orders.max_per_second;
-                    let message = format!(
-                        "max_orders_per_second ({most}) is used up until after the deadline; \
-                         nothing was sent"
-                    );
-                    return Err(
-                        Error::new(Status::RateLimited, message).with_retry_after(Some(wait))
-                    );
-                }
-                Err(wait) => {
-                    clock::sleep(wait).await;
-                    self.ready(line, url).await?;
-                }
-            }
-        }
+        let slot = tokio::select! {
+            biased;
+            why = self.brake.holds(leaving) => return Err(held(why)),
+            slot = self.pace.wait(trade.ucc.as_deref(), kind, call.deadline) => slot,
+        };
+        slot.map_err(|wait| {
+            let most = self.config.orders.max_per_second;
+            let message = format!(
+                "max_orders_per_second ({most}) is used up until after the deadline; \
+                 nothing was sent"
+            );
+            Error::new(Status::RateLimited, message).with_retry_after(Some(wait))
+        })
     }
 
     /// Reads what an instruction lacks from the order book.

@@ -44,7 +44,8 @@ impl Handle for kneo_client {
 /// - "proxy": "http://user:password@host:port" (the login may be left out)
 ///   or "system"; none unless given, and never for loopback
 /// - "local_address": IP address to connect from
-/// - "max_orders_per_second": 1 to 1000000 (10)
+/// - "max_orders_per_second": 1 to 1000000 (10), in any second of the broker's;
+///   clients of one account in this process share what was sent
 /// - "ledger_file", "ledger_sync" ("process" or "disk"),
 ///   "outcome_window_ms" (120000), "cache_dir"
 /// - "read_only": true lets no instruction leave, cancels included

@@ -87,7 +87,7 @@ pub unsafe extern "C" fn kneo_modify_order(
 }
 
 /// Cancels an order that is open. It leaves at most once. One slot in ten of
-/// "max_orders_per_second" is kept for cancels.
+/// "max_orders_per_second" (rounded down) is kept for cancels.
 ///
 /// client: a live client with a trade session.
 /// params: a JSON object: "order_id" (nOrdNo); optional "amo" (YES for an

@@ -16,6 +16,10 @@ use super::recall::Recall;
 use crate::base::clock::{self, Moment};
 use crate::base::secret::Wiped;
 
+/// For how long a system tries to send an instruction at most, however long the call may
+/// wait for its answer. What is not delivered by then would be an order at a stale price.
+pub(super) const LONGEST_TRY: Duration = Duration::from_secs(10);
+
 /// The point after which a byte of a request may have left.
 ///
 /// HTTP writes head and body through one buffer and asks for the body before
@@ -24,7 +28,7 @@ use crate::base::secret::Wiped;
 pub(crate) struct Point {
     passed: Arc<Passed>,
     not_after: Option<Moment>,
-    /// Counted when the point is passed.
+    /// Used up when the point is passed.
     slot: Option<Arc<Slot>>,
     /// May hold the request back.
     brake: Option<(Arc<Brake>, Leaving)>,
@@ -70,10 +74,23 @@ impl Point {
             .flatten()
     }
 
-    /// The time until its deadline, if it has one.
-    pub(super) fn time_left(&self) -> Option<Duration> {
-        let deadline = self.not_after?;
-        Some(deadline.saturating_duration_since(clock::now()))
+    /// For how long the system shall try to send the request, if it has a deadline: until
+    /// then, but not longer than [`LONGEST_TRY`]. In whole seconds: the same for all calls
+    /// with one deadline, so that a connection that is kept need not be told again.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let left = self.not_after?.saturating_duration_since(clock::now());
+        let left = left.min(LONGEST_TRY);
+        let seconds = left.as_millis().div_ceil(1000).max(1);
+        Some(Duration::from_secs(
+            u64::try_from(seconds).unwrap_or(u64::MAX),
+        ))
+    }
+
+    /// Its answer has come, so the request did.
+    pub(super) fn answered(&self) {
+        if let Some(slot) = &self.slot {
+            slot.answered();
+        }
     }
 
     /// Keeps what the system refused to do for the request; of several the first.
@@ -91,7 +108,8 @@ impl Point {
         self.passed.when.get_or_init(clock::now);
         self.passed.yes.store(true, Ordering::Release);
         if let Some(slot) = &self.slot {
-            slot.stamp();
+            let deadline = self.not_after.unwrap_or_else(clock::now);
+            slot.leave(deadline, self.patience().unwrap_or_default());
         }
     }
 

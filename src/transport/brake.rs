@@ -7,7 +7,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 
 use crate::base::calendar::trading_day;
 use crate::base::clock;
@@ -58,6 +61,8 @@ impl fmt::Display for Held {
 pub(crate) struct Brake {
     most_per_day: Option<u64>,
     state: Mutex<State>,
+    /// Wakes what waits for something else.
+    halts: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +82,7 @@ impl Brake {
                 halted: false,
                 new_orders: left,
             }),
+            halts: Notify::new(),
         }
     }
 
@@ -87,6 +93,20 @@ impl Brake {
     /// From now on nothing but cancels leaves.
     pub(crate) fn halt(&self) {
         self.state().halted = true;
+        self.halts.notify_waiters();
+    }
+
+    /// Waits until a halt holds something back; what never is held back, for ever.
+    pub(crate) async fn holds(&self, what: Leaving) -> Held {
+        loop {
+            let mut halted = pin!(self.halts.notified());
+            // From here on a halt is seen; an earlier one shows in the check.
+            halted.as_mut().enable();
+            if let Err(held) = self.check(what) {
+                return held;
+            }
+            halted.await;
+        }
     }
 
     /// Whether something would be held back if it left now.

@@ -238,6 +238,7 @@ impl Door {
 
         let sending = connection.sender.send_request(head);
         let response = connection.drive(sending).await.map_err(failed)?;
+        point.answered();
         let (parts, mut body) = response.into_parts();
         self.jar
             .set_cookies(&mut parts.headers.get_all(SET_COOKIE).iter(), &url);

@@ -1,20 +1,26 @@
-//! How many instructions may leave in any second.
+//! How many instructions of one account may come to the broker in any second, and who is next.
 //!
-//! A slot is reserved before an instruction is sent and stamped at its point
-//! of no return. Reserved slots count as used, so that no second ever sees
-//! more than the ceiling, however long a reservation waits for its
-//! connection or its disk.
+//! A slot is reserved before an instruction is sent, and used from then on: until one second
+//! after its answer came. One without an answer may be on its way until its call has ended and
+//! its deadline is over, and the system tries no longer to send it; it is free one second after
+//! that. Reserved slots that nothing left by come back at once.
+//!
+//! All clients of one account in this process share its slots; each has a ceiling of its own.
+//! Those that wait are served in the order in which they came, cancels apart: one slot in ten is
+//! kept for them.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod turns;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::base::clock::{self, Moment};
+use crate::base::process::PerProcess;
+use turns::{Turns, When};
 
 const WINDOW: Duration = Duration::from_secs(1);
-/// How soon to look again while reserved slots may come back.
-const SOON: Duration = Duration::from_millis(1);
 
 /// What a slot is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,107 +31,263 @@ pub(crate) enum Use {
     Cancel,
 }
 
-/// The ceiling of one client.
-pub(crate) struct Pace {
-    most: usize,
-    kept_for_cancels: usize,
-    state: Mutex<State>,
+impl Use {
+    fn other(self) -> Self {
+        match self {
+            Self::Order => Self::Cancel,
+            Self::Cancel => Self::Order,
+        }
+    }
 }
 
+/// How many slots a client may see used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ceiling {
+    all: usize,
+    orders: usize,
+}
+
+impl Ceiling {
+    fn new(most_per_second: u32) -> Self {
+        let all = usize::try_from(most_per_second).unwrap_or(usize::MAX);
+        Self {
+            all,
+            orders: all - all / 10,
+        }
+    }
+
+    /// Whether one more may be used; `used` has those of orders and of cancels.
+    fn admits(self, kind: Use, used: [usize; 2]) -> bool {
+        let [orders, cancels] = used;
+        orders + cancels < self.all && (kind == Use::Cancel || orders < self.orders)
+    }
+}
+
+/// The slots of one account.
 #[derive(Default)]
-struct State {
-    /// When each instruction of the last second left, oldest first.
-    left: VecDeque<(Moment, Use)>,
-    /// How many of them were no cancels.
-    orders_left: usize,
-    reserved_orders: usize,
-    reserved_cancels: usize,
+struct Account(Mutex<Turns>);
+
+impl Account {
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-impl State {
-    fn forget(&mut self, now: Moment) {
-        while let Some((when, kind)) = self.left.front() {
-            if now.saturating_duration_since(*when) < WINDOW {
-                return;
-            }
-            self.orders_left -= usize::from(*kind == Use::Order);
-            self.left.pop_front();
-        }
-    }
+/// An account under its name.
+struct Entry {
+    broker: String,
+    ucc: String,
+    account: Arc<Account>,
+}
 
-    fn reserved(&mut self, kind: Use) -> &mut usize {
-        match kind {
-            Use::Order => &mut self.reserved_orders,
-            Use::Cancel => &mut self.reserved_cancels,
+/// The accounts that clients send for, or have sent for a moment ago.
+#[derive(Default)]
+struct Accounts(Mutex<Vec<Entry>>);
+
+static ACCOUNTS: PerProcess<Accounts> = PerProcess::new();
+
+impl Accounts {
+    /// The account of this name, for all that ask for it.
+    fn of(&self, broker: &str, ucc: &str) -> Arc<Account> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::now();
+        // What a client sent that is gone counts until it is over.
+        all.retain(|entry| {
+            let in_use = Arc::strong_count(&entry.account) > 1;
+            in_use || !entry.account.turns().at_rest(now)
+        });
+        let known = all.iter().find(|entry| entry.is(broker, ucc));
+        if let Some(entry) = known {
+            return Arc::clone(&entry.account);
         }
+        let account = Arc::new(Account::default());
+        all.push(Entry {
+            broker: broker.to_owned(),
+            ucc: ucc.to_owned(),
+            account: Arc::clone(&account),
+        });
+        account
     }
+}
+
+impl Entry {
+    fn is(&self, broker: &str, ucc: &str) -> bool {
+        self.broker == broker && self.ucc.eq_ignore_ascii_case(ucc)
+    }
+}
+
+/// The pace of one client.
+pub(crate) struct Pace {
+    ceiling: Ceiling,
+    broker: String,
+    /// That of sessions whose account has no name: it is not shared.
+    nameless: Arc<Account>,
+    /// The account that was sent for last.
+    last: Mutex<Option<(String, Arc<Account>)>>,
 }
 
 impl Pace {
-    pub(crate) fn new(most_per_second: u32) -> Self {
-        let most = usize::try_from(most_per_second).unwrap_or(usize::MAX);
+    /// `broker` tells accounts of one name apart that are of two brokers.
+    pub(crate) fn new(most_per_second: u32, broker: String) -> Self {
         Self {
-            most,
-            kept_for_cancels: most / 10,
-            state: Mutex::default(),
+            ceiling: Ceiling::new(most_per_second),
+            broker,
+            nameless: Arc::default(),
+            last: Mutex::default(),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn account(&self, ucc: Option<&str>) -> Arc<Account> {
+        let Some(ucc) = ucc else {
+            return Arc::clone(&self.nameless);
+        };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((of, account)) if of == ucc => Arc::clone(account),
+            _ => {
+                let account = ACCOUNTS.get().of(&self.broker, ucc);
+                *last = Some((ucc.to_owned(), Arc::clone(&account)));
+                account
+            }
+        }
     }
 
-    /// A slot, or how long to wait before asking again.
-    pub(crate) fn reserve(self: &Arc<Self>, kind: Use, now: Moment) -> Result<Slot, Duration> {
-        let mut state = self.state();
-        state.forget(now);
-        let orders = state.orders_left + state.reserved_orders;
-        let all = state.left.len() + state.reserved_orders + state.reserved_cancels;
-        let for_orders = self.most - self.kept_for_cancels;
-        if all >= self.most || (kind == Use::Order && orders >= for_orders) {
-            let blocks = |of: &&(Moment, Use)| all >= self.most || of.1 == Use::Order;
-            let oldest = state.left.iter().find(blocks);
-            return Err(oldest.map_or(SOON, |(when, _)| {
-                WINDOW.saturating_sub(now.saturating_duration_since(*when))
-            }));
-        }
-        *state.reserved(kind) += 1;
-        Ok(Slot {
-            pace: Arc::clone(self),
+    /// A slot, if one is free and nobody waits for it.
+    pub(crate) fn reserve(&self, ucc: Option<&str>, kind: Use) -> Option<Slot> {
+        let account = self.account(ucc);
+        let taken = account.turns().take(kind, self.ceiling, clock::now());
+        taken.then(|| Slot::new(account, kind))
+    }
+
+    /// Waits for its turn, and gives a slot. If there is none before `deadline`, tells when
+    /// there may be one.
+    pub(crate) async fn wait(
+        &self,
+        ucc: Option<&str>,
+        kind: Use,
+        deadline: Moment,
+    ) -> Result<Slot, Duration> {
+        let account = self.account(ucc);
+        let bell = Arc::new(Notify::new());
+        let ticket = account.turns().queue(kind, self.ceiling, Arc::clone(&bell));
+        let mut place = Place {
+            account,
             kind,
-            used: AtomicBool::new(false),
-        })
+            ticket,
+            has_left: false,
+        };
+        let waiting = async {
+            loop {
+                let now = clock::now();
+                let when = {
+                    let mut turns = place.account.turns();
+                    let sure = turns.surely_not_before(kind, self.ceiling);
+                    if let Some(at) = sure.filter(|at| *at >= deadline) {
+                        return Err(at.saturating_duration_since(now));
+                    }
+                    turns.ask(kind, ticket, now)
+                };
+                match when {
+                    When::Now => {
+                        place.has_left = true;
+                        return Ok(Slot::new(Arc::clone(&place.account), kind));
+                    }
+                    // Rung or not, it asks again.
+                    When::At(moment) => drop(clock::timeout_at(moment, bell.notified()).await),
+                    When::Later => bell.notified().await,
+                }
+            }
+        };
+        match clock::timeout_at(deadline, waiting).await {
+            Ok(ended) => ended,
+            // At the soonest, if what is under way is answered now.
+            Err(clock::Elapsed) => Err(WINDOW),
+        }
     }
 }
 
-/// The right to let one instruction leave. Given back when it is dropped
-/// unused.
-pub(crate) struct Slot {
-    pace: Arc<Pace>,
+/// A place in the queue. Left when this is dropped, so that the next one is woken.
+struct Place {
+    account: Arc<Account>,
     kind: Use,
-    used: AtomicBool,
+    ticket: u64,
+    /// With a slot, and not by giving up.
+    has_left: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.has_left {
+            let mut turns = self.account.turns();
+            turns.leave(self.kind, self.ticket, clock::now());
+        }
+    }
+}
+
+/// The right to let one instruction leave. Given back when it is dropped unused.
+pub(crate) struct Slot {
+    account: Arc<Account>,
+    kind: Use,
+    stage: Mutex<Stage>,
+}
+
+#[derive(Clone, Copy)]
+enum Stage {
+    /// Nothing has left.
+    Reserved,
+    /// It may be on its way: until this moment at the soonest, and then as long as the system
+    /// tries to send it.
+    Left(Moment, Duration),
+    /// It came.
+    Answered,
 }
 
 impl Slot {
-    /// The instruction leaves now. Counts once, and tells when.
-    pub(crate) fn stamp(&self) -> Option<Moment> {
-        if self.used.swap(true, Ordering::AcqRel) {
-            return None;
+    fn new(account: Arc<Account>, kind: Use) -> Self {
+        Self {
+            account,
+            kind,
+            stage: Mutex::new(Stage::Reserved),
         }
-        let mut state = self.pace.state();
-        *state.reserved(self.kind) -= 1;
-        // Taken under the lock: the queue stays in order.
-        let now = clock::now();
-        state.left.push_back((now, self.kind));
-        state.orders_left += usize::from(self.kind == Use::Order);
-        Some(now)
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The instruction leaves now. Its call ends at `deadline`, and the system goes on trying
+    /// to send it for `patience` at the most.
+    pub(super) fn leave(&self, deadline: Moment, patience: Duration) {
+        let mut stage = self.stage();
+        if matches!(*stage, Stage::Reserved) {
+            *stage = Stage::Left(deadline, patience);
+        }
+    }
+
+    /// Its answer has come: the broker has it.
+    pub(super) fn answered(&self) {
+        let mut stage = self.stage();
+        if matches!(*stage, Stage::Left(..)) {
+            *stage = Stage::Answered;
+            let mut turns = self.account.turns();
+            let now = clock::now();
+            turns.free_at(self.kind, now + WINDOW, now);
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if !*self.used.get_mut() {
-            *self.pace.state().reserved(self.kind) -= 1;
+        let stage = *self.stage();
+        let mut turns = self.account.turns();
+        let now = clock::now();
+        match stage {
+            Stage::Reserved => turns.give_back(self.kind, now),
+            Stage::Left(deadline, patience) => {
+                let last = deadline.max(now) + patience;
+                turns.free_at(self.kind, last + WINDOW, now);
+            }
+            Stage::Answered => {}
         }
     }
 }
@@ -137,89 +299,4 @@ impl std::fmt::Debug for Slot {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn leave(pace: &Arc<Pace>, kind: Use) -> bool {
-        match pace.reserve(kind, clock::now()) {
-            Ok(slot) => slot.stamp().is_some(),
-            Err(_) => false,
-        }
-    }
-
-    #[test]
-    fn one_slot_in_ten_is_kept_for_cancels() {
-        let pace = Arc::new(Pace::new(10));
-        assert_eq!((0..20).filter(|_| leave(&pace, Use::Order)).count(), 9);
-        assert!(leave(&pace, Use::Cancel));
-        assert!(!leave(&pace, Use::Cancel));
-        let pace = Arc::new(Pace::new(10));
-        assert_eq!((0..20).filter(|_| leave(&pace, Use::Cancel)).count(), 10);
-        assert!(!leave(&pace, Use::Order));
-        let pace = Arc::new(Pace::new(1));
-        assert!(leave(&pace, Use::Order) && !leave(&pace, Use::Cancel));
-    }
-
-    #[test]
-    fn a_reserved_slot_counts_and_comes_back() {
-        let pace = Arc::new(Pace::new(2));
-        let now = clock::now();
-        let first = pace.reserve(Use::Order, now).expect("two are free");
-        let second = pace.reserve(Use::Order, now).expect("one is free");
-        assert_eq!(pace.reserve(Use::Order, now).unwrap_err(), SOON);
-        drop(first);
-        let third = pace.reserve(Use::Order, now).expect("one came back");
-        assert!(second.stamp().is_some() && second.stamp().is_none());
-        assert!(third.stamp().is_some());
-        drop((second, third));
-        let state = pace.state();
-        assert_eq!((state.left.len(), state.orders_left), (2, 2));
-        assert_eq!((state.reserved_orders, state.reserved_cancels), (0, 0));
-    }
-
-    #[test]
-    fn the_wait_ends_when_the_oldest_is_a_second_old() {
-        let pace = Arc::new(Pace::new(1));
-        assert!(leave(&pace, Use::Order));
-        let when = pace.state().left[0].0;
-        let half = when + Duration::from_millis(400);
-        let wait = pace.reserve(Use::Order, half).unwrap_err();
-        assert_eq!(wait, Duration::from_millis(600));
-        assert!(pace.reserve(Use::Order, half + wait).is_ok());
-    }
-
-    /// Slots that are stamped late never put more into a second than allowed.
-    #[test]
-    fn no_sliding_second_has_more_than_the_ceiling() {
-        let pace = Arc::new(Pace::new(5));
-        let stamps: Vec<Moment> = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..4_u64)
-                .map(|worker| {
-                    let pace = Arc::clone(&pace);
-                    scope.spawn(move || {
-                        let mut stamps = Vec::new();
-                        while stamps.len() < 3 {
-                            match pace.reserve(Use::Cancel, clock::now()) {
-                                Ok(slot) => {
-                                    std::thread::sleep(Duration::from_millis(7 * worker));
-                                    stamps.extend(slot.stamp());
-                                }
-                                Err(wait) => std::thread::sleep(wait),
-                            }
-                        }
-                        stamps
-                    })
-                })
-                .collect();
-            let joined = workers.into_iter().map(|worker| worker.join());
-            let mut all: Vec<_> = joined
-                .flat_map(|stamps| stamps.expect("no panic"))
-                .collect();
-            all.sort();
-            all
-        });
-        for six in stamps.windows(6) {
-            assert!(six[5].saturating_duration_since(six[0]) >= WINDOW);
-        }
-    }
-}
+mod tests;

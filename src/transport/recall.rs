@@ -32,7 +32,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::body::Point;
+use super::body::{LONGEST_TRY, Point};
 use super::names::Names;
 use super::stream::Stream;
 
@@ -40,9 +40,6 @@ type Plain = HttpConnector<Names>;
 
 /// Whether the system can be told when to give up sending.
 const HAS_LIMIT: bool = cfg!(any(target_os = "linux", target_os = "android"));
-/// For how long it tries to send an instruction at most, however long the call may wait
-/// for its answer. What is not delivered by then would be an order at a stale price.
-const LONGEST_TRY: Duration = Duration::from_secs(10);
 /// Until it has given up: its timers are later than they should be.
 const GIVEN_UP: Duration = Duration::from_secs(2);
 /// For how long systems try that were told nothing. Linux is the most patient one: a
@@ -129,13 +126,8 @@ impl Recall {
 
     /// An instruction leaves from now on.
     pub(super) fn arm(&self, point: &Point) {
-        // In whole seconds: the same for all calls with one deadline, so that a
-        // connection that is kept need not be told again.
-        let left = point.time_left().map(|left| left.min(LONGEST_TRY));
-        let limit = left.map(|left| {
-            let seconds = left.as_millis().div_ceil(1000).max(1);
-            u32::try_from(seconds * 1000).unwrap_or(u32::MAX)
-        });
+        let limit = point.patience();
+        let limit = limit.map(|limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX));
         *self.lock() = UnderWay {
             point: Some(point.clone()),
             limit,

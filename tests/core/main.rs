@@ -4,6 +4,7 @@
 //! - `logins`: every login of the broker, in every environment and generation
 //! - `reads`: every reading call, its parameters and answers
 //! - `orders`: instructions: what is sent, checked, answered, paced, settled
+//! - `pacing`: how many instructions come to the broker in a second, and whose turn it is
 //! - `outcomes`: what settles a lost answer, and what must not
 //! - `decimals`: prices and quantities are sent as they were given, or refused
 //! - `manner`: what both feeds do alike
@@ -32,6 +33,7 @@ mod money;
 mod orderfeed;
 mod orders;
 mod outcomes;
+mod pacing;
 mod reads;
 mod scrips;
 mod secrets;

@@ -112,7 +112,10 @@ fn check(sandbox: &Sandbox, folder: &Folder, client: Client, tried: &Tried) {
     // The next process, whatever has become of this one.
     let next = client_with(
         sandbox,
-        &json!({"ledger_file": folder.text("ledger"), "outcome_window_ms": 1000}),
+        &json!({
+            "max_orders_per_second": 1_000_000, "ledger_file": folder.text("ledger"),
+            "outcome_window_ms": 1000,
+        }),
     );
     log_in(sandbox, &next).expect("the login works");
     let before = sandbox.orders_taken();

@@ -90,10 +90,15 @@ pub(crate) fn answer(
         }
         (&Method::GET, "/sandbox/counts") => {
             let counts = state.exchange().counts;
+            let peak = state.order_pace.peak();
             done(json!({
                 "orders": counts.orders,
                 "modifications": counts.modifications,
                 "cancellations": counts.cancellations,
+                "peak": {
+                    "sliding_second": peak.sliding_second,
+                    "clock_second": peak.clock_second,
+                },
             }))
         }
         (&Method::GET, "/sandbox/switches") => done(state.exchange().switches.json()),

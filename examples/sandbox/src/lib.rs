@@ -59,6 +59,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use crate::books::{Order, Position, Trade};
 pub use crate::fault::{Fault, FaultKind};
+pub use crate::pace::Peak;
 pub use crate::record::Recorded;
 pub use crate::sockets::{
     Acks, Feed, FeedRate, Handshake, LoginManner, OrderFeed, Silence, Socket, SocketMessage, Strike,
@@ -484,6 +485,13 @@ impl Sandbox {
     #[must_use]
     pub fn cancellations_taken(&self) -> u64 {
         self.state.exchange().counts.cancellations
+    }
+
+    /// The most instructions (places, modifications, cancels) that came in one second since the
+    /// start, by the sandbox's clock; those that were refused or struck by a fault came too.
+    #[must_use]
+    pub fn peak(&self) -> Peak {
+        self.state.order_pace.peak()
     }
 
     /// At most so many instruments of a segment, as the sockets and quotes name them:

@@ -1,56 +1,104 @@
-//! How many calls a second are let through.
+//! How many calls a second are let through, and how many came.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use crate::route::Answer;
-use crate::tokens::unix_now;
+use crate::tokens::{since_1970, unix_now};
 
 /// A limit over any second that slides along.
+///
+/// A clock second is one of them, by the same clock: what fits in the first fits in the second.
+/// Both are counted all the same, so that a test can see either.
 pub(crate) struct Pace {
     /// 0 is no limit.
     most: u32,
-    passed: Mutex<VecDeque<Instant>>,
+    /// The clock by which seconds begin, in time since 1970.
+    started: (Instant, Duration),
+    seen: Mutex<Seen>,
+}
+
+/// The most that came in one second, those included that were refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peak {
+    /// In any second that slides along; its end does not belong to it.
+    pub sliding_second: u32,
+    /// In a second of the clock, from full to full.
+    pub clock_second: u32,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// What came within the last second, and whether it was let through.
+    came: VecDeque<(Instant, bool)>,
+    let_through: u32,
+    /// The clock second that is counted, and how many came in it.
+    second: (u64, u32),
+    peak: Peak,
 }
 
 impl Pace {
     pub(crate) fn new(most: u32) -> Self {
         Self {
             most,
-            passed: Mutex::default(),
+            started: (Instant::now(), since_1970()),
+            seen: Mutex::default(),
         }
     }
 
-    /// Counts a call, or says how it is refused. A refused call does not count.
+    /// Counts a call that comes now, or says how it is refused. A refused call takes nobody's
+    /// place.
     pub(crate) fn admit(&self) -> Result<(), Answer> {
-        if self.most == 0 || self.passes(Instant::now()) {
-            Ok(())
-        } else {
-            Err(self.refusal())
+        match self.comes() {
+            true => Ok(()),
+            false => Err(self.refusal()),
         }
     }
 
-    fn passes(&self, now: Instant) -> bool {
-        // Every change is complete in itself, so a panic elsewhere leaves the queue sound.
-        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
-        while passed
-            .front()
-            .is_some_and(|then| now.duration_since(*then) >= Duration::from_secs(1))
-        {
-            passed.pop_front();
-        }
-        let fits = passed.len() < self.most as usize;
-        if fits {
-            passed.push_back(now);
-        }
-        fits
+    /// Counts a call that comes now, and says whether it is let through.
+    pub(crate) fn comes(&self) -> bool {
+        self.comes_at(Instant::now())
     }
 
-    fn refusal(&self) -> Answer {
+    pub(crate) fn peak(&self) -> Peak {
+        self.seen().peak
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // Every change is complete in itself, so a panic elsewhere leaves the counts sound.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn comes_at(&self, now: Instant) -> bool {
+        let (start, since_1970) = self.started;
+        let second = (since_1970 + now.duration_since(start)).as_secs();
+        let mut seen = self.seen();
+        let seen = &mut *seen;
+        while let Some((then, let_through)) = seen.came.front() {
+            if now.duration_since(*then) < Duration::from_secs(1) {
+                break;
+            }
+            seen.let_through -= u32::from(*let_through);
+            seen.came.pop_front();
+        }
+        let let_through = self.most == 0 || seen.let_through < self.most;
+        seen.let_through += u32::from(let_through);
+        seen.came.push_back((now, let_through));
+        if seen.second.0 != second {
+            seen.second = (second, 0);
+        }
+        seen.second.1 += 1;
+        let came = u32::try_from(seen.came.len()).unwrap_or(u32::MAX);
+        seen.peak.sliding_second = seen.peak.sliding_second.max(came);
+        seen.peak.clock_second = seen.peak.clock_second.max(seen.second.1);
+        let_through
+    }
+
+    pub(crate) fn refusal(&self) -> Answer {
         let body = json!({"stat": "Not_Ok", "emsg": "Too many requests", "stCode": 429});
         let mut answer = Answer::json(StatusCode::TOO_MANY_REQUESTS, &body);
         let number = |number: u64| HeaderValue::from(number);
@@ -72,13 +120,39 @@ mod tests {
     #[test]
     fn lets_so_many_through_in_any_second() {
         let pace = Pace::new(3);
-        let start = Instant::now();
-        let at = |ms: u64| start + Duration::from_millis(ms);
-        assert!(pace.passes(at(0)) && pace.passes(at(400)) && pace.passes(at(800)));
-        assert!(!pace.passes(at(999)));
-        assert!(pace.passes(at(1_000)));
-        assert!(!pace.passes(at(1_399)));
-        assert!(pace.passes(at(1_400)));
+        let at = |ms: u64| pace.started.0 + Duration::from_millis(ms);
+        let comes = |ms: u64| pace.comes_at(at(ms));
+        assert!(comes(0) && comes(400) && comes(800));
+        assert!(!comes(999));
+        assert!(comes(1_000));
+        assert!(!comes(1_399));
+        assert!(comes(1_400));
         assert!(Pace::new(0).admit().is_ok());
+    }
+
+    #[test]
+    fn counts_what_comes_by_both_kinds_of_seconds() {
+        for most in [0, 2] {
+            let mut pace = Pace::new(most);
+            // A second of the clock begins 300 ms after the start.
+            pace.started.1 = Duration::from_millis(5_700);
+            let start = pace.started.0;
+            let comes = |ms: u64| pace.comes_at(start + Duration::from_millis(ms));
+            let peak = |sliding_second, clock_second| Peak {
+                sliding_second,
+                clock_second,
+            };
+            assert_eq!(pace.peak(), peak(0, 0));
+            assert!(comes(0) && comes(299));
+            assert_eq!(pace.peak(), peak(2, 2));
+            // Another clock second, the same sliding one; refused ones came too.
+            assert_eq!((comes(300), comes(999)), (most == 0, most == 0));
+            assert_eq!(pace.peak(), peak(4, 2));
+            assert!(comes(1_299));
+            assert_eq!(pace.peak(), peak(4, 3));
+            // The second behind has no say any more.
+            assert!(comes(1_300));
+            assert_eq!(pace.peak(), peak(4, 3));
+        }
     }
 }

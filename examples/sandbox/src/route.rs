@@ -68,6 +68,8 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
     pub(crate) peer: SocketAddr,
+    /// Of an instruction: whether the limit a second let it through when it came.
+    pub(crate) let_through: bool,
     /// Set by a fault: the address to name as API host, and as feed.
     pub(crate) named_base: Option<String>,
     pub(crate) named_feed: Option<String>,

@@ -35,6 +35,7 @@ use crate::cookies;
 use crate::fault::FaultKind;
 use crate::query;
 use crate::record::Recorded;
+use crate::rest;
 use crate::route::{Answer, Call, Found, Route};
 use crate::sockets;
 use crate::state::State;
@@ -243,6 +244,11 @@ async fn serve(
         answered: None,
     });
 
+    // Counted when it comes, whatever a fault makes of it.
+    let let_through = match &found {
+        Found::Route(route) if rest::is_instruction(route) => state.order_pace.comes(),
+        _ => true,
+    };
     let fault = state.faults.take(path);
     match fault {
         Some(FaultKind::ResetBefore) => return Err(connection.unanswered()),
@@ -281,6 +287,7 @@ async fn serve(
         headers: &head.headers,
         body: &body,
         peer: connection.peer,
+        let_through,
         named_base: None,
         named_feed: None,
     };
@@ -349,6 +356,7 @@ async fn serve(
                 headers: head.headers.clone(),
                 body: body.clone(),
                 peer: connection.peer,
+                let_through,
             };
             let pause = Duration::from_millis(ms);
             let late = carry_out_late(Arc::clone(&connection.state), pause, request);
@@ -379,6 +387,7 @@ struct Owned {
     headers: HeaderMap,
     body: Bytes,
     peer: std::net::SocketAddr,
+    let_through: bool,
 }
 
 /// Carries a request out after a pause.
@@ -391,6 +400,7 @@ async fn carry_out_late(state: Arc<State>, pause: Duration, request: Owned) -> A
         headers: &request.headers,
         body: &request.body,
         peer: request.peer,
+        let_through: request.let_through,
         named_base: None,
         named_feed: None,
     };

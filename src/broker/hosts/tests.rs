@@ -170,3 +170,23 @@ fn base_urls() {
         assert!(parse_base_url(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_broker_is_its_environment_or_a_port_of_this_machine() {
+    use Environment::{Prod, Uat};
+    let named = |environment, base| hosts(environment, base).broker();
+    assert_eq!(named(Prod, None), "prod");
+    assert_eq!(named(Uat, None), "uat");
+    // Whichever host of it, and whoever stands before it.
+    for base in [
+        "https://e43.kotaksecurities.com",
+        "https://gate.example/neo",
+    ] {
+        assert_eq!(named(Prod, Some(base)), "prod");
+    }
+    for base in ["http://127.0.0.1:7070", "https://localhost:7070/x"] {
+        assert_eq!(named(Prod, Some(base)), "loopback:7070");
+    }
+    assert_eq!(named(Uat, Some("http://[::1]:7071")), "loopback:7071");
+    assert_eq!(named(Prod, Some("https://localhost")), "loopback:443");
+}

@@ -34,6 +34,12 @@ pub(crate) static TABLES: &[&[Route]] = &[
     scrips::ROUTES,
 ];
 
+/// Whether a route takes instructions: the broker limits how many come in a second.
+pub(crate) fn is_instruction(route: &Route) -> bool {
+    let mut all = orders::ROUTES.iter();
+    all.any(|one| one.path == route.path && one.method == route.method)
+}
+
 /// Which family of paths a call came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Door {

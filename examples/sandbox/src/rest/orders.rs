@@ -40,7 +40,9 @@ const DISCONTINUED: &str = "Cover and bracket orders are discontinued";
 /// Checks everything about an instruction but its content, and gives its form.
 fn instruction(call: &Call<'_>, door: Door) -> Result<(Generation, Map<String, Value>), Answer> {
     let session = trader(call, door, Needs::Instruction)?;
-    call.state.order_pace.admit()?;
+    if !call.let_through {
+        return Err(call.state.order_pace.refusal());
+    }
     admit(call, &session)?;
     Ok((session.generation, form(call)?))
 }

@@ -152,7 +152,10 @@ fn shows_the_books_and_counts() {
     assert_eq!(show("positions")[0]["bought_for"], "18.80");
     assert_eq!(
         show("counts"),
-        json!({"orders": 1, "modifications": 0, "cancellations": 0})
+        json!({
+            "orders": 1, "modifications": 0, "cancellations": 0,
+            "peak": {"sliding_second": 1, "clock_second": 1},
+        })
     );
 }
 

@@ -389,6 +389,13 @@ fn ten_instructions_a_second_then_429() {
         }
     }
     assert_eq!(trader.sandbox.orders_taken(), 100 - refused);
+    // What was refused came all the same.
+    let peak = trader.sandbox.peak();
+    assert!(peak.sliding_second > 10, "{peak:?}");
+    assert!(
+        (1..=peak.sliding_second).contains(&peak.clock_second),
+        "{peak:?}"
+    );
     assert!(refused > 0);
 }
 

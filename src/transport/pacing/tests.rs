@@ -1,0 +1,518 @@
+//! The pace: slots, turns and accounts; and a simulated broker that counts.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+use std::thread;
+
+use futures_util::FutureExt;
+use kotak_neo_testing::dice::Dice;
+
+use super::*;
+use crate::base::clock::shifted;
+use crate::transport::EventLoop;
+
+const LONG: Duration = Duration::from_secs(600);
+
+fn pace(most: u32, broker: &str) -> Pace {
+    Pace::new(most, broker.to_owned())
+}
+
+/// An instruction leaves and is not answered for as long as a test takes.
+fn lose(slot: Slot) {
+    slot.leave(clock::now() + LONG, LONG);
+}
+
+fn wait(pace: &Pace, kind: Use, deadline: Moment) -> Result<Slot, Duration> {
+    let event_loop = EventLoop::new().expect("a loop can be had");
+    let waiting = pace.wait(None, kind, deadline);
+    event_loop.drive(waiting).expect("it is alive")
+}
+
+/// Until so many wait for a slot.
+fn until_waiting(pace: &Pace, count: usize) {
+    let patience = clock::now() + LONG;
+    while pace.nameless.turns().waiting() != count {
+        assert!(clock::now() < patience, "{count} never waited");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn used(pace: &Pace) -> usize {
+    let mut turns = pace.nameless.turns();
+    turns.at_rest(clock::now());
+    turns.used()
+}
+
+/// When its only slot is free.
+fn free_at(pace: &Pace) -> Moment {
+    let turns = pace.nameless.turns();
+    let at = turns.surely_not_before(Use::Order, pace.ceiling);
+    at.expect("it is used, and known until when")
+}
+
+#[test]
+fn one_slot_in_ten_is_kept_for_cancels() {
+    let all_of = |pace: &Pace, kind| -> Vec<Slot> {
+        let slots = (0..30).map(|_| pace.reserve(None, kind));
+        slots.map_while(|slot| slot).collect()
+    };
+    for (most, for_orders) in [(10, 9), (9, 9), (1, 1), (19, 18), (20, 18)] {
+        let pace = pace(most, "a");
+        let orders = all_of(&pace, Use::Order);
+        let cancels = all_of(&pace, Use::Cancel);
+        let for_cancels = most as usize - for_orders;
+        assert_eq!((orders.len(), cancels.len()), (for_orders, for_cancels));
+    }
+    let pace = pace(10, "a");
+    let cancels = all_of(&pace, Use::Cancel);
+    let orders = all_of(&pace, Use::Order);
+    assert_eq!((cancels.len(), orders.len()), (10, 0));
+}
+
+#[test]
+fn a_slot_is_free_one_second_after_its_answer_however_long_that_took() {
+    let pace = pace(1, "a");
+    let slot = pace.reserve(None, Use::Order).expect("it is free");
+    slot.leave(clock::now() + LONG, LONG);
+    let _late = shifted(0, 300_000);
+    assert!(pace.reserve(None, Use::Cancel).is_none());
+    let before = clock::now();
+    slot.answered();
+    let after = clock::now();
+    drop(slot);
+    let free = free_at(&pace);
+    assert!(before + WINDOW <= free && free <= after + WINDOW);
+    let mut turns = pace.nameless.turns();
+    let just_before = free - Duration::from_nanos(1);
+    assert!(!turns.take(Use::Order, pace.ceiling, just_before));
+    assert!(turns.take(Use::Order, pace.ceiling, free));
+}
+
+#[test]
+fn one_without_an_answer_counts_until_it_cannot_come_any_more() {
+    let seconds = Duration::from_secs;
+    // Interrupted; ended long after its deadline, on a machine that slept.
+    for (ended, last) in [(0, 5), (4, 5), (60, 60), (4000, 4000)] {
+        let pace = pace(1, "a");
+        let slot = pace.reserve(None, Use::Order).expect("it is free");
+        let left = clock::now();
+        // The call may take 5 s, and the system may try for 7 s.
+        slot.leave(left + seconds(5), seconds(7));
+        let _end = shifted(0, ended * 1000);
+        drop(slot);
+        let after = clock::now() - seconds(ended.unsigned_abs());
+        let bound = |from: Moment| from + seconds(last) + seconds(7) + WINDOW;
+        let free = free_at(&pace);
+        assert!(bound(left) <= free && free <= bound(after), "{ended}");
+    }
+}
+
+#[test]
+fn a_slot_that_nothing_left_by_comes_back() {
+    let pace = pace(2, "a");
+    let first = pace.reserve(None, Use::Order).expect("two are free");
+    let second = pace.reserve(None, Use::Order).expect("one is free");
+    assert!(pace.reserve(None, Use::Cancel).is_none());
+    drop(first);
+    assert_eq!(used(&pace), 1);
+    // An answer to what never left proves nothing.
+    second.answered();
+    drop(second);
+    assert_eq!(used(&pace), 0);
+    // It counts once, however often it is told.
+    let slot = pace.reserve(None, Use::Order).expect("two are free");
+    slot.leave(clock::now(), LONG);
+    slot.answered();
+    slot.answered();
+    drop(slot);
+    assert_eq!(pace.nameless.turns().used(), 1);
+}
+
+/// The rule itself: at one a second the first to come is the first to go, for ever.
+#[test]
+fn those_that_wait_are_served_in_the_order_in_which_they_came() {
+    const WAITERS: usize = 6;
+    let pace = &pace(1, "a");
+    let first = pace.reserve(None, Use::Order).expect("it is free");
+    let (served, order) = mpsc::channel();
+    thread::scope(|scope| {
+        for at in 0..WAITERS {
+            let served = served.clone();
+            scope.spawn(move || {
+                let slot = wait(pace, Use::Order, clock::now() + LONG).expect("its turn comes");
+                served.send(at).expect("the test listens");
+                // Given back unused, to the next one.
+                drop(slot);
+            });
+            until_waiting(pace, at + 1);
+        }
+        drop(first);
+    });
+    let order: Vec<usize> = order.try_iter().collect();
+    assert_eq!(order, (0..WAITERS).collect::<Vec<_>>());
+    assert_eq!((used(pace), pace.nameless.turns().waiting()), (0, 0));
+}
+
+#[test]
+fn one_that_gives_up_lets_the_next_one_go() {
+    let pace = &pace(1, "a");
+    let event_loop = EventLoop::new().expect("a loop can be had");
+    let first = pace.reserve(None, Use::Order).expect("it is free");
+    thread::scope(|scope| {
+        let next = event_loop.drive(async {
+            let mut gives_up = Box::pin(pace.wait(None, Use::Order, clock::now() + LONG));
+            assert!((&mut gives_up).now_or_never().is_none());
+            let next = scope.spawn(|| wait(pace, Use::Order, clock::now() + LONG).is_ok());
+            until_waiting(pace, 2);
+            // It is its turn, and it does not look.
+            drop(first);
+            assert_eq!(used(pace), 0);
+            // Nobody who comes now may go before them.
+            assert!(pace.reserve(None, Use::Order).is_none());
+            drop(gives_up);
+            next
+        });
+        let next = next.expect("it is alive").join();
+        assert!(next.expect("no panic"));
+    });
+}
+
+#[test]
+fn a_cancel_does_not_wait_behind_orders_nor_they_for_ever_behind_cancels() {
+    let pace = &pace(10, "a");
+    let slots: Vec<_> = (0..9).map(|_| pace.reserve(None, Use::Order)).collect();
+    assert!(slots.iter().all(Option::is_some));
+    thread::scope(|scope| {
+        let order = scope.spawn(|| wait(pace, Use::Order, clock::now() + LONG));
+        until_waiting(pace, 1);
+        // The one that is kept.
+        let cancel = pace.reserve(None, Use::Cancel).expect("it is kept");
+        assert!(pace.reserve(None, Use::Cancel).is_none());
+        let second = scope.spawn(|| wait(pace, Use::Cancel, clock::now() + LONG));
+        until_waiting(pace, 2);
+        // The order came before that cancel, and may have this slot.
+        drop(slots);
+        let order = order.join().expect("no panic").expect("its turn");
+        let second = second.join().expect("no panic").expect("its turn");
+        drop((cancel, order, second));
+    });
+    assert_eq!(used(pace), 0);
+}
+
+#[test]
+fn an_older_order_is_served_before_a_younger_cancel_if_it_may_have_the_slot() {
+    let now = clock::now();
+    let ceiling = Ceiling::new(10);
+    let mut turns = Turns::default();
+    assert!((0..9).all(|_| turns.take(Use::Order, ceiling, now)));
+    assert!(turns.take(Use::Cancel, ceiling, now));
+    let order = turns.queue(Use::Order, ceiling, Arc::default());
+    let cancel = turns.queue(Use::Cancel, ceiling, Arc::default());
+    assert_eq!(turns.ask(Use::Cancel, cancel, now), When::Later);
+    turns.give_back(Use::Order, now);
+    assert_eq!(turns.ask(Use::Cancel, cancel, now), When::Later);
+    assert_eq!(turns.ask(Use::Order, order, now), When::Now);
+    // That of a cancel is none for an order.
+    let order = turns.queue(Use::Order, ceiling, Arc::default());
+    turns.give_back(Use::Cancel, now);
+    assert_eq!(turns.ask(Use::Order, order, now), When::Later);
+    assert_eq!(turns.ask(Use::Cancel, cancel, now), When::Now);
+}
+
+#[test]
+fn a_wait_that_cannot_end_in_time_ends_at_once() {
+    let pace = pace(1, "a");
+    let slot = pace.reserve(None, Use::Order).expect("it is free");
+    lose(slot);
+    let start = clock::now();
+    let told = wait(&pace, Use::Order, start + LONG).expect_err("it is used until later");
+    assert!(told <= 2 * LONG + WINDOW && told > LONG, "{told:?}");
+    assert!(start.elapsed() < LONG);
+    // While an answer is out nobody knows.
+    let _later = shifted(0, 3_000_000);
+    let slot = pace.reserve(None, Use::Order).expect("it is free");
+    slot.leave(clock::now() + LONG, LONG);
+    let deadline = clock::now() + Duration::from_millis(30);
+    let told = wait(&pace, Use::Order, deadline).expect_err("no answer came");
+    assert_eq!(told, WINDOW);
+    assert!(clock::now() >= deadline);
+    assert_eq!(pace.nameless.turns().waiting(), 0);
+}
+
+#[test]
+fn all_clients_of_an_account_share_its_slots() {
+    let reserve = |pace: &Pace, ucc: &str| pace.reserve(Some(ucc), Use::Order);
+    let (one, two) = (pace(2, "shared"), pace(2, "shared"));
+    let slot = reserve(&one, "AB1").expect("it is free");
+    let small = pace(1, "shared");
+    assert!(reserve(&small, "AB1").is_none());
+    let second = reserve(&two, "ab1").expect("one more is free");
+    lose(second);
+    assert!(reserve(&one, "AB1").is_none() && reserve(&two, "AB1").is_none());
+    // Another account, another broker, and clients whose account has no name.
+    assert!(reserve(&one, "AB2").is_some());
+    assert!(reserve(&pace(2, "other"), "AB1").is_some());
+    assert!(one.reserve(None, Use::Order).is_some() && two.reserve(None, Use::Order).is_some());
+    // Whoever comes back to an account finds what was sent.
+    assert!(reserve(&two, "AB1").is_none());
+    drop(slot);
+    // So does a client that is opened anew.
+    drop((one, two, small));
+    assert!(reserve(&pace(1, "shared"), "AB1").is_none());
+    assert!(reserve(&pace(2, "shared"), "AB1").is_some());
+}
+
+#[test]
+fn accounts_that_nobody_uses_are_forgotten() {
+    let accounts = Accounts::default();
+    let known = || accounts.0.lock().expect("no panic").len();
+    let ceiling = Ceiling::new(10);
+    let now = clock::now();
+    for user in 0..50 {
+        let account = accounts.of("a", &format!("U{user}"));
+        let mut turns = account.turns();
+        assert!(turns.take(Use::Order, ceiling, now));
+        turns.free_at(Use::Order, now + LONG, now);
+    }
+    let used = accounts.of("a", "used");
+    assert_eq!(known(), 51);
+    let _later = shifted(0, 1_000_000);
+    assert!(Arc::ptr_eq(&used, &accounts.of("a", "USED")));
+    assert_eq!(known(), 1);
+}
+
+/// What becomes of an instruction that has left.
+#[derive(Clone, Copy)]
+enum Fate {
+    Answered,
+    /// Its call ends without an answer, and it may come all the same.
+    Lost,
+}
+
+/// What happens next, and to whom.
+enum Event {
+    Begins(usize),
+    Looks(usize),
+    Leaves(usize),
+    Ends(usize, Fate),
+    GivesUp(usize),
+}
+
+/// A caller in the simulation.
+struct Caller {
+    kind: Use,
+    ceiling: Ceiling,
+    /// Its place in the queue, its bell, and when it looks again.
+    waits: Option<(u64, Arc<Notify>, Option<Moment>)>,
+    left: u32,
+}
+
+struct World {
+    dice: Dice,
+    now: Moment,
+    turns: Turns,
+    callers: Vec<Caller>,
+    events: BTreeMap<(Moment, u64), Event>,
+    count: u64,
+    /// When each instruction came to the broker.
+    came: Vec<(Moment, Use)>,
+    served: [Vec<u64>; 2],
+}
+
+impl World {
+    fn new(seed: u64, start: Moment) -> Self {
+        let mut world = Self {
+            dice: Dice::new(seed),
+            now: start,
+            turns: Turns::default(),
+            callers: Vec::new(),
+            events: BTreeMap::new(),
+            count: 0,
+            came: Vec::new(),
+            served: Default::default(),
+        };
+        let most = [10, 10, 10, 4];
+        for at in 0..30 {
+            let kind = match world.dice.roll(4) {
+                0 => Use::Cancel,
+                _ => Use::Order,
+            };
+            let ceiling = Ceiling::new(*world.dice.pick(&most));
+            world.callers.push(Caller {
+                kind,
+                ceiling,
+                waits: None,
+                left: 8,
+            });
+            world.after(500, Event::Begins(at));
+        }
+        world
+    }
+
+    /// Something happens within so many milliseconds.
+    fn after(&mut self, most_ms: u64, event: Event) {
+        let time = Duration::from_micros(self.dice.roll(most_ms * 1000 + 1));
+        self.at(self.now + time, event);
+    }
+
+    fn at(&mut self, moment: Moment, event: Event) {
+        self.count += 1;
+        self.events.insert((moment, self.count), event);
+    }
+
+    fn run(&mut self) {
+        loop {
+            // Who was rung looks, as soon as its thread runs; who has a time looks then.
+            for at in 0..self.callers.len() {
+                let Some((_, bell, due)) = &mut self.callers[at].waits else {
+                    continue;
+                };
+                if bell.notified().now_or_never().is_some() {
+                    *due = None;
+                    self.after(20, Event::Looks(at));
+                } else if let Some(due) = due.take() {
+                    self.at(due, Event::Looks(at));
+                }
+            }
+            let Some(((moment, _), event)) = self.events.pop_first() else {
+                break;
+            };
+            self.now = moment;
+            self.happens(event);
+        }
+        let stuck = self.callers.iter().filter(|it| it.waits.is_some()).count();
+        assert_eq!((stuck, self.turns.waiting()), (0, 0), "nobody woke them");
+    }
+
+    fn happens(&mut self, event: Event) {
+        let now = self.now;
+        match event {
+            Event::Begins(at) => {
+                let Caller { kind, ceiling, .. } = self.callers[at];
+                if self.callers[at].left == 0 {
+                    return;
+                }
+                self.callers[at].left -= 1;
+                if self.turns.take(kind, ceiling, now) {
+                    return self.after(15, Event::Leaves(at));
+                }
+                let bell = Arc::new(Notify::new());
+                let ticket = self.turns.queue(kind, ceiling, Arc::clone(&bell));
+                self.callers[at].waits = Some((ticket, bell, None));
+                self.after(20, Event::Looks(at));
+                if self.dice.roll(8) == 0 {
+                    self.after(3000, Event::GivesUp(at));
+                }
+            }
+            Event::Looks(at) => {
+                let caller = &mut self.callers[at];
+                let Some((ticket, _, due)) = &mut caller.waits else {
+                    return;
+                };
+                match self.turns.ask(caller.kind, *ticket, now) {
+                    When::Now => {
+                        self.served[caller.kind as usize].push(*ticket);
+                        caller.waits = None;
+                        self.after(15, Event::Leaves(at));
+                    }
+                    When::At(moment) => {
+                        assert!(moment > now, "it would look without a pause");
+                        *due = Some(moment);
+                    }
+                    When::Later => {}
+                }
+            }
+            Event::GivesUp(at) => {
+                if let Some((ticket, ..)) = self.callers[at].waits.take() {
+                    self.turns.leave(self.callers[at].kind, ticket, now);
+                    self.after(100, Event::Begins(at));
+                }
+            }
+            Event::Leaves(at) => {
+                let kind = self.callers[at].kind;
+                let ms = Duration::from_millis;
+                match self.dice.roll(10) {
+                    // The connection was gone, and nothing left.
+                    0 => {
+                        self.turns.give_back(kind, now);
+                        self.after(100, Event::Begins(at));
+                    }
+                    // Interrupted, timed out, cut: it comes at some time before the system
+                    // gives it up, or never.
+                    1 => {
+                        let ends = now + ms(self.dice.roll(300));
+                        if self.dice.roll(4) > 0 {
+                            self.came.push((now + ms(self.dice.roll(1500)), kind));
+                        }
+                        self.at(ends, Event::Ends(at, Fate::Lost));
+                    }
+                    _ => {
+                        let there = now + ms(self.dice.roll(300));
+                        let back = there + ms(self.dice.roll(200));
+                        self.came.push((there, kind));
+                        self.at(back, Event::Ends(at, Fate::Answered));
+                    }
+                }
+            }
+            Event::Ends(at, fate) => {
+                let free = match fate {
+                    Fate::Answered => now + WINDOW,
+                    // As if the deadline were 500 ms after the sending at the latest.
+                    Fate::Lost => now + Duration::from_millis(1500) + WINDOW,
+                };
+                self.turns.free_at(self.callers[at].kind, free, now);
+                self.after(20, Event::Begins(at));
+            }
+        }
+    }
+
+    /// The most of those that came in one second: of any, and of those of a clock.
+    fn most(&mut self, of: &[Moment], start: Moment) -> (usize, usize) {
+        let within = |from: Moment| {
+            of.iter()
+                .filter(move |at| (from..from + WINDOW).contains(at))
+        };
+        let sliding = of.iter().map(|from| within(*from).count()).max();
+        let mut by_clock = 0;
+        for _ in 0..20 {
+            let mut seconds = BTreeMap::new();
+            let phase = Duration::from_millis(self.dice.roll(1000));
+            for at in of {
+                let second = (*at + phase).saturating_duration_since(start).as_secs();
+                *seconds.entry(second).or_insert(0) += 1;
+            }
+            by_clock = by_clock.max(seconds.into_values().max().unwrap_or(0));
+        }
+        (sliding.unwrap_or(0), by_clock)
+    }
+}
+
+/// Whatever the network does, and however late threads run: the broker never counts more than
+/// the ceiling, in no second; nobody is left waiting; and all are served as they came.
+#[test]
+fn no_second_of_the_broker_sees_more_than_the_ceiling() {
+    let start = clock::now();
+    let mut reached = 0;
+    for seed in 0..60 {
+        let mut world = World::new(seed, start);
+        world.run();
+        let came = std::mem::take(&mut world.came);
+        let all: Vec<Moment> = came.iter().map(|(at, _)| *at).collect();
+        let orders = came.iter().filter(|(_, kind)| *kind == Use::Order);
+        let orders: Vec<Moment> = orders.map(|(at, _)| *at).collect();
+        assert!(all.len() > 100, "{seed}: {}", all.len());
+        let (sliding, by_clock) = world.most(&all, start);
+        assert!(
+            sliding <= 10 && by_clock <= 10,
+            "{seed}: {sliding} {by_clock}"
+        );
+        let (sliding_orders, _) = world.most(&orders, start);
+        assert!(sliding_orders <= 9, "{seed}: {sliding_orders}");
+        for served in &world.served {
+            assert!(served.is_sorted(), "{seed}: {served:?}");
+        }
+        assert!(world.turns.at_rest(world.now + LONG), "{seed}");
+        reached = reached.max(sliding);
+    }
+    assert!(reached == 10, "{reached}: the ceiling was never reached");
+}
