@@ -290,7 +290,7 @@ impl Scrips {
 /// A text without credentials and personal data.
 #[must_use]
 pub fn redacted(text: &str) -> String {
-    redact::everything(text).into_owned()
+    redact::everything(text, &[]).into_owned()
 }
 
 /// Decodes the packets of a frame of the market feed, whatever the bytes are.

@@ -1,42 +1,77 @@
 //! Masks credentials, tokens and personal data in text.
 //!
-//! The text may be JSON, JSON cut off in the middle, or an HTML page, so
-//! nothing here parses. A scanner looks for `"key" : value` and replaces the
-//! value where the key is on a list; text that is no JSON passes through it
-//! unchanged, but for tokens that can be told by their shape.
+//! The text may be JSON, JSON cut off in the middle, a form, headers, or an
+//! HTML page that quotes any of them, so nothing here parses. What is looked
+//! for is looked for in what the text says (`spelling`), and masked where it
+//! stands:
+//!
+//! - the values that are handed in as known;
+//! - what stands behind a key of the lists;
+//! - tokens that can be told by their shape.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use serde::de::IgnoredAny;
+use memchr::memmem::Finder;
+use zeroize::Zeroizing;
+
+use crate::base::spelling::Meaning;
 
 const MASK: &str = "***";
+/// Shorter ones are no secrets, and stand everywhere.
+const SHORTEST: usize = 4;
+/// So much of a secret at the end of a text is the secret, cut off.
+const SHORTEST_CUT: usize = 8;
+/// A token that is told by its shape; shorter is some other word.
+const SHORTEST_TOKEN: usize = 16;
+const LONGEST_KEY: usize = 40;
+/// Blanks between a key and its colon.
+const MOST_BLANKS: usize = 64;
 
 /// Keys whose values open a door. Compared without case, `_` and `-`.
 const SECRET_KEYS: &[&str] = &[
     "accesstoken",
+    "apikey",
     "auth",
     "authorization",
+    "authtoken",
     "bearer",
+    "clientsecret",
     "consumerkey",
     "consumersecret",
+    "cookie",
     "cookies",
     "edittoken",
     "idtoken",
+    "jsessionid",
+    "jwt",
+    "jwttoken",
     "mpin",
     "neofinkey",
     "otp",
     "ott",
+    "passwd",
     "password",
+    "proxyauthorization",
+    "pwd",
     "refreshtoken",
     "rid",
     "searchapikey",
     "secret",
+    "sessionid",
+    "sessiontoken",
+    "setcookie",
     "sid",
     "token",
     "totp",
+    "totpsecret",
     "tradetoken",
     "viewtoken",
+    "xapikey",
 ];
+
+/// Those of them that are headers, whose values have blanks.
+const HEADERS: &[&str] = &["authorization", "cookie", "proxyauthorization", "setcookie"];
 
 /// Keys whose values tell who the user is.
 const PERSONAL_KEYS: &[&str] = &[
@@ -56,256 +91,397 @@ const PERSONAL_KEYS: &[&str] = &[
 ];
 
 /// `text` without credentials and tokens. `known` are values to mask wherever
-/// they stand.
+/// they stand, in any spelling.
 pub(crate) fn secrets<'a>(text: &'a str, known: &[&str]) -> Cow<'a, str> {
     mask(text, known, &[SECRET_KEYS])
 }
 
 /// `text` without credentials, tokens and personal data.
-pub(crate) fn everything(text: &str) -> Cow<'_, str> {
-    mask(text, &[], &[SECRET_KEYS, PERSONAL_KEYS])
+pub(crate) fn everything<'a>(text: &'a str, known: &[&str]) -> Cow<'a, str> {
+    mask(text, known, &[SECRET_KEYS, PERSONAL_KEYS])
 }
 
-fn mask<'a>(text: &'a str, known: &[&str], keys: &[&[&str]]) -> Cow<'a, str> {
-    let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
-    let whole = is_json(text);
-    let mut out = mask_values(text, keys, true);
-    if !whole {
-        // One odd quote puts the pairs out of step, so every quote is tried.
-        if let Cow::Owned(masked) = mask_values(&out, keys, false) {
-            out = Cow::Owned(masked);
-        }
-    }
-    if let Cow::Owned(masked) = mask_jwts(&out) {
-        out = Cow::Owned(masked);
-    }
-    for value in known.iter().filter(|value| value.len() >= 4) {
-        for spelled in spellings(value) {
-            if out.contains(&spelled) {
-                out = Cow::Owned(replace_known(&out, &spelled));
-            }
-        }
-    }
-    out
+fn mask<'a>(text: &'a str, known: &[&str], lists: &[&[&str]]) -> Cow<'a, str> {
+    let Some(meaning) = Meaning::of(text) else {
+        return Cow::Borrowed(MASK);
+    };
+    let mut search = Search {
+        text,
+        meaning: &meaning,
+        found: Vec::new(),
+    };
+    search.keys(lists);
+    search.tokens();
+    search.known(known);
+    replaced(text, search.found)
 }
 
-/// A secret as it is, and as JSON strings may spell it.
-fn spellings(value: &str) -> Vec<String> {
-    let quoted = serde_json::Value::from(value).to_string();
-    let escaped = &quoted[1..quoted.len() - 1];
-    let mut all = vec![value.to_owned()];
-    for slashes in [escaped.to_owned(), escaped.replace('/', "\\/")] {
-        all.push(ascii_only(&slashes, false));
-        all.push(ascii_only(&slashes, true));
-        all.push(slashes);
-    }
-    all.sort();
-    all.dedup();
-    all
+/// Something to mask.
+struct Found<'a> {
+    at: Range<usize>,
+    /// What stands around the mask: quotes, where it takes the place of a
+    /// value that had none, or had them inside of `at`.
+    before: &'a str,
+    after: &'a str,
 }
 
-/// The text with `\u` escapes for what is not ASCII.
-fn ascii_only(text: &str, upper: bool) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_ascii() {
-            out.push(c);
-            continue;
-        }
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            out.push_str(&match upper {
-                true => format!("\\u{unit:04X}"),
-                false => format!("\\u{unit:04x}"),
-            });
-        }
-    }
-    out
-}
-
-/// Replaces a known value; one that stands as a bare JSON number gets quotes,
-/// so that the text stays JSON.
-fn replace_known(text: &str, value: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(value) {
-        let after = &rest[at + value.len()..];
-        let before = rest[..at].trim_end().chars().next_back();
-        let opens = matches!(before, Some(':' | '[' | ','));
-        let closes = matches!(after.trim_start().chars().next(), Some(',' | '}' | ']'));
-        out.push_str(&rest[..at]);
-        out.push_str(if opens && closes { "\"***\"" } else { MASK });
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
-/// Replaces the values of listed keys, and looks into strings that hold
-/// quoted JSON. `paired` steps from string to string; else every quote may
-/// start a key.
-fn mask_values<'a>(text: &'a str, keys: &[&[&str]], paired: bool) -> Cow<'a, str> {
-    let bytes = text.as_bytes();
-    let mut out = String::new();
-    let mut copied = 0;
-    let mut at = 0;
-    while at < bytes.len() {
-        if bytes[at] != b'"' {
-            at += 1;
-            continue;
-        }
-        let begin = at;
-        let end = match paired {
-            true => string_end(bytes, begin),
-            // No listed key has a quote in it. To look further would take time
-            // that grows with the square of the text.
-            false => next_quote(bytes, begin),
-        };
-        let string = &text[begin..end];
-        let colon = skip_blanks(bytes, end);
-        if bytes.get(colon) != Some(&b':') || !is_listed(string, keys) {
-            at = if paired { end } else { begin + 1 };
-            if let Some(masked) = mask_inside(string, keys).filter(|_| paired) {
-                out.push_str(&text[copied..begin]);
-                out.push_str(&masked);
-                copied = end;
-            }
-            continue;
-        }
-        let start = skip_blanks(bytes, colon + 1);
-        let end = value_end(bytes, start);
-        at = end.max(begin + 1);
-        let value = &text[start..end];
-        if !matches!(value, "" | "null" | "true" | "false" | "\"\"" | "\"***\"") {
-            out.push_str(&text[copied..start]);
-            out.push('"');
-            out.push_str(MASK);
-            out.push('"');
-            copied = end;
-        }
-    }
-    if copied == 0 {
+/// The text with masks in all these places.
+fn replaced<'a>(text: &'a str, mut found: Vec<Found<'_>>) -> Cow<'a, str> {
+    if found.is_empty() {
         return Cow::Borrowed(text);
+    }
+    // Of those that begin alike the longest first: it has the others in it.
+    found.sort_by_key(|one| (one.at.start, usize::MAX - one.at.end));
+    let mut out = String::with_capacity(text.len());
+    let mut copied = 0;
+    let mut rest = found.into_iter().peekable();
+    while let Some(mut one) = rest.next() {
+        while let Some(next) = rest.next_if(|next| next.at.start < one.at.end) {
+            if next.at.end > one.at.end {
+                one.at.end = next.at.end;
+                one.after = next.after;
+            }
+        }
+        let (mut start, mut end) = (one.at.start.max(copied), one.at.end);
+        while !text.is_char_boundary(start) {
+            start -= 1;
+        }
+        while !text.is_char_boundary(end) {
+            end += 1;
+        }
+        out.push_str(&text[copied..start]);
+        out.push_str(one.before);
+        out.push_str(MASK);
+        out.push_str(one.after);
+        copied = end;
     }
     out.push_str(&text[copied..]);
     Cow::Owned(out)
 }
 
-/// A string that holds JSON of its own, with what is secret in that masked.
-fn mask_inside(string: &str, keys: &[&[&str]]) -> Option<String> {
-    if !string.contains("\\\"") {
-        return None;
+/// One search in one text.
+struct Search<'a, 'm> {
+    text: &'a str,
+    meaning: &'m Meaning<'a>,
+    found: Vec<Found<'a>>,
+}
+
+/// A key and what stands between it and its value.
+struct Key {
+    name: String,
+    /// Where its closing quote is, if it has quotes.
+    quote: Option<usize>,
+    /// Its colon or equals sign.
+    sign: usize,
+}
+
+impl Key {
+    /// The key before a colon or an equals sign.
+    fn before(said: &[u8], sign: usize) -> Option<Self> {
+        let blanks = said[..sign].iter().rev().take(MOST_BLANKS);
+        let mut end = sign - blanks.take_while(|byte| byte.is_ascii_whitespace()).count();
+        let quote = (end.checked_sub(1)).filter(|at| is_quote(said[*at]));
+        end = quote.unwrap_or(end);
+        let word = said[..end].iter().rev().take(LONGEST_KEY + 1);
+        let length = word.take_while(|byte| is_word(**byte)).count();
+        let start = end - length;
+        let mark = quote.map(|at| said[at]);
+        let is_whole = mark.is_none() || start > 0 && Some(said[start - 1]) == mark;
+        let fits = (1..=LONGEST_KEY).contains(&length);
+        (fits && is_whole).then(|| Self {
+            name: said[start..end]
+                .iter()
+                .filter(|byte| !matches!(byte, b'_' | b'-'))
+                .map(|byte| char::from(byte.to_ascii_lowercase()))
+                .collect(),
+            quote,
+            sign,
+        })
     }
-    let inner: String = serde_json::from_str(string).ok()?;
-    match mask(&inner, &[], keys) {
-        Cow::Owned(masked) => Some(serde_json::Value::from(masked).to_string()),
-        Cow::Borrowed(_) => None,
+
+    fn is_in(&self, list: &[&str]) -> bool {
+        list.contains(&self.name.as_str())
     }
 }
 
-fn is_listed(quoted: &str, keys: &[&[&str]]) -> bool {
-    // A key may be spelled with escapes.
-    let unescaped = serde_json::from_str::<String>(quoted);
-    let key = unescaped.as_deref().unwrap_or(quoted);
-    let plain: String = key
-        .chars()
-        .filter(|c| !matches!(c, '"' | '\\' | '_' | '-'))
-        .map(|c| c.to_ascii_lowercase())
-        .collect();
-    keys.iter().any(|list| list.contains(&plain.as_str()))
+fn is_quote(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'')
 }
 
-/// The end of the string that starts at `at`, or of the text if it is cut.
-fn string_end(bytes: &[u8], at: usize) -> usize {
-    let mut i = at + 1;
-    while i < bytes.len() {
-        match bytes[i] {
-            b'\\' => i += 2,
-            b'"' => return i + 1,
-            _ => i += 1,
-        }
-    }
-    bytes.len()
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
 
-/// The end of what the quote at `at` and the next one enclose.
-fn next_quote(bytes: &[u8], at: usize) -> usize {
-    match memchr::memchr(b'"', &bytes[at + 1..]) {
-        Some(length) => at + length + 2,
-        None => bytes.len(),
-    }
+/// What a value is that hides nothing, or is hidden already.
+fn is_empty(value: &[u8]) -> bool {
+    matches!(value, b"" | b"null" | b"true" | b"false" | b"***")
 }
 
-fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
-    while bytes.get(at).is_some_and(u8::is_ascii_whitespace) {
-        at += 1;
-    }
-    at
-}
-
-/// The end of the JSON value that starts at `at`: a string, a container with
-/// all that is in it, or a bare word.
-fn value_end(bytes: &[u8], at: usize) -> usize {
-    match bytes.get(at) {
-        Some(b'"') => string_end(bytes, at),
-        // JSON in a string that was cut.
-        Some(b'\\') if bytes.get(at + 1) == Some(&b'"') => next_quote(bytes, at + 1),
-        Some(b'{' | b'[') => {
-            let mut depth = 0_usize;
-            let mut i = at;
-            while i < bytes.len() {
-                match bytes[i] {
-                    b'"' => {
-                        i = string_end(bytes, i);
-                        continue;
-                    }
-                    b'{' | b'[' => depth += 1,
-                    b'}' | b']' => {
-                        depth -= 1;
-                        if depth == 0 {
-                            return i + 1;
-                        }
-                    }
-                    _ => {}
-                }
-                i += 1;
+impl<'a> Search<'a, '_> {
+    /// Finds the values of listed keys.
+    fn keys(&mut self, lists: &[&[&str]]) {
+        let said = self.meaning.said();
+        let mut at = 0;
+        while let Some(far) = memchr::memchr2(b':', b'=', &said[at..]) {
+            at += far + 1;
+            let key = Key::before(said, at - 1);
+            if let Some(key) = key.filter(|key| lists.iter().any(|list| key.is_in(list))) {
+                at = self.value(&key).max(at);
             }
-            bytes.len()
         }
-        _ => {
-            let mut i = at;
-            while i < bytes.len()
-                && !matches!(bytes[i], b',' | b'}' | b']')
-                && !bytes[i].is_ascii_whitespace()
-                && bytes[i].is_ascii()
-            {
-                i += 1;
+    }
+
+    /// Finds the value of a key; gives where the search goes on.
+    fn value(&mut self, key: &Key) -> usize {
+        let said = self.meaning.said();
+        let blanks = said[key.sign + 1..]
+            .iter()
+            .take_while(|byte| match key.quote {
+                Some(_) => byte.is_ascii_whitespace(),
+                None => matches!(byte, b' ' | b'\t'),
+            });
+        let start = key.sign + 1 + blanks.count();
+        match said.get(start) {
+            None => start,
+            Some(b'"' | b'\'') if key.quote.is_some() || !self.ends_with_quote(start) => {
+                self.string(start)
             }
-            i
+            Some(b'{' | b'[') if said[key.sign] == b':' => self.container(key, start),
+            Some(_) => self.bare(key, start),
         }
+    }
+
+    /// Whether the quote at `at` rather ends a text than begins one.
+    fn ends_with_quote(&self, at: usize) -> bool {
+        let mut behind = self.meaning.said()[at + 1..].iter();
+        let next = behind.find(|byte| !byte.is_ascii_whitespace());
+        next.is_none_or(|byte| matches!(byte, b',' | b':' | b'}' | b']' | b'<' | b'>'))
+    }
+
+    fn string(&mut self, start: usize) -> usize {
+        let open = self.meaning.place(start);
+        let from = open.end();
+        let (to, after, next) = match self.closing(start) {
+            Some(at) => {
+                let close = self.meaning.place(at);
+                // Backslashes of the value may stand before those of its quote.
+                let to = match close.slashes() == open.slashes() {
+                    true => close.whole().start,
+                    false => close.start() - open.slashes() as usize,
+                };
+                (to, "", at + 1)
+            }
+            // It was cut.
+            None => {
+                let quote = &self.text[open.whole()];
+                (self.text.len(), quote, self.meaning.said().len())
+            }
+        };
+        if from < to && &self.text[from..to] != MASK {
+            let (at, before) = (from..to, "");
+            self.found.push(Found { at, before, after });
+        }
+        next
+    }
+
+    /// The quote that ends what the one at `start` begins: one in the same
+    /// spelling. Quotes within the value have more backslashes, or are spelled
+    /// in another way.
+    fn closing(&self, start: usize) -> Option<usize> {
+        let said = self.meaning.said();
+        let open = self.meaning.place(start);
+        let spelled = &self.text[open.start()..open.end()];
+        let slashes = u64::from(open.slashes());
+        memchr::memchr_iter(said[start], &said[start + 1..])
+            .map(|far| start + 1 + far)
+            .find(|at| {
+                let place = self.meaning.place(*at);
+                let is_alike = self.text[place.start()..place.end()].eq_ignore_ascii_case(spelled);
+                let count = u64::from(place.slashes());
+                let is_next = spelled.len() == 1 && count % (2 * (slashes + 1)) == slashes;
+                is_alike && (count == slashes || is_next)
+            })
+    }
+
+    /// A list or an object, with all that is in it.
+    fn container(&mut self, key: &Key, start: usize) -> usize {
+        let said = self.meaning.said();
+        let (mut depth, mut at) = (0_usize, start);
+        while at < said.len() {
+            match said[at] {
+                b'"' => at = self.closing(at).unwrap_or(said.len()),
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            at += 1;
+            if depth == 0 {
+                break;
+            }
+        }
+        let end = at.min(said.len());
+        self.found_bare(key, start..end);
+        end
+    }
+
+    /// A number, a word, a value of a form, a line of headers.
+    fn bare(&mut self, key: &Key, start: usize) -> usize {
+        let said = self.meaning.said();
+        let is_pair = said[key.sign] == b'=';
+        let is_header = key.quote.is_none() && !is_pair && key.is_in(HEADERS);
+        let has_login = key.name.ends_with("authorization");
+        let level = self.meaning.place(key.sign).percent();
+        let ends = |at: usize| match said[at] {
+            b'\r' | b'\n' | b'<' => true,
+            b'"' | b'\'' if is_header => self.ends_with_quote(at),
+            b',' | b'}' if is_header => has_login,
+            _ if is_header => false,
+            b'"' | b'\'' | b',' | b'}' | b']' => true,
+            b'&' | b';' | b'>' | b')' => key.quote.is_none(),
+            byte => byte.is_ascii_whitespace(),
+        };
+        // What is in percent form within a value does not end it.
+        let is_end = |at: &usize| ends(*at) && self.meaning.place(*at).percent() <= level;
+        let end = (start..said.len()).find(is_end).unwrap_or(said.len());
+        let value = &said[start..end];
+        // "token: none" is a sentence.
+        let is_word = key.quote.is_none() && !is_pair && !is_header;
+        let is_plain = value.len() < SHORTEST_TOKEN && !value.iter().any(u8::is_ascii_digit);
+        if !is_empty(value) && !(is_word && is_plain) {
+            self.found_bare(key, start..end);
+        }
+        end
+    }
+
+    /// A value without quotes. Where the key has them, so has the mask.
+    fn found_bare(&mut self, key: &Key, said: Range<usize>) {
+        let Some(last) = said.end.checked_sub(1) else {
+            return;
+        };
+        let at = self.meaning.place(said.start).start()..self.meaning.place(last).end();
+        let quote = key
+            .quote
+            .map_or("", |quote| &self.text[self.meaning.place(quote).whole()]);
+        let (before, after) = (quote, quote);
+        self.found.push(Found { at, before, after });
+    }
+
+    /// Finds what looks like a JSON Web Token, also a cut one.
+    fn tokens(&mut self) {
+        let said = self.meaning.said();
+        let mut at = 0;
+        while let Some(far) = memchr::memmem::find(&said[at..], b"eyJ") {
+            let start = at + far;
+            let token = said[start..].iter();
+            let length = token
+                .take_while(|byte| byte.is_ascii_alphanumeric() || b"-_.=".contains(byte))
+                .count();
+            at = start + length;
+            if length >= SHORTEST_TOKEN {
+                let places = [start, at - 1].map(|at| self.meaning.place(at));
+                self.found.push(Found {
+                    at: places[0].start()..places[1].end(),
+                    before: "",
+                    after: "",
+                });
+            }
+        }
+    }
+
+    /// Finds known values.
+    fn known(&mut self, known: &[&str]) {
+        let known = known.iter().filter(|value| value.len() >= SHORTEST);
+        let mut text = None;
+        for value in known {
+            let as_it_is = Finder::new(value.as_bytes());
+            for at in as_it_is.find_iter(self.text.as_bytes()) {
+                self.hide(at..at + value.len());
+            }
+            let text = text.get_or_insert_with(|| with_blanks(self.meaning.said()));
+            let Some(value) = Meaning::of(value).map(|meaning| with_blanks(meaning.said())) else {
+                continue;
+            };
+            // One at the end may belong to what follows in the text.
+            let length = value
+                .iter()
+                .rposition(|byte| *byte != b'\\')
+                .map_or(0, |at| at + 1);
+            let value = &value[..length];
+            if length < SHORTEST {
+                continue;
+            }
+            for at in Finder::new(value).find_iter(text) {
+                let places = [at, at + length - 1].map(|at| self.meaning.place(at));
+                self.hide(places[0].start()..places[1].end());
+            }
+            let cut = (SHORTEST_CUT..length)
+                .rev()
+                .find(|cut| text.ends_with(&value[..*cut]));
+            if let Some(cut) = cut {
+                self.hide(self.meaning.place(text.len() - cut).start()..self.text.len());
+            }
+        }
+    }
+
+    /// Hides a known value. One that stands as a bare JSON number gets quotes,
+    /// so that the text stays JSON.
+    fn hide(&mut self, at: Range<usize>) {
+        let at = escaped_from(self.text, at.start)..escaped_to(self.text, at.end);
+        let before = self.text[..at.start].trim_end().chars().next_back();
+        let after = self.text[at.end..].trim_start().chars().next();
+        let opens = matches!(before, Some(':' | '[' | ','));
+        let closes = matches!(after, Some(',' | '}' | ']'));
+        let quote = if opens && closes { "\"" } else { "" };
+        let (before, after) = (quote, quote);
+        self.found.push(Found { at, before, after });
     }
 }
 
-/// Replaces what looks like a JSON Web Token, also a cut one.
-fn mask_jwts(text: &str) -> Cow<'_, str> {
-    const START: &str = "eyJ";
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(START) {
-        let length = rest[at..]
-            .bytes()
-            .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'='))
-            .count();
-        let token = &rest[at..at + length];
-        out.push_str(&rest[..at]);
-        // Shorter than a JWT header alone can be: some other word.
-        out.push_str(if length < 16 { token } else { MASK });
-        rest = &rest[at + length..];
+/// In a form a blank is a plus.
+fn with_blanks(said: &[u8]) -> Zeroizing<Vec<u8>> {
+    let plain = |byte: &u8| if *byte == b'+' { b' ' } else { *byte };
+    Zeroizing::new(said.iter().map(plain).collect())
+}
+
+/// Whether an odd number of backslashes ends at `at`: the last one escapes
+/// what follows.
+fn is_escaped(bytes: &[u8], at: usize) -> bool {
+    let slashes = bytes[..at].iter().rev().take_while(|byte| **byte == b'\\');
+    slashes.count() % 2 == 1
+}
+
+/// The beginning of the JSON escape that `at` is within: no half of one may be
+/// left.
+fn escape_around(bytes: &[u8], at: usize) -> Option<usize> {
+    if is_escaped(bytes, at) {
+        return Some(at - 1);
     }
-    if out.is_empty() {
-        return Cow::Borrowed(text);
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
+    let digits = bytes[..at].iter().rev().take(4);
+    let digits = digits.take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let letter = at.checked_sub(digits + 1)?;
+    let is_unit = digits < 4 && bytes[letter] == b'u' && is_escaped(bytes, letter);
+    is_unit.then(|| letter - 1)
+}
+
+fn escaped_from(text: &str, at: usize) -> usize {
+    escape_around(text.as_bytes(), at).unwrap_or(at)
+}
+
+fn escaped_to(text: &str, at: usize) -> usize {
+    let bytes = text.as_bytes();
+    let Some(start) = escape_around(bytes, at) else {
+        return at;
+    };
+    let digits = match bytes.get(start + 1) {
+        None => return bytes.len(),
+        Some(b'u') => bytes[start + 2..].iter().take(4),
+        Some(_) => {
+            let next = text[start + 1..].chars().next();
+            return start + 1 + next.map_or(0, char::len_utf8);
+        }
+    };
+    let digits = digits.take_while(|byte| byte.is_ascii_hexdigit());
+    at.max(start + 2 + digits.count())
 }
 
 #[cfg(test)]
@@ -324,14 +500,17 @@ mod tests {
     #[test]
     fn a_body_without_secrets_is_untouched() {
         let body = r#"{"stCode":1003,"emsg":"Invalid session","token":null,"sid":""}"#;
-        assert!(matches!(everything(body), Cow::Borrowed(same) if same == body));
+        assert!(matches!(everything(body, &[]), Cow::Borrowed(same) if same == body));
     }
 
     #[test]
     fn personal_data_goes_only_where_asked() {
         let body = r#"{"ucc":"TEST1","greetingName":"TEST"}"#;
         assert_eq!(secrets(body, &[]), body);
-        assert_eq!(everything(body), r#"{"ucc":"***","greetingName":"***"}"#);
+        assert_eq!(
+            everything(body, &[]),
+            r#"{"ucc":"***","greetingName":"***"}"#
+        );
     }
 
     #[test]
@@ -385,7 +564,7 @@ mod tests {
     fn json_in_a_string_and_after_an_odd_quote() {
         let page =
             serde_json::json!({"broker": r#"{"data":{"token":"fake-t","kId":"X"#}).to_string();
-        let shown = everything(&page).into_owned();
+        let shown = everything(&page, &[]).into_owned();
         assert!(
             !shown.contains("fake-t") && !shown.contains("\\\"X"),
             "{shown}"
@@ -402,7 +581,7 @@ mod tests {
         let cut = r#"{"broker":"{\"token\":\"fake t,1\",\"k\":1,\"sid\" : \"fake"#;
         assert_eq!(
             secrets(cut, &[]),
-            r#"{"broker":"{\"token\":"***",\"k\":1,\"sid\" : "***""#
+            r#"{"broker":"{\"token\":\"***\",\"k\":1,\"sid\" : \"***\""#
         );
     }
 
@@ -432,7 +611,7 @@ mod tests {
             "{\"sid\":\"\\",
             "\"sid\":[}",
         ] {
-            assert!(!everything(text).is_empty());
+            assert!(!everything(text, &[]).is_empty());
         }
     }
 }

@@ -37,7 +37,7 @@ impl Reply {
     /// The JSON text with credentials, tokens and personal data masked.
     #[must_use]
     pub fn redacted(&self) -> String {
-        redact::everything(&self.json).into_owned()
+        redact::everything(&self.json, &[]).into_owned()
     }
 
     /// The HTTP status of the broker's answer, 0 where it was not asked.

@@ -196,7 +196,7 @@ pub extern "C" fn kneo_response_meta(response: *const kneo_response) -> *const c
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_response_redacted(response: *const kneo_response) -> *const c_char {
     read(response, DEAD_JSON.as_ptr(), |found| {
-        let made = || Text::new(&redact::everything(found.json.text.as_str()));
+        let made = || Text::new(&redact::everything(found.json.text.as_str(), &[]));
         found.redacted.get_or_init(made).pointer()
     })
 }
