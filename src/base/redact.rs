@@ -2,8 +2,8 @@
 //!
 //! The text may be JSON, JSON cut off in the middle, a form, headers, or an
 //! HTML page that quotes any of them, so nothing here parses. What is looked
-//! for is looked for in what the text says (`spelling`), and masked where it
-//! stands:
+//! for is looked for in every reading of the text, with its spellings undone
+//! once, twice and so on (`spelling`), and masked where it stands:
 //!
 //! - the values that are handed in as known;
 //! - what stands behind a key of the lists;
@@ -15,7 +15,7 @@ use std::ops::Range;
 use memchr::memmem::Finder;
 use zeroize::Zeroizing;
 
-use crate::base::spelling::Meaning;
+use crate::base::spelling::{self, Essence, Reading};
 
 const MASK: &str = "***";
 /// Shorter ones are no secrets, and stand everywhere.
@@ -24,6 +24,8 @@ const SHORTEST: usize = 4;
 const SHORTEST_CUT: usize = 8;
 /// A token that is told by its shape; shorter is some other word.
 const SHORTEST_TOKEN: usize = 16;
+/// A PIN, an OTP.
+const LONGEST_CODE: usize = 6;
 const LONGEST_KEY: usize = 40;
 /// Blanks between a key and its colon.
 const MOST_BLANKS: usize = 64;
@@ -102,18 +104,32 @@ pub(crate) fn everything<'a>(text: &'a str, known: &[&str]) -> Cow<'a, str> {
 }
 
 fn mask<'a>(text: &'a str, known: &[&str], lists: &[&[&str]]) -> Cow<'a, str> {
-    let Some(meaning) = Meaning::of(text) else {
+    let Some(mut reading) = Reading::of(text) else {
         return Cow::Borrowed(MASK);
     };
-    let mut search = Search {
-        text,
-        meaning: &meaning,
-        found: Vec::new(),
-    };
-    search.keys(lists);
-    search.tokens();
-    search.known(known);
-    replaced(text, search.found)
+    let known: Vec<&str> = known
+        .iter()
+        .copied()
+        .filter(|value| value.len() >= SHORTEST)
+        .collect();
+    let forms: Vec<_> = known.iter().flat_map(|value| forms(value)).collect();
+    let mut found = Vec::new();
+    hide_essences(text, &known, &mut found);
+    loop {
+        let mut search = Search {
+            text,
+            reading: &reading,
+            found,
+        };
+        search.keys(lists);
+        search.tokens();
+        search.known(&forms);
+        found = search.found;
+        match reading.next() {
+            Some(next) => reading = next,
+            None => return replaced(text, found),
+        }
+    }
 }
 
 /// Something to mask.
@@ -160,15 +176,18 @@ fn replaced<'a>(text: &'a str, mut found: Vec<Found<'_>>) -> Cow<'a, str> {
 }
 
 /// One search in one text.
-struct Search<'a, 'm> {
+struct Search<'a, 'r> {
     text: &'a str,
-    meaning: &'m Meaning<'a>,
+    reading: &'r Reading,
     found: Vec<Found<'a>>,
 }
 
 /// A key and what stands between it and its value.
 struct Key {
     name: String,
+    /// Where it begins, with its quote, or with what parts it from the word
+    /// before.
+    start: usize,
     /// Where its closing quote is, if it has quotes.
     quote: Option<usize>,
     /// Its colon or equals sign.
@@ -194,6 +213,7 @@ impl Key {
                 .filter(|byte| !matches!(byte, b'_' | b'-'))
                 .map(|byte| char::from(byte.to_ascii_lowercase()))
                 .collect(),
+            start: start.saturating_sub(1),
             quote,
             sign,
         })
@@ -217,10 +237,19 @@ fn is_empty(value: &[u8]) -> bool {
     matches!(value, b"" | b"null" | b"true" | b"false" | b"***")
 }
 
-impl<'a> Search<'a, '_> {
+impl<'a, 'r> Search<'a, 'r> {
+    fn said(&self) -> &'r [u8] {
+        &self.reading.said
+    }
+
+    /// How the text spells a byte of the reading.
+    fn spelled(&self, at: usize) -> &'a str {
+        &self.text[self.reading.place(at..at + 1)]
+    }
+
     /// Finds the values of listed keys.
     fn keys(&mut self, lists: &[&[&str]]) {
-        let said = self.meaning.said();
+        let said = self.said();
         let mut at = 0;
         while let Some(far) = memchr::memchr2(b':', b'=', &said[at..]) {
             at += far + 1;
@@ -233,7 +262,7 @@ impl<'a> Search<'a, '_> {
 
     /// Finds the value of a key; gives where the search goes on.
     fn value(&mut self, key: &Key) -> usize {
-        let said = self.meaning.said();
+        let said = self.said();
         let blanks = said[key.sign + 1..]
             .iter()
             .take_while(|byte| match key.quote {
@@ -241,6 +270,10 @@ impl<'a> Search<'a, '_> {
                 None => matches!(byte, b' ' | b'\t'),
             });
         let start = key.sign + 1 + blanks.count();
+        if !self.reading.is_new(key.start..start + 1) {
+            // It was found in the reading before, where its value had its form.
+            return start;
+        }
         match said.get(start) {
             None => start,
             Some(b'"' | b'\'') if key.quote.is_some() || !self.ends_with_quote(start) => {
@@ -253,59 +286,47 @@ impl<'a> Search<'a, '_> {
 
     /// Whether the quote at `at` rather ends a text than begins one.
     fn ends_with_quote(&self, at: usize) -> bool {
-        let mut behind = self.meaning.said()[at + 1..].iter();
+        let mut behind = self.said()[at + 1..].iter();
         let next = behind.find(|byte| !byte.is_ascii_whitespace());
         next.is_none_or(|byte| matches!(byte, b',' | b':' | b'}' | b']' | b'<' | b'>'))
     }
 
     fn string(&mut self, start: usize) -> usize {
-        let open = self.meaning.place(start);
-        let from = open.end();
-        let (to, after, next) = match self.closing(start) {
-            Some(at) => {
-                let close = self.meaning.place(at);
-                // Backslashes of the value may stand before those of its quote.
-                let to = match close.slashes() == open.slashes() {
-                    true => close.whole().start,
-                    false => close.start() - open.slashes() as usize,
-                };
-                (to, "", at + 1)
-            }
+        let said = self.said();
+        let (end, next, after) = match self.closing(start) {
+            Some(end) => (end, end + 1, ""),
             // It was cut.
-            None => {
-                let quote = &self.text[open.whole()];
-                (self.text.len(), quote, self.meaning.said().len())
-            }
+            None => (said.len(), said.len(), self.spelled(start)),
         };
-        if from < to && &self.text[from..to] != MASK {
-            let (at, before) = (from..to, "");
+        let value = &said[start + 1..end];
+        if !matches!(value, b"" | b"***") {
+            let (at, before) = (self.reading.place(start + 1..end), "");
             self.found.push(Found { at, before, after });
         }
         next
     }
 
-    /// The quote that ends what the one at `start` begins: one in the same
-    /// spelling. Quotes within the value have more backslashes, or are spelled
-    /// in another way.
+    /// The quote that ends what the one at `start` begins. Quotes within the
+    /// value are escaped, or were.
     fn closing(&self, start: usize) -> Option<usize> {
-        let said = self.meaning.said();
-        let open = self.meaning.place(start);
-        let spelled = &self.text[open.start()..open.end()];
-        let slashes = u64::from(open.slashes());
+        let said = self.said();
+        let depth = |at: usize| self.reading.depth(at).0;
+        let own = depth(start);
+        // A backslash that was spelled itself when the quote was not is none
+        // that escapes it.
+        let is_free = |at: &usize| {
+            let before = (start + 1..*at).rev();
+            let slashes = before.take_while(|at| said[*at] == b'\\' && depth(*at) <= own);
+            slashes.count() % 2 == 0
+        };
         memchr::memchr_iter(said[start], &said[start + 1..])
             .map(|far| start + 1 + far)
-            .find(|at| {
-                let place = self.meaning.place(*at);
-                let is_alike = self.text[place.start()..place.end()].eq_ignore_ascii_case(spelled);
-                let count = u64::from(place.slashes());
-                let is_next = spelled.len() == 1 && count % (2 * (slashes + 1)) == slashes;
-                is_alike && (count == slashes || is_next)
-            })
+            .find(|at| depth(*at) == own && is_free(at))
     }
 
     /// A list or an object, with all that is in it.
     fn container(&mut self, key: &Key, start: usize) -> usize {
-        let said = self.meaning.said();
+        let said = self.said();
         let (mut depth, mut at) = (0_usize, start);
         while at < said.len() {
             match said[at] {
@@ -326,23 +347,41 @@ impl<'a> Search<'a, '_> {
 
     /// A number, a word, a value of a form, a line of headers.
     fn bare(&mut self, key: &Key, start: usize) -> usize {
-        let said = self.meaning.said();
+        let said = self.said();
         let is_pair = said[key.sign] == b'=';
         let is_header = key.quote.is_none() && !is_pair && key.is_in(HEADERS);
         let has_login = key.name.ends_with("authorization");
-        let level = self.meaning.place(key.sign).percent();
-        let ends = |at: usize| match said[at] {
+        let (level, _) = self.reading.depth(key.sign);
+        let ends = |byte: u8, last: usize| match byte {
             b'\r' | b'\n' | b'<' => true,
-            b'"' | b'\'' if is_header => self.ends_with_quote(at),
+            b'"' | b'\'' if is_header => self.ends_with_quote(last),
             b',' | b'}' if is_header => has_login,
             _ if is_header => false,
             b'"' | b'\'' | b',' | b'}' | b']' => true,
             b'&' | b';' | b'>' | b')' => key.quote.is_none(),
             byte => byte.is_ascii_whitespace(),
         };
-        // What is in percent form within a value does not end it.
-        let is_end = |at: &usize| ends(*at) && self.meaning.place(*at).percent() <= level;
-        let end = (start..said.len()).find(is_end).unwrap_or(said.len());
+        let mut end = start;
+        while end < said.len() {
+            let spelled = spelling::says(&said[end..]);
+            let is_end = match (spelled, said[end]) {
+                // No header has two lines.
+                (Some((_, b'\r' | b'\n')), _) | (_, b'\r' | b'\n') if !is_pair => true,
+                (Some((length, byte)), b'\\' | b'&') => ends(byte, end + length - 1),
+                (_, byte) => {
+                    // What was in percent form within a value does not end it.
+                    let is_value = || {
+                        let (depth, sign) = self.reading.depth(end);
+                        depth > level && sign == Some(b'%')
+                    };
+                    ends(byte, end) && !is_value()
+                }
+            };
+            if is_end {
+                break;
+            }
+            end += spelled.map_or(1, |(length, _)| length);
+        }
         let value = &said[start..end];
         // "token: none" is a sentence.
         let is_word = key.quote.is_none() && !is_pair && !is_header;
@@ -355,20 +394,15 @@ impl<'a> Search<'a, '_> {
 
     /// A value without quotes. Where the key has them, so has the mask.
     fn found_bare(&mut self, key: &Key, said: Range<usize>) {
-        let Some(last) = said.end.checked_sub(1) else {
-            return;
-        };
-        let at = self.meaning.place(said.start).start()..self.meaning.place(last).end();
-        let quote = key
-            .quote
-            .map_or("", |quote| &self.text[self.meaning.place(quote).whole()]);
+        let at = self.reading.place(said);
+        let quote = key.quote.map_or("", |quote| self.spelled(quote));
         let (before, after) = (quote, quote);
         self.found.push(Found { at, before, after });
     }
 
     /// Finds what looks like a JSON Web Token, also a cut one.
     fn tokens(&mut self) {
-        let said = self.meaning.said();
+        let said = self.said();
         let mut at = 0;
         while let Some(far) = memchr::memmem::find(&said[at..], b"eyJ") {
             let start = at + far;
@@ -378,63 +412,94 @@ impl<'a> Search<'a, '_> {
                 .count();
             at = start + length;
             if length >= SHORTEST_TOKEN {
-                let places = [start, at - 1].map(|at| self.meaning.place(at));
-                self.found.push(Found {
-                    at: places[0].start()..places[1].end(),
-                    before: "",
-                    after: "",
-                });
+                let (before, after) = ("", "");
+                let at = self.reading.place(start..at);
+                self.found.push(Found { at, before, after });
             }
         }
     }
 
     /// Finds known values.
-    fn known(&mut self, known: &[&str]) {
-        let known = known.iter().filter(|value| value.len() >= SHORTEST);
-        let mut text = None;
-        for value in known {
-            let as_it_is = Finder::new(value.as_bytes());
-            for at in as_it_is.find_iter(self.text.as_bytes()) {
-                self.hide(at..at + value.len());
-            }
-            let text = text.get_or_insert_with(|| with_blanks(self.meaning.said()));
-            let Some(value) = Meaning::of(value).map(|meaning| with_blanks(meaning.said())) else {
-                continue;
-            };
-            // One at the end may belong to what follows in the text.
-            let length = value
-                .iter()
-                .rposition(|byte| *byte != b'\\')
-                .map_or(0, |at| at + 1);
-            let value = &value[..length];
-            if length < SHORTEST {
-                continue;
-            }
-            for at in Finder::new(value).find_iter(text) {
-                let places = [at, at + length - 1].map(|at| self.meaning.place(at));
-                self.hide(places[0].start()..places[1].end());
-            }
-            let cut = (SHORTEST_CUT..length)
-                .rev()
-                .find(|cut| text.ends_with(&value[..*cut]));
-            if let Some(cut) = cut {
-                self.hide(self.meaning.place(text.len() - cut).start()..self.text.len());
+    fn known(&mut self, forms: &[Zeroizing<Vec<u8>>]) {
+        if forms.is_empty() {
+            return;
+        }
+        let text = with_blanks(self.said());
+        for form in forms {
+            for at in Finder::new(&form[..]).find_iter(&text) {
+                let at = at..at + form.len();
+                if !is_in_number(&text, &at) {
+                    self.found.push(hidden(self.text, self.reading.place(at)));
+                }
             }
         }
     }
+}
 
-    /// Hides a known value. One that stands as a bare JSON number gets quotes,
-    /// so that the text stays JSON.
-    fn hide(&mut self, at: Range<usize>) {
-        let at = escaped_from(self.text, at.start)..escaped_to(self.text, at.end);
-        let before = self.text[..at.start].trim_end().chars().next_back();
-        let after = self.text[at.end..].trim_start().chars().next();
-        let opens = matches!(before, Some(':' | '[' | ','));
-        let closes = matches!(after, Some(',' | '}' | ']'));
-        let quote = if opens && closes { "\"" } else { "" };
-        let (before, after) = (quote, quote);
-        self.found.push(Found { at, before, after });
+/// Finds known values whatever they are spelled like, and what was cut off of
+/// one at the end of the text.
+fn hide_essences<'a>(text: &'a str, known: &[&str], found: &mut Vec<Found<'a>>) {
+    if known.is_empty() {
+        return;
     }
+    let whole = Essence::of(text.as_bytes());
+    for value in known {
+        let value = Essence::of(value.as_bytes()).left;
+        if value.len() < SHORTEST {
+            continue;
+        }
+        for at in Finder::new(&value[..]).find_iter(&whole.left) {
+            let at = at..at + value.len();
+            if !is_in_number(&whole.left, &at) {
+                found.push(hidden(text, whole.place(at)));
+            }
+        }
+        let mut cuts = (SHORTEST_CUT..value.len()).rev();
+        if let Some(cut) = cuts.find(|cut| whole.left.ends_with(&value[..*cut])) {
+            let end = whole.left.len();
+            found.push(hidden(text, whole.place(end - cut..end)));
+        }
+    }
+}
+
+/// A known value. One that stands as a bare JSON number gets quotes, so that
+/// the text stays JSON.
+fn hidden(text: &str, at: Range<usize>) -> Found<'_> {
+    let at = escaped_from(text, at.start)..escaped_to(text, at.end);
+    let before = text.as_bytes()[..at.start].trim_ascii_end().last();
+    let after = text.as_bytes()[at.end..].trim_ascii_start().first();
+    let opens = matches!(before, Some(b':' | b'[' | b','));
+    let closes = matches!(after, Some(b',' | b'}' | b']'));
+    let quote = if opens && closes { "\"" } else { "" };
+    let (before, after) = (quote, quote);
+    Found { at, before, after }
+}
+
+/// Whether a code is a part of a longer number: there it is chance, and tells
+/// nothing.
+fn is_in_number(text: &[u8], at: &Range<usize>) -> bool {
+    if at.len() > LONGEST_CODE || !text[at.clone()].iter().all(u8::is_ascii_digit) {
+        return false;
+    }
+    let goes_on = |near: Option<&u8>, far: Option<&u8>| match near {
+        Some(b'.') => far.is_some_and(u8::is_ascii_digit),
+        near => near.is_some_and(u8::is_ascii_digit),
+    };
+    let mut before = text[..at.start].iter().rev();
+    let mut after = text[at.end..].iter();
+    goes_on(before.next(), before.next()) || goes_on(after.next(), after.next())
+}
+
+/// A known value as it is, and as it is read: what looks like a spelling in it
+/// is undone in a text, wherever it came from.
+fn forms(value: &str) -> Vec<Zeroizing<Vec<u8>>> {
+    let mut all = Vec::new();
+    let mut reading = Reading::of(value);
+    while let Some(form) = reading.filter(|form| form.said.len() >= SHORTEST) {
+        all.push(with_blanks(&form.said));
+        reading = form.next();
+    }
+    all
 }
 
 /// In a form a blank is a plus.
@@ -599,6 +664,103 @@ mod tests {
         let body = r#"{"stCode":123456,"list":[123456, 1],"text":"code 123456"}"#;
         let masked = r#"{"stCode":"***","list":["***", 1],"text":"code ***"}"#;
         assert_eq!(secrets(body, &["123456"]), masked);
+    }
+
+    #[test]
+    fn a_code_inside_a_longer_number_is_none() {
+        let body = r#"{"price":1234.5,"ltp":99.1234,"time":17912349,"otps":"1234","m":"is 1234."}"#;
+        let masked = r#"{"price":1234.5,"ltp":99.1234,"time":17912349,"otps":"***","m":"is ***."}"#;
+        assert_eq!(secrets(body, &["1234"]), masked);
+        assert_eq!(
+            secrets("pin%3D1234%20and%201234", &["1234"]),
+            "pin%3D***%20and%20***"
+        );
+    }
+
+    #[test]
+    fn forms_and_headers_have_keys_too() {
+        for (text, masked) in [
+            (
+                "GET /x?sId=fake-1&a=1&token=fake%26t&b",
+                "GET /x?sId=***&a=1&token=***&b",
+            ),
+            ("sid%3Dfake%2526s%26a%3D1", "sid%3D***%26a%3D1"),
+            (
+                "Cookie: a=fake; b=\"fake\"\r\nHost: h",
+                "Cookie: ***\r\nHost: h",
+            ),
+            (
+                "Authorization: Bearer fake 1\nsid: fake-2, otp: 123456",
+                "Authorization: ***\nsid: ***, otp: ***",
+            ),
+            (
+                "{type:cn,Authorization:fake,Sid:fake-1,src:WEB}",
+                "{type:cn,Authorization:***,Sid:***,src:WEB}",
+            ),
+            (
+                r#"{"m":"Cookie: a=fake\r\nHost: h","n":1}"#,
+                r#"{"m":"Cookie: ***\r\nHost: h","n":1}"#,
+            ),
+            (
+                "{&quot;token&quot;:&quot;fake\\&quot;t&quot;,&quot;n&quot;:1}",
+                "{&quot;token&quot;:&quot;***&quot;,&quot;n&quot;:1}",
+            ),
+            (
+                "%7B%22sid%22%3A%22fake%22%2C%22n%22%3A1%7D",
+                "%7B%22sid%22%3A%22***%22%2C%22n%22%3A1%7D",
+            ),
+            (
+                r#"{"a":"{\"b\":\"{\\\"mpin\\\":123456,\\\"n\\\":1}\"}"}"#,
+                r#"{"a":"{\"b\":\"{\\\"mpin\\\":\\\"***\\\",\\\"n\\\":1}\"}"}"#,
+            ),
+            (
+                r#"{"token":"fake\\","n":"\\"}"#,
+                r#"{"token":"***","n":"\\"}"#,
+            ),
+            ("{'token': 'fake', 'n': 1}", "{'token': '***', 'n': 1}"),
+        ] {
+            assert_eq!(secrets(text, &[]), masked);
+            assert!(matches!(secrets(masked, &[]), Cow::Borrowed(_)), "{masked}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_about_a_key_is_no_key() {
+        for text in [
+            r#"{"emsg":"Invalid token: expired","stCode":1}"#,
+            r#"{"emsg":"Enter OTP:","stCode":1,"text":"a b"}"#,
+            r#"{"emsg":"no token","code":"token","list":["sid","otp"]}"#,
+            "https://example.com:443/token?a=b at 12:30, tokens: 12, my-sid: 5",
+        ] {
+            assert_eq!(secrets(text, &[]), text);
+        }
+    }
+
+    #[test]
+    fn a_secret_that_was_cut_is_masked() {
+        let known = "fake-session-id-0001";
+        assert_eq!(secrets("refused: fake-session-", &[known]), "refused: ***");
+        assert_eq!(
+            secrets("refused: fake%2Dsession%2D", &[known]),
+            "refused: ***"
+        );
+        assert_eq!(secrets("refused: fake-s", &[known]), "refused: fake-s");
+    }
+
+    #[test]
+    fn no_half_of_an_escape_is_left() {
+        for (text, known) in [
+            (r#"{"m":"\"fake-1"}"#, "\"fake-1"),
+            (r#"{"m":"x\\fake-1\\"}"#, r"fake-1\"),
+            (r#"{"m":"\u0041bcde"}"#, "41bcde"),
+            (r#"{"m":"fake-\u0041"}"#, "fake-\\u00"),
+            (r#"{"m":"fake-1\u002b\u002b"}"#, "fake-1++"),
+        ] {
+            let shown = secrets(text, &[known]);
+            assert!(shown.contains(MASK), "{shown}");
+            let json: Result<serde_json::Value, _> = serde_json::from_str(&shown);
+            assert!(json.is_ok(), "{shown}");
+        }
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! What a text says, however its characters are spelled: with JSON escapes,
-//! in percent form, as HTML entities, in any mix, one within the other and as
-//! often as somebody liked.
+//! in percent form, as HTML entities, in any mix, and one within the other.
 //!
-//! One pass, whatever the text is: characters go onto a stack, and what
-//! completes a spelling at its top becomes the character that it stands for,
-//! which may complete another one.
+//! [`Reading`] undoes one layer after the other, so that each has the form that
+//! somebody gave it. Where layers are mixed nobody can tell which backslash
+//! belonged to which; [`Essence`] is the same for all of them, but has no form.
+
+use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-/// No spelling has more characters when all within it are undone.
-const LONGEST: usize = 14;
+/// How often a text is read anew: what is spelled more often one within the
+/// other is not undone.
+const MOST: usize = 12;
+/// No entity is longer, from its ampersand to its semicolon.
+const LONGEST_ENTITY: usize = 14;
 
 /// The entities of ASCII.
 #[rustfmt::skip]
@@ -33,303 +37,365 @@ const LATIN: &str = "nbsp iexcl cent pound curren yen brvbar sect uml copy ordf 
     euml igrave iacute icirc iuml eth ntilde ograve oacute ocirc otilde ouml divide oslash ugrave \
     uacute ucirc uuml yacute thorn yuml";
 
-/// What a text says, and where in the text each byte of it stands.
-pub(crate) struct Meaning<'a> {
-    text: &'a str,
+/// A text, or what it says.
+pub(crate) struct Reading {
     /// UTF-8, but for what the spellings say that is none.
-    said: Zeroizing<Vec<u8>>,
-    /// The bytes that do not stand for themselves, in order.
-    spelled: Vec<Spelled>,
+    pub(crate) said: Zeroizing<Vec<u8>>,
+    /// For each reading before this one, where it stands in the one before.
+    layers: Vec<Vec<Spelled>>,
 }
 
+/// Bytes that do not stand for themselves.
+#[derive(Clone, Copy)]
 struct Spelled {
+    /// What they say.
     at: u32,
-    place: Place,
-}
-
-/// Where a byte of a meaning stands in the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// With the backslashes before it that only escape it.
+    length: u8,
+    /// What the spelling begins with.
+    sign: u8,
+    /// Where they stand.
     from: u32,
-    /// Without them.
-    core: u32,
     to: u32,
-    /// How many backslashes there are: those before it, or those it stands for.
-    slashes: u32,
-    /// In how many percent forms it is, one within the other.
-    percent: u32,
 }
 
-impl Place {
-    fn plain(at: usize, byte: u8) -> Self {
-        let at = at as u32;
-        Self {
-            from: at,
-            core: at,
-            to: at + 1,
-            slashes: u32::from(byte == b'\\'),
-            percent: 0,
-        }
-    }
-
-    pub(crate) fn start(&self) -> usize {
-        self.core as usize
-    }
-
-    pub(crate) fn end(&self) -> usize {
-        self.to as usize
-    }
-
-    pub(crate) fn slashes(&self) -> u32 {
-        self.slashes
-    }
-
-    pub(crate) fn percent(&self) -> u32 {
-        self.percent
-    }
-
-    /// With the backslashes before it.
-    pub(crate) fn whole(&self) -> std::ops::Range<usize> {
-        self.from as usize..self.to as usize
-    }
-}
-
-impl<'a> Meaning<'a> {
-    /// `None` for a text of 4 GiB, which nobody gets here.
-    pub(crate) fn of(text: &'a str) -> Option<Self> {
+impl Reading {
+    /// The text as it stands; `None` for one of 4 GiB, which nobody gets here.
+    pub(crate) fn of(text: &str) -> Option<Self> {
         u32::try_from(text.len()).ok()?;
-        let mut meaning = Self {
-            text,
-            // A meaning is never longer than its text: no copy is left behind.
-            said: Zeroizing::new(Vec::with_capacity(text.len())),
-            spelled: Vec::new(),
-        };
-        meaning.read();
-        Some(meaning)
+        Some(Self {
+            said: Zeroizing::new(text.as_bytes().to_vec()),
+            layers: Vec::new(),
+        })
     }
 
-    /// What it says.
-    pub(crate) fn said(&self) -> &[u8] {
-        &self.said
-    }
-
-    /// Where the byte `at` stands.
-    pub(crate) fn place(&self, at: usize) -> Place {
-        let next = self.spelled.partition_point(|one| one.at as usize <= at);
-        self.place_after(next, at)
-    }
-
-    /// The same, if `next` is the first spelled byte behind it.
-    fn place_after(&self, next: usize, at: usize) -> Place {
-        match next.checked_sub(1).map(|last| &self.spelled[last]) {
-            Some(last) if last.at as usize == at => last.place,
-            Some(last) => {
-                let text_at = last.place.end() + (at - last.at as usize - 1);
-                Place::plain(text_at, self.said[at])
-            }
-            None => Place::plain(at, self.said[at]),
+    /// What this reading says, with every spelling in it undone once. `None`
+    /// if there is none.
+    pub(crate) fn next(mut self) -> Option<Self> {
+        if self.layers.len() == MOST {
+            return None;
         }
-    }
-
-    fn read(&mut self) {
-        let bytes = self.text.as_bytes();
+        // What is said is never longer than its spelling: no copy is left behind.
+        let mut said = Zeroizing::new(Vec::with_capacity(self.said.len()));
+        let mut layer = Vec::new();
+        let mut copied = 0;
         let mut at = 0;
-        // Behind the last character that can begin a spelling.
-        let mut begun = None;
-        while at < bytes.len() {
-            let is_open = begun.is_some_and(|begun| self.said.len() < begun + LONGEST);
-            if !is_open {
-                let next = memchr::memchr3(b'\\', b'%', b'&', &bytes[at..]);
-                let next = next.map_or(bytes.len(), |far| at + far);
-                self.said.extend_from_slice(&bytes[at..next]);
-                at = next;
-                if at == bytes.len() {
-                    return;
-                }
-            }
-            let byte = bytes[at];
-            self.put(byte, Place::plain(at, byte), false);
-            if matches!(self.said.last(), Some(b'\\' | b'%' | b'&')) {
-                begun = Some(self.said.len());
-            }
-            at += 1;
-        }
-    }
-
-    /// Puts a byte on the top, and undoes the spelling that it completes.
-    fn put(&mut self, byte: u8, place: Place, is_spelled: bool) {
-        let (mut byte, mut place, mut is_spelled) = (byte, place, is_spelled);
-        // What may begin or go on with a spelling keeps its backslash for now.
-        while self.ends_with(b"\\") && !matches!(byte, b'u' | b'x' | b'%' | b'&') {
-            // A run of backslashes is one; but one that is spelled out stands
-            // for itself where others escape.
-            if byte == b'\\' && !self.is_spelled_alike(place) {
-                break;
-            }
-            let (_, slash) = self.pop();
-            is_spelled = true;
-            place.from = slash.from;
-            place.slashes += slash.slashes;
-            place.percent = place.percent.max(slash.percent);
-            byte = match byte {
-                b'b' => 0x08,
-                b'f' => 0x0c,
-                b'n' => b'\n',
-                b'r' => b'\r',
-                b't' => b'\t',
-                other => other,
+        while let Some(far) = memchr::memchr3(b'\\', b'%', b'&', &self.said[at..]) {
+            at += far;
+            let Some((length, meant)) = undone(&self.said[at..]) else {
+                at += 1;
+                continue;
             };
+            said.extend_from_slice(&self.said[copied..at]);
+            layer.push(Spelled {
+                at: said.len() as u32,
+                length: meant.bytes().len() as u8,
+                sign: self.said[at],
+                from: at as u32,
+                to: (at + length) as u32,
+            });
+            said.extend_from_slice(meant.bytes());
+            at += length;
+            copied = at;
         }
-        if is_spelled {
-            let at = self.said.len() as u32;
-            self.spelled.push(Spelled { at, place });
+        if layer.is_empty() {
+            return None;
         }
-        self.said.push(byte);
-        if byte.is_ascii_hexdigit() {
-            self.undo_number();
-        } else if byte == b';' {
-            self.undo_entity();
+        said.extend_from_slice(&self.said[copied..]);
+        self.layers.push(layer);
+        let layers = self.layers;
+        Some(Self { said, layers })
+    }
+
+    /// Where a part of this reading, which is not empty, stands in the text.
+    pub(crate) fn place(&self, part: Range<usize>) -> Range<usize> {
+        let down = |part: Range<usize>, layer: &Vec<Spelled>| {
+            let (first, _) = place_of(layer, part.start);
+            let (last, _) = place_of(layer, part.end - 1);
+            first.start..last.end
+        };
+        self.layers.iter().rev().fold(part, down)
+    }
+
+    /// Whether a part of this reading is not as it was in the one before.
+    pub(crate) fn is_new(&self, part: Range<usize>) -> bool {
+        self.layers.last().is_none_or(|layer| {
+            let next = layer.partition_point(|one| (one.at as usize) < part.start);
+            layer
+                .get(next)
+                .is_some_and(|one| (one.at as usize) < part.end)
+        })
+    }
+
+    /// In how many spellings, one within the other, a byte of this reading
+    /// stands in the text, and how the innermost begins.
+    pub(crate) fn depth(&self, at: usize) -> (usize, Option<u8>) {
+        // A spelling may itself be spelled in parts only.
+        let last = |place: Range<usize>| place.end - 1;
+        let first = self.depth_of(at, |place| place.start);
+        first.max(self.depth_of(at, last))
+    }
+
+    fn depth_of(&self, at: usize, part: fn(Range<usize>) -> usize) -> (usize, Option<u8>) {
+        let mut at = at;
+        let (mut depth, mut innermost) = (0, None);
+        for layer in self.layers.iter().rev() {
+            let (place, sign) = place_of(layer, at);
+            at = part(place);
+            depth += usize::from(sign.is_some());
+            innermost = innermost.or(sign);
+        }
+        (depth, innermost)
+    }
+}
+
+/// Where one byte stands, and how its spelling begins.
+fn place_of(layer: &[Spelled], at: usize) -> (Range<usize>, Option<u8>) {
+    let next = layer.partition_point(|one| one.at as usize <= at);
+    let Some(last) = next.checked_sub(1).map(|last| &layer[last]) else {
+        return (at..at + 1, None);
+    };
+    let end = last.at as usize + usize::from(last.length);
+    match at < end {
+        true => (last.from as usize..last.to as usize, Some(last.sign)),
+        false => {
+            let at = last.to as usize + at - end;
+            (at..at + 1, None)
+        }
+    }
+}
+
+/// What is left of a text when all spellings are undone, from the innermost to
+/// the outermost, and no backslash counts: what is spelled in two ways has one
+/// essence, how deep it may be and whatever stands within what.
+pub(crate) struct Essence {
+    pub(crate) left: Zeroizing<Vec<u8>>,
+    /// The bytes that do not stand right behind the one before them.
+    moved: Vec<Moved>,
+}
+
+struct Moved {
+    at: u32,
+    from: u32,
+    to: u32,
+}
+
+impl Essence {
+    /// Bytes that come one behind the other go onto a stack. What completes a
+    /// spelling at its top becomes what that says, which may complete another.
+    pub(crate) fn of(text: &[u8]) -> Self {
+        let mut essence = Self {
+            left: Zeroizing::new(Vec::with_capacity(text.len())),
+            moved: Vec::new(),
+        };
+        for (at, byte) in text.iter().enumerate() {
+            essence.put(*byte, at..at + 1);
+        }
+        essence
+    }
+
+    /// Where a part of the essence, which is not empty, stands.
+    pub(crate) fn place(&self, part: Range<usize>) -> Range<usize> {
+        let of = |at: usize| {
+            let next = self.moved.partition_point(|one| one.at as usize <= at);
+            self.place_after(next, at)
+        };
+        of(part.start).start..of(part.end - 1).end
+    }
+
+    /// Where one byte stands, if `next` is the first moved one behind it.
+    fn place_after(&self, next: usize, at: usize) -> Range<usize> {
+        let Some(last) = next.checked_sub(1).map(|last| &self.moved[last]) else {
+            return at..at + 1;
+        };
+        if last.at as usize == at {
+            return last.from as usize..last.to as usize;
+        }
+        let from = last.to as usize + at - last.at as usize - 1;
+        from..from + 1
+    }
+
+    fn put(&mut self, byte: u8, place: Range<usize>) {
+        let byte = match byte {
+            b'\\' => return,
+            // Without its backslash an escape is its letter.
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0x08 => b'b',
+            0x0c => b'f',
+            // In a form a blank is a plus.
+            b'+' => b' ',
+            other => other,
+        };
+        let at = self.left.len();
+        if self.place_after(self.moved.len(), at) != place {
+            let [at, from, to] = [at, place.start, place.end].map(|number| number as u32);
+            self.moved.push(Moved { at, from, to });
+        }
+        self.left.push(byte);
+        match byte {
+            b';' => self.undo_entity(),
+            byte if byte.is_ascii_hexdigit() => self.undo_number(),
+            _ => {}
         }
     }
 
-    fn ends_with(&self, end: &[u8]) -> bool {
-        self.said.ends_with(end)
-    }
-
-    /// Whether the backslash at the top is spelled as the one at `place`.
-    fn is_spelled_alike(&self, place: Place) -> bool {
-        let top = self.place_after(self.spelled.len(), self.said.len() - 1);
-        self.text[top.start()..top.end()] == self.text[place.start()..place.end()]
-    }
-
-    fn pop(&mut self) -> (u8, Place) {
-        let at = self.said.len() - 1;
-        let place = self.place_after(self.spelled.len(), at);
-        if self
-            .spelled
+    /// Takes bytes from the top; gives where they stood.
+    fn take(&mut self, count: usize) -> Range<usize> {
+        let start = self.left.len() - count;
+        let place = self.place(start..self.left.len());
+        while self
+            .moved
             .last()
-            .is_some_and(|last| last.at as usize == at)
+            .is_some_and(|last| last.at as usize >= start)
         {
-            self.spelled.pop();
+            self.moved.pop();
         }
-        (self.said.pop().unwrap_or_default(), place)
+        self.left.truncate(start);
+        place
     }
 
-    /// `%26`, `\x26`, `\u0026`, `%u0026`.
+    /// `%26`, `u0026`.
     fn undo_number(&mut self) {
-        let begins = |far: usize, with: &[u8]| {
-            let start = self.said.len().checked_sub(far + with.len())?;
-            let rest = self.said[start..].strip_prefix(with)?;
-            let digits = std::str::from_utf8(rest).ok()?;
-            let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-            is_hex.then(|| u32::from_str_radix(digits, 16).ok())?
-        };
-        if let Some(byte) = begins(2, b"%") {
-            self.swap(3, &[byte as u8], 1);
-        } else if let Some(byte) = begins(2, b"\\x") {
-            self.swap(4, &[byte as u8], 0);
-        } else if let Some(unit) = begins(4, b"\\u") {
-            self.undo_unit(6, unit, 0);
-        } else if let Some(unit) = begins(4, b"%u") {
-            self.undo_unit(6, unit, 1);
-        }
-    }
-
-    /// `&#38;`, `&#x26;`, `&amp;`.
-    fn undo_entity(&mut self) {
-        let tail = &self.said[self.said.len().saturating_sub(LONGEST)..];
-        let Some(length) = memchr::memrchr(b'&', tail).map(|at| tail.len() - at) else {
-            return;
-        };
-        let Ok(name) = std::str::from_utf8(&tail[tail.len() - length + 1..tail.len() - 1]) else {
-            return;
-        };
-        let code = match name.strip_prefix('#').map(|number| {
-            let hex = number.strip_prefix(['x', 'X']);
-            let (digits, radix) = hex.map_or((number, 10), |digits| (digits, 16));
-            u32::from_str_radix(digits, radix)
-        }) {
-            Some(number) => number.ok(),
-            None => {
-                let ascii = NAMED.iter().find(|(known, _)| *known == name);
-                let latin = || LATIN.split(' ').position(|known| known == name);
-                let ascii = ascii.map(|(_, byte)| u32::from(*byte));
-                ascii.or_else(|| Some(latin()? as u32 + 0xa0))
+        if let [.., b'%', a, b] = self.left[..] {
+            if let Some(byte) = hex(&[a, b]) {
+                let place = self.take(3);
+                self.put(byte as u8, place);
             }
-        };
-        if let Some(code) = code {
-            self.undo_unit(length, code, 0);
+        } else if let [.., b'u' | b'U', a, b, c, d] = self.left[..] {
+            if let Some(code) = hex(&[a, b, c, d]) {
+                self.swap(5, code);
+            }
         }
     }
 
-    /// Puts the character with this number, or half of one, in the place of
-    /// the last `count` bytes.
-    fn undo_unit(&mut self, count: usize, code: u32, percent: u32) {
-        let mut count = count;
-        let mut code = code;
+    fn undo_entity(&mut self) {
+        let tail = &self.left[self.left.len().saturating_sub(LONGEST_ENTITY)..];
+        let begin = memchr::memrchr(b'&', tail);
+        let name = begin.and_then(|at| std::str::from_utf8(&tail[at + 1..tail.len() - 1]).ok());
+        if let Some((name, code)) = name.and_then(|name| Some((name, entity(name)?))) {
+            self.swap(name.len() + 2, code);
+        }
+    }
+
+    /// Puts a character, or half of one, in the place of the last bytes.
+    fn swap(&mut self, count: usize, code: u32) {
+        let (mut count, mut code) = (count, code);
         if (0xdc00..0xe000).contains(&code) {
-            // The second half of a character whose first half is there.
-            let end = self.said.len() - count;
-            if let [.., 0xed, high @ 0xa0..=0xaf, low @ 0x80..=0xbf] = self.said[..end] {
+            let before = &self.left[..self.left.len() - count];
+            if let [.., 0xed, high @ 0xa0..=0xaf, low @ 0x80..=0xbf] = *before {
                 let high = (u32::from(high) & 0xf) << 6 | u32::from(low) & 0x3f;
                 code = 0x1_0000 + (high << 10) + (code - 0xdc00);
                 count += 3;
             }
         }
-        match char::from_u32(code) {
-            Some(c) => self.swap(count, c.encode_utf8(&mut [0; 4]).as_bytes(), percent),
-            // Half a character, in the form that UTF-8 would have for it.
-            None if code < 0x1_0000 => {
-                let half = [
-                    0xe0 | (code >> 12) as u8,
-                    0x80 | (code >> 6 & 0x3f) as u8,
-                    0x80 | (code & 0x3f) as u8,
-                ];
-                self.swap(count, &half, percent);
+        let half = |code: u32| {
+            // As UTF-8 would write it, did it write halves.
+            let parts = [
+                0xe0 | code >> 12,
+                0x80 | code >> 6 & 0x3f,
+                0x80 | code & 0x3f,
+            ];
+            Meant::Text([parts[0] as u8, parts[1] as u8, parts[2] as u8, 0], 3)
+        };
+        let whole = Meant::character(code);
+        let half = || (code < 0x1_0000).then(|| half(code));
+        if let Some(meant) = whole.or_else(half) {
+            let place = self.take(count);
+            for byte in meant.bytes() {
+                self.put(*byte, place.clone());
             }
-            None => {}
+        }
+    }
+}
+
+/// What one spelling says.
+enum Meant {
+    Byte([u8; 1]),
+    Text([u8; 4], usize),
+}
+
+impl Meant {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Byte(byte) => byte,
+            Self::Text(bytes, length) => &bytes[..*length],
         }
     }
 
-    fn swap(&mut self, count: usize, bytes: &[u8], percent: u32) {
-        let (_, last) = self.pop();
-        let (mut first, mut deepest) = (last, last.percent);
-        let mut byte = 0;
-        for _ in 1..count {
-            (byte, first) = self.pop();
-            deepest = deepest.max(first.percent);
+    fn character(code: u32) -> Option<Self> {
+        let mut bytes = [0; 4];
+        let length = char::from_u32(code)?.encode_utf8(&mut bytes).len();
+        Some(Self::Text(bytes, length))
+    }
+}
+
+/// The length of the spelling that these bytes begin with, and what it says.
+fn undone(bytes: &[u8]) -> Option<(usize, Meant)> {
+    let byte = |length: usize, byte: u8| Some((length, Meant::Byte([byte])));
+    match *bytes {
+        [b'\\', b'u', ..] => unit(bytes, b'\\'),
+        [b'%', b'u' | b'U', ..] => unit(bytes, b'%'),
+        [b'\\', b'x', ..] => byte(4, hex(bytes.get(2..4)?)? as u8),
+        [b'%', ..] => byte(3, hex(bytes.get(1..3)?)? as u8),
+        [b'\\', sign @ (b'"' | b'\'' | b'\\' | b'/'), ..] => byte(2, sign),
+        [b'\\', b'b', ..] => byte(2, 0x08),
+        [b'\\', b'f', ..] => byte(2, 0x0c),
+        [b'\\', b'n', ..] => byte(2, b'\n'),
+        [b'\\', b'r', ..] => byte(2, b'\r'),
+        [b'\\', b't', ..] => byte(2, b'\t'),
+        [b'&', ..] => {
+            let near = &bytes[..bytes.len().min(LONGEST_ENTITY)];
+            let end = memchr::memchr(b';', near)?;
+            let code = entity(std::str::from_utf8(&bytes[1..end]).ok()?)?;
+            Some((end + 1, Meant::character(code)?))
         }
-        let mut slashes = 0;
-        if byte == b'\\' {
-            slashes = first.slashes - 1;
-            // Undone again and again, a run halves until its last one is that
-            // of the spelling. What is left of it then stands for itself.
-            let left = first.slashes >> first.slashes.trailing_zeros() >> 1;
-            if left > 0 {
-                let rest = Place {
-                    core: first.from,
-                    to: first.core,
-                    slashes: left,
-                    ..first
-                };
-                self.put(b'\\', rest, true);
-                first.from = first.core;
-                slashes = 0;
-            }
-        }
-        let place = Place {
-            to: last.to,
-            slashes,
-            percent: deepest + percent,
-            ..first
+        _ => None,
+    }
+}
+
+/// The length of the spelling that these bytes begin with, and the first byte
+/// of what it says.
+pub(crate) fn says(bytes: &[u8]) -> Option<(usize, u8)> {
+    let (length, meant) = undone(bytes)?;
+    Some((length, *meant.bytes().first()?))
+}
+
+/// `\u0026`, or two of them for a character beyond 16 bits. Half of one says
+/// nothing.
+fn unit(bytes: &[u8], sign: u8) -> Option<(usize, Meant)> {
+    let of = |bytes: &[u8]| match *bytes {
+        [first, b'u' | b'U', a, b, c, d, ..] if first == sign => hex(&[a, b, c, d]),
+        _ => None,
+    };
+    let code = of(bytes)?;
+    if !(0xd800..0xdc00).contains(&code) {
+        return Some((6, Meant::character(code)?));
+    }
+    let low = of(&bytes[6..]).filter(|low| (0xdc00..0xe000).contains(low))?;
+    let code = 0x1_0000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+    Some((12, Meant::character(code)?))
+}
+
+fn hex(digits: &[u8]) -> Option<u32> {
+    let all = digits.iter().all(u8::is_ascii_hexdigit);
+    let digits = std::str::from_utf8(digits).ok().filter(|_| all)?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+/// The character of `&#38;`, `&#x26;`, `&amp;`.
+fn entity(name: &str) -> Option<u32> {
+    if let Some(number) = name.strip_prefix('#') {
+        return match number.strip_prefix(['x', 'X']) {
+            Some(digits) => hex(digits.as_bytes()),
+            None => number.parse().ok(),
         };
-        for byte in bytes {
-            let mut place = place;
-            // A backslash counts itself.
-            place.slashes += u32::from(*byte == b'\\');
-            self.put(*byte, place, true);
-        }
+    }
+    let ascii = NAMED.iter().find(|(known, _)| *known == name);
+    let latin = || LATIN.split(' ').position(|known| known == name);
+    match ascii {
+        Some((_, byte)) => Some((*byte).into()),
+        None => Some(latin()? as u32 + 0xa0),
     }
 }
 
@@ -337,24 +403,24 @@ impl<'a> Meaning<'a> {
 mod tests {
     use super::*;
 
+    /// The last reading.
     fn said(text: &str) -> String {
-        let meaning = Meaning::of(text).expect("it is short");
-        let said = String::from_utf8(meaning.said().to_vec()).expect("it is UTF-8");
-        // Every byte has a place, one behind the other.
-        let mut end = 0;
-        for at in 0..meaning.said().len() {
-            let place = meaning.place(at);
-            assert!(
-                place.whole().start >= end || place.whole().end == end,
-                "{text}"
-            );
-            assert!(
-                place.start() < place.end() && place.end() <= text.len(),
-                "{text}"
-            );
-            end = place.end();
+        let mut reading = Reading::of(text).expect("it is short");
+        loop {
+            let said = reading.said.to_vec();
+            // Every byte has a place, one behind the other.
+            let mut end = 0;
+            for at in 0..said.len() {
+                let place = reading.place(at..at + 1);
+                assert!(place.start >= end || place.end == end, "{text}");
+                assert!(!place.is_empty() && place.end <= text.len(), "{text}");
+                end = place.end;
+            }
+            match reading.next() {
+                Some(next) => reading = next,
+                None => return String::from_utf8(said).expect("it is UTF-8"),
+            }
         }
-        said
     }
 
     #[test]
@@ -390,12 +456,9 @@ mod tests {
         ] {
             assert_eq!(said(text), "a&b", "{text}");
         }
-        assert_eq!(said(r#"\"\/\\\n\t"#), "\"/\n\t");
+        assert_eq!(said(r#"\"\/\n\t"#), "\"/\n\t");
         assert_eq!(said(r"\u00e9%C3%A9&eacute;&#233;\u00E9"), "ééééé");
-        assert_eq!(
-            said(r"\ud83d\ude00 &#55357;&#56832; &#128512; %F0%9F%98%80"),
-            "😀 😀 😀 😀"
-        );
+        assert_eq!(said(r"\ud83d\ude00 &#128512; %F0%9F%98%80"), "😀 😀 😀");
     }
 
     #[test]
@@ -415,6 +478,8 @@ mod tests {
             "a & b; c",
             r"\u00",
             r"\user",
+            r"\ud83d",
+            r"\",
             "R&D; 5% é",
         ] {
             assert_eq!(said(text), text, "{text}");
@@ -424,27 +489,65 @@ mod tests {
     #[test]
     fn a_place_is_that_of_the_spelling() {
         let text = r#"x\\\"é%2526&amp;y"#;
-        let meaning = Meaning::of(text).expect("it is short");
-        assert_eq!(meaning.said(), "x\"é&&y".as_bytes());
-        let shown = |at: usize| &text[meaning.place(at).whole()];
-        assert_eq!((shown(0), shown(1)), ("x", r#"\\\""#));
-        assert_eq!((shown(4), shown(5), shown(6)), ("%2526", "&amp;", "y"));
-        let quote = meaning.place(1);
-        assert_eq!(
-            (quote.slashes(), &text[quote.start()..quote.end()]),
-            (3, "\"")
-        );
-        assert_eq!(
-            (meaning.place(4).percent(), meaning.place(5).percent()),
-            (2, 0)
-        );
+        let first = Reading::of(text).expect("it is short").next();
+        let second = first.expect("there are spellings").next();
+        let second = second.expect("there are more");
+        assert_eq!(&second.said[..], "x\"é&&y".as_bytes());
+        let shown = |part: Range<usize>| &text[second.place(part)];
+        assert_eq!((shown(0..1), shown(1..2)), ("x", r#"\\\""#));
+        assert_eq!((shown(4..5), shown(5..6)), ("%2526", "&amp;"));
+        assert_eq!((shown(2..4), shown(0..7)), ("é", text));
+        assert_eq!(second.depth(0), (0, None));
+        assert_eq!(second.depth(1), (2, Some(b'\\')));
+        assert_eq!(second.depth(4), (2, Some(b'%')));
+        assert_eq!(second.depth(5), (1, Some(b'&')));
+        assert!(second.next().is_none());
     }
 
-    /// Takes hours if each layer is a pass of its own.
+    #[test]
+    fn all_spellings_have_one_essence() {
+        let essence = |text: &str| {
+            let essence = Essence::of(text.as_bytes());
+            let mut end = 0;
+            for at in 0..essence.left.len() {
+                let place = essence.place(at..at + 1);
+                assert!(place.start >= end || place.end == end, "{text}");
+                assert!(!place.is_empty() && place.end <= text.len(), "{text}");
+                end = place.end;
+            }
+            String::from_utf8(essence.left.to_vec()).expect("it is UTF-8")
+        };
+        for text in [
+            r"a\&+😀n",
+            r"a\\&+\ud83d\ude00\n",
+            r"a\u005c\u0026+\\uD83D\\uDE00\u000a",
+            "a%5C%26 %F0%9F%98%80%0A",
+            "a&bsol;&amp;%2b&#x1F600;&#10;",
+            r"a&#x5c;\u005c%5C\\\u0026%2520&#55357;&#56832;n",
+            r"a\u005c\u0075\u0030\u0030\u0032\u0036+\\ud83d\\ude00n",
+            r"a\\\u00750026+&#12&#56;512;n",
+        ] {
+            assert_eq!(essence(text), "a& 😀n", "{text}");
+        }
+        assert_eq!(essence(&format!("%{}26", "25".repeat(1 << 19))), "&");
+        assert_eq!(essence(&format!("&{}", "amp;".repeat(1 << 18))), "&");
+        assert_eq!(essence(&format!("{}\"", "\\".repeat(1 << 20))), "\"");
+    }
+
     #[test]
     fn a_deep_nest_takes_no_time() {
-        assert_eq!(said(&format!("%{}26", "25".repeat(1 << 19))), "&");
-        assert_eq!(said(&format!("&{}", "amp;".repeat(1 << 18))), "&");
-        assert_eq!(said(&format!("{}\"", "\\".repeat(1 << 20))), "\"");
+        for text in [
+            format!("%{}26", "25".repeat(1 << 19)),
+            format!("&{}", "amp;".repeat(1 << 18)),
+            format!("{}\"", "\\".repeat(1 << 20)),
+        ] {
+            let mut reading = Reading::of(&text);
+            let mut count = 0;
+            while let Some(next) = reading.and_then(Reading::next) {
+                count += 1;
+                reading = Some(next);
+            }
+            assert_eq!(count, MOST);
+        }
     }
 }
