@@ -4,10 +4,17 @@
 //! What is shown is read by a decoder of its own, which knows nothing of how
 //! the library looks for secrets.
 
-use kotak_neo::raw;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use kotak_neo::raw::{self, MarketFeed, OrderFeed};
+use kotak_neo::{Client, Error, Reply};
 use serde_json::{Value, json};
 
-use crate::support::Dice;
+use crate::support::{Dice, client, log_in, sandbox};
 
 /// Ways to write a text within another one.
 #[derive(Clone, Copy, Debug)]
@@ -363,4 +370,240 @@ fn a_key_hides_its_value_in_every_spelling() {
         assert_eq!(marks(&shown), 2, "{told}");
     }
     assert!(seen > CASES * 9 / 10, "the reader found only {seen}");
+}
+
+const TOKEN: &str = "fake+token/0001==&<é>";
+const SID: &str = "fake sid\"\\0001";
+
+fn events(feed: &OrderFeed) -> Vec<String> {
+    let next = || feed.feed.next(Duration::ZERO).ok();
+    std::iter::from_fn(next)
+        .map(|reply| reply.json().to_owned())
+        .collect()
+}
+
+#[test]
+fn order_events_show_no_secret_that_a_row_quotes() {
+    let mut dice = Dice::new(3);
+    for case in 0..300 {
+        let mut feed = OrderFeed::new(100, TOKEN, SID).expect("good options");
+        let mut quote = || {
+            let secret = *dice.pick(&[TOKEN, SID]);
+            let share = dice.roll(11);
+            dice.pick(&WAYS).write(secret, share, &mut Dice::new(case))
+        };
+        let number = case.to_string();
+        let row = json!({"nOrdNo": number, "ordSt": format!("open {}", quote()), "qty": 5, "rejRsn": quote(),
+            "Authorization": "fake-unknown-1", "trdSym": "<mark1>"});
+        let trade = json!({"nOrdNo": number, "flId": "1", "fldQty": 5, "text": quote(), "trdSym": "<mark1>"});
+        let said =
+            json!({"type": "note", "text": quote(), "sid": "fake-unknown-2", "trdSym": "<mark1>"});
+        let mut told = vec![
+            feed.text(&json!({"type": "order", "data": row}).to_string()),
+            feed.text(&json!({"type": "position", "data": row}).to_string()),
+            feed.text(&said.to_string()),
+            feed.text(
+                &json!({"type": "cn", "ak": "nk", "msg": format!("<mark1> {}", quote())})
+                    .to_string(),
+            ),
+        ];
+        let book = |row: &Value| json!({"stat": "Ok", "data": [row]}).to_string();
+        feed.books(&book(&row), &book(&trade))
+            .expect("they are books");
+        let events = events(&feed);
+        assert_eq!(
+            events.len(),
+            5,
+            "order, position, note, trade, books: {events:?}"
+        );
+        told.extend(events.into_iter().map(Some));
+        for text in told.into_iter().flatten() {
+            for secret in [TOKEN, SID, "fake-unknown-1", "fake-unknown-2"] {
+                assert!(!shows(&text, secret), "case {case}: {text}");
+            }
+            assert!(marks(&text) == 1 || text.contains("\"books\""), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_reason_is_masked_before_it_is_cut() {
+    let mut feed = MarketFeed::new(None).expect("good options");
+    let padding = "x".repeat(190);
+    for spelled in ["fake-sid-0000", "fake%2Dsid%2D0000", "&#102;ake-sid-0000"] {
+        let words = format!("{padding} {spelled}");
+        let refused = json!({"message_code": 1120, "description": words}).to_string();
+        let why = feed.text(&refused).expect_err("it is refused");
+        assert!(why.contains("x ***") && !why.contains("ake"), "{why}");
+        let not_taken = json!({"message_code": 1109, "error_code": 7, "description": words});
+        feed.text(&not_taken.to_string())
+            .expect("the connection goes on");
+        let status = feed.feed.status().expect("it is open");
+        assert!(
+            status.json().contains("x ***") && !status.json().contains("ake-"),
+            "{}",
+            status.json()
+        );
+    }
+    let symbols = json!({"message_code": 1109, "error_code": 0,
+        "trading_symbols": {"nse_cm|1": "S fake-sid-0000"}});
+    feed.text(&symbols.to_string())
+        .expect("it is an acknowledgement");
+}
+
+/// Everything of a call that somebody may show.
+fn shown(result: &Result<Reply, Error>) -> String {
+    match result {
+        Ok(reply) => format!("{} {} {reply:?}", reply.redacted(), reply.meta()),
+        Err(error) => format!("{} {} {error} {error:?}", error.to_json(), error.meta()),
+    }
+}
+
+/// A gateway that quotes the whole request, and its own cookie, each time in
+/// another spelling.
+fn echoing_gateway() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    thread::spawn(move || {
+        let mut dice = Dice::new(5);
+        for count in 0.. {
+            let Ok((mut stream, _)) = listener.accept() else {
+                return;
+            };
+            let mut request = Vec::new();
+            let mut piece = [0; 16 * 1024];
+            // All bodies here end with the brace of an object.
+            while !request.ends_with(b"}") {
+                match stream.read(&mut piece) {
+                    Ok(0) | Err(_) => break,
+                    Ok(length) => request.extend_from_slice(&piece[..length]),
+                }
+            }
+            let cookie = "x=fake+cookie/0001==; Path=/; HttpOnly";
+            let quoted = format!(
+                "{}\r\nSet-Cookie: {cookie}",
+                String::from_utf8_lossy(&request)
+            );
+            let share = dice.roll(11);
+            let way = *dice.pick(&WAYS);
+            let spelled = way.write(&quoted, share, &mut dice);
+            let (status, page) = match count % 4 {
+                0 => (
+                    200,
+                    json!({"stat": "Not_Ok", "emsg": spelled, "stCode": 1002}).to_string(),
+                ),
+                1 => (401, format!("<html><pre>{spelled}</pre></html>")),
+                2 => (503, spelled),
+                _ => (
+                    400,
+                    json!({"error": {"message": spelled, "code": "x", "echo": quoted}}).to_string(),
+                ),
+            };
+            let head = format!(
+                "HTTP/1.1 {status} x\r\nconnection: close\r\nset-cookie: {cookie}\r\ncontent-length: {}\r\n\r\n",
+                page.len()
+            );
+            let sent = stream
+                .write_all(head.as_bytes())
+                .and_then(|()| stream.write_all(page.as_bytes()));
+            sent.expect("the library reads");
+        }
+    });
+    url
+}
+
+#[test]
+fn a_gateway_that_echoes_in_any_spelling_gives_nothing_away() {
+    let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("masking-{}.log", std::process::id()));
+    let config = json!({
+        "base_url": echoing_gateway(),
+        "consumer_key": "fake&key=0001",
+        "consumer_secret": "fake\"secret\\0001",
+        "log": {"level": "trace", "file": log},
+    });
+    let key_only = Client::open(Some(&config.to_string())).expect("valid");
+    let mut with_token = config;
+    with_token["access_token"] = json!("fake+access/token==");
+    let with_token = Client::open(Some(&with_token.to_string())).expect("valid");
+    let mut texts = String::new();
+    for _ in 0..30 {
+        for result in [
+            key_only.totp_login("9999999999", "TEST1", "135790"),
+            with_token.login(Some("9999999999"), None, None, "fake <pass> & \"word\\é"),
+            key_only.session_init(),
+        ] {
+            assert!(result.is_err(), "nobody is let in");
+            texts += &format!("{}\n", shown(&result));
+        }
+    }
+    let log = {
+        let text = std::fs::read_to_string(&log).expect("the log was written");
+        std::fs::remove_file(&log).expect("it is there");
+        text
+    };
+    let basic = base64(b"fake&key=0001:fake\"secret\\0001");
+    for line in texts.lines().chain(log.lines()) {
+        for secret in [
+            "fake&key=0001",
+            "fake\"secret\\0001",
+            "135790",
+            "fake <pass> & \"word\\é",
+            "fake+access/token==",
+            "fake+cookie/0001==",
+            basic.as_str(),
+        ] {
+            assert!(!shows(line, secret), "{secret} stands in {line}");
+        }
+    }
+    assert!(texts.matches("***").count() > 90 && log.matches("***").count() > 30);
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const SIGNS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for three in bytes.chunks(3) {
+        let number = three
+            .iter()
+            .fold(0_u32, |number, byte| number << 8 | u32::from(*byte))
+            << (8 * (3 - three.len()));
+        for at in 0..4 {
+            let sign = SIGNS[(number >> (18 - 6 * at) & 63) as usize];
+            out.push(if at > three.len() { '=' } else { sign.into() });
+        }
+    }
+    out
+}
+
+#[test]
+fn the_redacted_form_of_a_good_answer_shows_no_secret_either() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    log_in(&sandbox, &client).expect("both steps are right");
+    let token = {
+        let all = sandbox.requests();
+        let key = all
+            .iter()
+            .find_map(|request| request.header("authorization").map(str::to_owned));
+        key.expect("the consumer key was sent")
+    };
+    let mut dice = Dice::new(9);
+    for _ in 0..20 {
+        let share = dice.roll(11);
+        let way = *dice.pick(&WAYS);
+        let spelled = way.write(&token, share, &mut dice);
+        let body = json!({"stat": "Ok", "stCode": 200, "data": [{"trdSym": "<mark1>", "remark": spelled}]});
+        crate::support::fault(
+            &sandbox,
+            "",
+            crate::support::answer(200, "application/json", &body.to_string()),
+        );
+        let reply = client.positions().expect("a list of positions");
+        assert!(
+            shows(reply.json(), &token),
+            "it is the broker's, byte for byte"
+        );
+        assert!(!shows(&reply.redacted(), &token), "{}", reply.redacted());
+        assert_eq!(marks(&reply.redacted()), 1);
+    }
 }
