@@ -50,7 +50,7 @@ pub fn config(text: &str) -> Result<String, Error> {
 pub struct MarketFeed {
     /// What callers read.
     pub feed: Feed,
-    sid: Secret,
+    known: [Secret; 1],
     dividers: Dividers,
 }
 
@@ -62,7 +62,7 @@ impl MarketFeed {
         let feed = Feed::unconnected(Options::parse(options)?);
         Ok(Self {
             feed,
-            sid: Secret::new("fake-sid-0000".to_owned()),
+            known: [Secret::new("fake-sid-0000".to_owned())],
             dividers: Dividers::default(),
         })
     }
@@ -73,7 +73,7 @@ impl MarketFeed {
     ///
     /// Why the connection would end.
     pub fn text(&mut self, frame: &str) -> Result<(), String> {
-        self.feed.take_text(frame, &self.sid, &mut self.dividers)
+        self.feed.take_text(frame, &self.known, &mut self.dividers)
     }
 
     /// Takes a binary frame of the broker.
@@ -181,6 +181,7 @@ pub fn answer(choice: usize, http_status: u16, body: &[u8], secret: &str) -> Jud
         http_status,
         retry_after: None,
         redirect: None,
+        cookies: Vec::new(),
         date: None,
         body: Zeroizing::new(body.to_vec()),
     };
@@ -287,10 +288,16 @@ impl Scrips {
     }
 }
 
+/// A text without credentials and tokens, of which these are known.
+#[must_use]
+pub fn masked(text: &str, known: &[&str]) -> String {
+    redact::secrets(text, known).into_owned()
+}
+
 /// A text without credentials and personal data.
 #[must_use]
 pub fn redacted(text: &str) -> String {
-    redact::everything(text).into_owned()
+    redact::everything(text, &[]).into_owned()
 }
 
 /// Decodes the packets of a frame of the market feed, whatever the bytes are.

@@ -1,5 +1,6 @@
 //! The one error of the library, and the one body it takes in the C ABI.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::base::redact;
 use crate::base::reply::Meta;
+use crate::base::secret;
 use crate::base::status::Status;
 
 /// Why a call failed.
@@ -90,20 +92,34 @@ impl Error {
     #[must_use]
     pub(crate) fn with_broker(mut self, http_status: u16, body: &str, known: &[&str]) -> Self {
         self.0.http_status = Some(http_status);
-        self.0.message = redact::secrets(&self.0.message, known).into_owned();
-        self.0.code = self
-            .0
-            .code
-            .map(|code| redact::secrets(&code, known).into_owned());
+        self.mask(known);
         if !body.is_empty() {
             self.0.broker = Some(redact::secrets(body, known).into_owned());
         }
         self
     }
 
-    /// Adds what only the call as a whole knows.
+    /// Masks what may quote the broker, but for its body, which is masked when
+    /// it comes.
+    fn mask(&mut self, known: &[&str]) {
+        let inner = &mut self.0;
+        let texts = [
+            Some(&mut inner.message),
+            inner.code.as_mut(),
+            inner.hint.as_mut(),
+        ];
+        for text in texts.into_iter().flatten() {
+            if let Cow::Owned(masked) = redact::secrets(text, known) {
+                *text = masked;
+            }
+        }
+    }
+
+    /// Adds what only the call as a whole knows. Its secrets are masked in all
+    /// texts.
     #[must_use]
     pub(crate) fn finished(mut self, sent: bool, safe_to_repeat: bool, meta: Meta) -> Self {
+        self.mask(&secret::exposed(&meta.known));
         self.0.sent = sent;
         self.0.safe_to_repeat = safe_to_repeat;
         self.0.meta = meta;

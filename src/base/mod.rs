@@ -14,5 +14,6 @@ pub(crate) mod random;
 pub(crate) mod redact;
 pub(crate) mod reply;
 pub(crate) mod secret;
+pub(crate) mod spelling;
 pub(crate) mod status;
 pub(crate) mod totp;

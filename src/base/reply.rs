@@ -1,11 +1,13 @@
 //! What a call that succeeded gives back.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::base::redact;
+use crate::base::secret::{self, Secret};
 
 /// The answer to a call.
 pub struct Reply {
@@ -37,7 +39,7 @@ impl Reply {
     /// The JSON text with credentials, tokens and personal data masked.
     #[must_use]
     pub fn redacted(&self) -> String {
-        redact::everything(&self.json).into_owned()
+        redact::everything(&self.json, &secret::exposed(&self.meta.known)).into_owned()
     }
 
     /// The HTTP status of the broker's answer, 0 where it was not asked.
@@ -73,9 +75,19 @@ pub(crate) struct Meta {
     pub(crate) elapsed: Duration,
     /// Further keys, for example what happened to the OTP.
     pub(crate) extra: Map<String, Value>,
+    /// Secrets that its texts must not show.
+    pub(crate) known: Vec<Secret>,
 }
 
 impl Meta {
+    /// Masks what it knows as secrets in what others said.
+    pub(crate) fn mask(&mut self) {
+        let known = secret::exposed(&self.known);
+        for value in self.extra.values_mut() {
+            mask(value, &known);
+        }
+    }
+
     pub(crate) fn to_json(&self) -> String {
         let mut all = Map::new();
         all.insert("operation".to_owned(), self.operation.into());
@@ -88,5 +100,18 @@ impl Meta {
         );
         all.extend(self.extra.clone());
         Value::Object(all).to_string()
+    }
+}
+
+fn mask(value: &mut Value, known: &[&str]) {
+    match value {
+        Value::String(text) => {
+            if let Cow::Owned(masked) = redact::secrets(text, known) {
+                *text = masked;
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|one| mask(one, known)),
+        Value::Object(members) => members.values_mut().for_each(|one| mask(one, known)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

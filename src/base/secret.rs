@@ -38,6 +38,11 @@ impl Secret {
     }
 }
 
+/// The texts of secrets, to be looked for in others.
+pub(crate) fn exposed(secrets: &[Secret]) -> Vec<&str> {
+    secrets.iter().map(Secret::expose).collect()
+}
+
 impl AsRef<[u8]> for Secret {
     fn as_ref(&self) -> &[u8] {
         self.0.as_bytes()

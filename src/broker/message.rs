@@ -3,11 +3,12 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::header::{DATE, LOCATION, RETRY_AFTER};
+use http::header::{DATE, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method};
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::base::secret::Secret;
 use crate::base::status::Status;
 
 /// The most that an answer may hold after content decoding.
@@ -35,6 +36,8 @@ pub(crate) struct Answer {
     pub(crate) date: Option<u64>,
     /// The host that a redirect names.
     pub(crate) redirect: Option<String>,
+    /// The values of the cookies that it sets, whether they are kept or not.
+    pub(crate) cookies: Vec<Secret>,
     /// The body after content decoding.
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
@@ -65,6 +68,14 @@ impl Answer {
                 .and_then(|value| retry_after(value, now)),
             date: headers.get(DATE).and_then(date).map(|when| when.as_secs()),
             redirect,
+            cookies: headers
+                .get_all(SET_COOKIE)
+                .iter()
+                // Behind the first semicolon stand path, host and end of it.
+                .filter_map(|header| {
+                    cookie_value(header.as_bytes().split(|byte| *byte == b';').next()?)
+                })
+                .collect(),
             body: Zeroizing::new(Vec::new()),
         }
     }
@@ -92,6 +103,24 @@ impl Answer {
         self.body.extend_from_slice(chunk);
         Ok(())
     }
+}
+
+/// The values of the cookies in a `Cookie` header.
+pub(crate) fn cookie_values(header: &HeaderValue) -> Vec<Secret> {
+    header
+        .as_bytes()
+        .split(|byte| *byte == b';')
+        .filter_map(cookie_value)
+        .collect()
+}
+
+/// The value of `name=value`. A short one is a word, and no secret.
+fn cookie_value(pair: &[u8]) -> Option<Secret> {
+    const SHORTEST: usize = 8;
+    let pair = String::from_utf8_lossy(pair);
+    let (_, value) = pair.split_once('=')?;
+    let value = value.trim().trim_matches('"');
+    (value.len() >= SHORTEST).then(|| Secret::new(value.to_owned()))
 }
 
 /// Seconds, or a date of HTTP, from which `now` is taken off.
@@ -130,10 +159,16 @@ mod tests {
         let mut put = |name, text| headers.insert(name, HeaderValue::from_static(text));
         put(DATE, "Sun, 09 Sep 2001 01:46:40 GMT");
         put(LOCATION, "https://example.com/x?y=z");
+        put(SET_COOKIE, "a=fake-cookie=1; Domain=example.com; Path=/");
         let mut answer = Answer::from_head(302, &headers, Duration::ZERO);
         assert_eq!(answer.date, Some(1_000_000_000));
         assert_eq!(answer.redirect.as_deref(), Some("example.com"));
         assert_eq!(answer.retry_after, None);
+        assert_eq!(answer.cookies, [Secret::new("fake-cookie=1".to_owned())]);
+        let sent = HeaderValue::from_static("b=\"fake-cookie-2\"; c; d=short;e=fake-cookie-3");
+        let sent = cookie_values(&sent);
+        let sent: Vec<&str> = sent.iter().map(Secret::expose).collect();
+        assert_eq!(sent, ["fake-cookie-2", "fake-cookie-3"]);
         answer.push(b"ab").expect("it is small");
         answer.push(b"c").expect("it is small");
         assert_eq!(answer.body.as_slice(), b"abc");

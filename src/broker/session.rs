@@ -73,6 +73,13 @@ impl Trade {
         claim(self.token.expose(), "exp")?.as_u64()
     }
 
+    /// All that opens a door.
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        let always = [&self.token, &self.sid];
+        let more = self.rid.iter().chain(&self.bearer);
+        always.into_iter().chain(more).cloned().collect()
+    }
+
     /// What `kneo_session_info` shows: no token and no session id.
     pub(crate) fn info(&self) -> serde_json::Value {
         json!({

@@ -20,6 +20,7 @@ use crate::base::process;
 use crate::base::reply::{Meta, Reply};
 use crate::base::secret::Secret;
 use crate::base::status::Status;
+use crate::broker::message::Answer;
 use crate::broker::operation::{Kind, Operation, TimeClass};
 use crate::broker::orders;
 use crate::broker::outcome::Sent;
@@ -69,6 +70,11 @@ impl Call {
         self.secrets.borrow_mut().push(secret.clone());
     }
 
+    /// Remembers the cookies of an answer.
+    pub(super) fn hears(&self, answer: &Answer) {
+        self.secrets.borrow_mut().extend_from_slice(&answer.cookies);
+    }
+
     /// Remembers the id of a request: the last one that the call needs, since
     /// that is the one to ask the broker about.
     pub(super) fn is_asking(&self, id: &str) {
@@ -113,6 +119,7 @@ impl Call {
     fn finish(
         &self,
         operation: &'static str,
+        known: Vec<Secret>,
         result: Result<Reply, Error>,
     ) -> Result<Reply, Error> {
         let mut extra = self.extra.take();
@@ -123,16 +130,20 @@ impl Call {
         if !notes.is_empty() {
             extra.insert("notes".to_owned(), notes.into());
         }
-        if let Some(id) = &self.call_id {
-            extra.insert("call_id".to_owned(), id.as_str().into());
-        }
-        let meta = Meta {
+        let mut meta = Meta {
             operation,
             request_id: self.request_id.take(),
             tag: self.tag.take(),
             elapsed: self.started.elapsed(),
             extra,
+            known,
         };
+        meta.mask();
+        if let Some(id) = &self.call_id {
+            // As it was given.
+            let id = id.as_str().into();
+            meta.extra.insert("call_id".to_owned(), id);
+        }
         match result {
             Ok(mut reply) => {
                 reply.meta = meta;
@@ -367,7 +378,7 @@ impl Inner {
         call: &Call,
         result: Result<Reply, Error>,
     ) -> Result<Reply, Error> {
-        let result = call.finish(name, result);
+        let result = call.finish(name, self.known(call), result);
         match &result {
             // Most calls are not logged, and need not be described then.
             Ok(_) if !self.log.wants(Level::Info) => {}

@@ -1,6 +1,7 @@
 //! One request and its answer.
 
 use http::{HeaderName, HeaderValue};
+use reqwest::cookie::CookieStore;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -9,11 +10,11 @@ use super::call::Call;
 use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::reply::{Meta, Reply};
-use crate::base::secret::Secret;
+use crate::base::secret::{self, Secret};
 use crate::base::status::Status;
 use crate::broker::hosts::{self, Environment, Generation};
 use crate::broker::judge;
-use crate::broker::message::{Answer, Request};
+use crate::broker::message::{self, Answer, Request};
 use crate::broker::operation::{Auth, Kind, Operation, Route};
 use crate::broker::reads::Parts;
 use crate::broker::request::{self, Credentials};
@@ -109,6 +110,7 @@ impl Inner {
             let sent = self.net.send(request, &point).await;
             match sent {
                 Ok(answer) => {
+                    call.hears(&answer);
                     self.log.line(
                         Level::Trace,
                         format_args!(
@@ -153,6 +155,12 @@ impl Inner {
         }
         let environment = self.hosts.environment;
         let url = target.url(environment)?;
+        if let Some(cookies) = self.jar.cookies(&url) {
+            let mut secrets = call.secrets.borrow_mut();
+            secrets.extend(message::cookie_values(&cookies));
+        }
+        let proxy = self.settings.proxy_secrets(&url);
+        call.secrets.borrow_mut().extend(proxy);
         let generation = target.generation;
         let mut request =
             request::request(target.op, url, generation, environment, credentials, body)?;
@@ -184,16 +192,34 @@ impl Inner {
 
     /// Gives `work` the secrets that may stand in an answer.
     pub(super) fn with_secrets<T>(&self, call: &Call, work: impl FnOnce(&[&str]) -> T) -> T {
-        let secrets = call.secrets.borrow();
+        work(&secret::exposed(&self.known(call)))
+    }
+
+    /// Every secret that a text of this call may quote.
+    pub(super) fn known(&self, call: &Call) -> Vec<Secret> {
+        let mut all = self.secrets();
+        all.extend_from_slice(&call.secrets.borrow());
+        all
+    }
+
+    /// The secrets of the client and of its sessions.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
         let config = &self.config;
-        let known: Vec<&str> = secrets
-            .iter()
-            .chain(&config.consumer_key)
-            .chain(&config.consumer_secret)
-            .chain(&config.access_token)
-            .map(Secret::expose)
-            .collect();
-        work(&known)
+        let configured = [
+            &config.consumer_key,
+            &config.consumer_secret,
+            &config.access_token,
+            &config.neo_fin_key,
+        ];
+        let mut all: Vec<Secret> = configured.into_iter().flatten().cloned().collect();
+        let state = self.state();
+        all.extend(state.bearer.as_ref().map(|bearer| bearer.token.clone()));
+        if let Some(view) = &state.view {
+            all.extend([view.token.clone(), view.sid.clone()]);
+            all.extend(view.bearer.clone());
+        }
+        all.extend(state.trade.iter().flat_map(|trade| trade.secrets()));
+        all
     }
 
     /// Takes an answer that has what `read` looks for, or tells why not.

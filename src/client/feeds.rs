@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use reqwest::cookie::CookieStore;
 use tokio::sync::watch;
 use url::Url;
 
 use super::{Client, Inner};
 use crate::base::error::Error;
 use crate::base::reply::Reply;
+use crate::base::secret::Secret;
 use crate::base::status::Status;
 use crate::broker::hosts::Generation;
+use crate::broker::message;
 use crate::broker::operation::{self, Operation};
 use crate::broker::params::Common;
 use crate::broker::reads::{Expect, Parts};
@@ -107,11 +110,21 @@ impl Inner {
                     .unwrap_or_else(|| client.hosts.default_feed()),
                 user: trade.ucc.clone().unwrap_or_else(|| "neome".to_owned()),
                 sid: trade.sid.clone(),
+                known: secrets_of(&client, &trade),
             })
         });
         let settings = Arc::clone(&self.settings);
         Feed::start(options, settings, sessions, self.feeds.sessions())
     }
+}
+
+/// All that a feed of this session may not show.
+fn secrets_of(client: &Inner, trade: &Trade) -> Vec<Secret> {
+    let cookies = client.jar.cookies(&trade.base);
+    let mut all = trade.secrets();
+    all.extend(cookies.iter().flat_map(message::cookie_values));
+    all.extend(client.secrets());
+    all
 }
 
 fn must_be_current(trade: &Trade) -> Result<(), Error> {
@@ -150,6 +163,10 @@ impl Account for Arc<Inner> {
 
     fn forms(&self) -> &Forms {
         &self.forms
+    }
+
+    fn secrets(&self, session: &Trade) -> Vec<Secret> {
+        secrets_of(self, session)
     }
 
     fn books(&self, cancel: &Switch) -> Result<[Reply; 2], Error> {

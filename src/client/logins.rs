@@ -493,6 +493,7 @@ impl Inner {
         let body = Some(login::session_init_body());
         let answer = self.exchange(call, &target, &credentials, body).await?;
         let (reply, (token, seconds)) = self.accept(call, &target, answer, login::bearer)?;
+        call.knows(&token);
         let good_until =
             seconds.and_then(|seconds| clock::now().checked_add(Duration::from_secs(seconds)));
         Ok((
@@ -516,7 +517,12 @@ impl Inner {
         let answer = self
             .exchange(call, &target, credentials, Some(body))
             .await?;
-        self.accept(call, &target, answer, login::granted)
+        let (reply, granted) = self.accept(call, &target, answer, login::granted)?;
+        let secrets = [&granted.token, &granted.sid]
+            .into_iter()
+            .chain(&granted.rid);
+        secrets.for_each(|secret| call.knows(secret));
+        Ok((reply, granted))
     }
 
     /// Sends the second step of a login and enters the session that it grants.

@@ -27,10 +27,12 @@ use crate::base::clock::{self, Moment};
 use crate::base::error::Error;
 use crate::base::log::Log;
 use crate::base::random::Random;
+use crate::base::redact;
 use crate::base::reply::{Meta, Reply};
-use crate::base::secret::Secret;
+use crate::base::secret::{self, Secret};
 use crate::base::status::Status;
 use crate::broker::hosts::Hosts;
+use crate::broker::message;
 use crate::broker::order_number;
 use crate::broker::request::Credentials;
 use crate::broker::session::{Trade, View};
@@ -122,7 +124,7 @@ impl Client {
     ///
     /// [`Status::Closed`] after the client was closed.
     pub fn session_info(&self) -> Result<Reply, Error> {
-        self.0.local("session_info", |_| {
+        self.0.local("session_info", |call| {
             let state = self.0.state();
             let info = match (&state.trade, &state.view) {
                 (Some(trade), _) => trade.info(),
@@ -137,7 +139,11 @@ impl Client {
                     "environment": self.0.hosts.environment.name(),
                 }),
             };
-            Ok(Reply::local(info.to_string()))
+            drop(state);
+            // Hosts and names in it are the broker's words.
+            let (info, known) = (info.to_string(), self.0.known(call));
+            let shown = redact::secrets(&info, &secret::exposed(&known));
+            Ok(Reply::local(shown.into_owned()))
         })
     }
 
@@ -148,9 +154,11 @@ impl Client {
     ///
     /// [`Status::NotLoggedIn`] without a trade session.
     pub fn session_export(&self) -> Result<Reply, Error> {
-        self.0.local("session_export", |_| {
+        self.0.local("session_export", |call| {
             let trade = self.0.trade()?;
             let cookies = self.0.jar.cookies(&trade.base);
+            let values = cookies.iter().flat_map(message::cookie_values);
+            call.secrets.borrow_mut().extend(values);
             let cookies = cookies.as_ref().and_then(|value| value.to_str().ok());
             Ok(Reply {
                 json: trade.export(cookies),
@@ -182,6 +190,7 @@ impl Client {
                 self.0.jar.add(cookie, &trade.base);
             }
             let info = trade.info().to_string();
+            let info = redact::secrets(&info, &secret::exposed(&trade.secrets())).into_owned();
             self.0.enter_trade(trade);
             Ok(Reply::local(info))
         })

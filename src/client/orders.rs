@@ -233,6 +233,7 @@ impl Inner {
         let sent = self.door.send(line, request, &point).await;
         reached(Step::Answered);
         let mut answer = sent.map_err(|failure| Error::new(failure.status, failure.message))?;
+        call.hears(&answer);
         let auth = op.headers(trade.generation).auth;
         let number = order_number::told(&String::from_utf8_lossy(&answer.body));
         let is_known = number.is_some_and(|number| !self.register().tell(&number));
@@ -399,6 +400,7 @@ impl Inner {
         let answer = self.door.send(line, request, &point).await;
         let answer =
             answer.map_err(|failure| Error::new(failure.status, unread(&failure.message)))?;
+        call.hears(&answer);
         let rows = if judge::is_no_data(&answer) {
             Vec::new()
         } else {

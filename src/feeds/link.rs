@@ -14,6 +14,7 @@ use crate::base::error::Error;
 use crate::base::process;
 use crate::base::random;
 use crate::base::redact;
+use crate::base::secret::{self, Secret};
 use crate::base::status::Status;
 use crate::transport::EventLoop;
 
@@ -106,12 +107,13 @@ pub(crate) fn other_session() -> Ended {
 }
 
 /// The server's words, which may quote the session, without these secrets.
-pub(crate) fn masked(words: &str, known: &[&str]) -> String {
-    redact::secrets(words, known).into_owned()
+pub(crate) fn masked(words: &str, known: &[Secret]) -> String {
+    redact::secrets(words, &secret::exposed(known)).into_owned()
 }
 
-/// The beginning of them: a reason is a sentence.
-pub(crate) fn brief(words: &str, known: &[&str]) -> String {
+/// The beginning of them: a reason is a sentence. What is cut is masked
+/// already: the beginning of a secret is not told from other words.
+pub(crate) fn brief(words: &str, known: &[Secret]) -> String {
     masked(words, known).chars().take(200).collect()
 }
 

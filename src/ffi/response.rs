@@ -13,6 +13,7 @@ use super::text::required;
 use crate::base::error::Error;
 use crate::base::redact;
 use crate::base::reply::{Meta, Reply};
+use crate::base::secret;
 use crate::base::status::Status;
 
 /// The answer to one call. Opaque.
@@ -196,7 +197,8 @@ pub extern "C" fn kneo_response_meta(response: *const kneo_response) -> *const c
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_response_redacted(response: *const kneo_response) -> *const c_char {
     read(response, DEAD_JSON.as_ptr(), |found| {
-        let made = || Text::new(&redact::everything(found.json.text.as_str()));
+        let known = || secret::exposed(&found.meta.known);
+        let made = || Text::new(&redact::everything(found.json.text.as_str(), &known()));
         found.redacted.get_or_init(made).pointer()
     })
 }

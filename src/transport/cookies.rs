@@ -10,7 +10,7 @@ use url::Url;
 /// orders alike.
 ///
 /// They belong to a session: with another session, or none, they go.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Cookies(RwLock<Jar>);
 
 impl Cookies {
@@ -25,6 +25,12 @@ impl Cookies {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .add_cookie_str(cookie, url);
+    }
+}
+
+impl std::fmt::Debug for Cookies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
     }
 }
 

@@ -26,6 +26,7 @@ use once_cell::sync::OnceCell;
 use url::Url;
 
 use crate::base::error::Error;
+use crate::base::secret::Secret;
 use crate::base::status::Status;
 use crate::broker::message::Failure;
 pub(crate) use body::Point;
@@ -66,6 +67,11 @@ impl Settings {
             local_address,
             connect,
         })
+    }
+
+    /// What opens the proxy of `url`, where one has a login.
+    pub(crate) fn proxy_secrets(&self, url: &Url) -> Vec<Secret> {
+        self.proxies.secrets(url)
     }
 
     /// Loads trust roots, if no client did before.

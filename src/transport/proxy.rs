@@ -7,6 +7,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
 use crate::base::loopback::is_loopback;
+use crate::base::secret::Secret;
 
 /// Which proxy connections go through. Loopback never does.
 #[derive(Clone, PartialEq, Eq)]
@@ -90,6 +91,16 @@ impl Proxies {
         }))
     }
 
+    /// Password and header of the login at the proxy of `url`.
+    pub(crate) fn secrets(&self, url: &Url) -> Vec<Secret> {
+        let found = self.find(url).and_then(|found| found.credentials);
+        let header = found.as_ref().and_then(|header| header.to_str().ok());
+        let pair = header.and_then(|header| header.strip_prefix("Basic "));
+        let password = self.login(url).and_then(|(_, password)| password);
+        let both = pair.map(str::to_owned).into_iter().chain(password);
+        both.map(Secret::new).collect()
+    }
+
     /// User and password for the proxy of `url`, as reqwest wants them: in
     /// the proxy's URL.
     fn login(&self, url: &Url) -> Option<(String, Option<String>)> {
@@ -134,6 +145,9 @@ mod tests {
             proxies.login(&far),
             Some(("u".to_owned(), Some("p".to_owned())))
         );
+        let secrets = proxies.secrets(&far);
+        let shown: Vec<&str> = secrets.iter().map(Secret::expose).collect();
+        assert_eq!(shown, ["dTpw", "p"]);
         assert!(Proxies::new(&Proxy::None).find(&far).is_none());
     }
 }

@@ -8,6 +8,7 @@
 //! - `outcomes`: what settles a lost answer, and what must not
 //! - `decimals`: prices and quantities are sent as they were given, or refused
 //! - `manner`: what both feeds do alike
+//! - `masking`: no spelling of a secret comes through, and nothing else is lost
 //! - `orderfeed`: live events and books as one history, whatever the line does
 //! - `money`: faults at every moment: at most one order, and a true status
 //! - `gate`: limits of the configuration and the halt: what they refuse is not sent
@@ -29,6 +30,7 @@ mod hosts;
 mod lies;
 mod logins;
 mod manner;
+mod masking;
 mod money;
 mod orderfeed;
 mod orders;

@@ -8,6 +8,7 @@ fn judged(op: &Operation, http_status: u16, body: &str) -> Error {
         retry_after: None,
         date: None,
         redirect: None,
+        cookies: Vec::new(),
         body: Zeroizing::new(body.as_bytes().to_vec()),
     };
     error(op, op.current.auth, &answer, &[])
@@ -231,6 +232,7 @@ fn proof(op: &Operation, asked: Asked<'_>, http_status: u16, body: &str) -> (Pro
         retry_after: None,
         date: None,
         redirect: None,
+        cookies: Vec::new(),
         body: Zeroizing::new(body.as_bytes().to_vec()),
     };
     match instruction(op, op.current.auth, &answer, asked, &[]) {

@@ -7,7 +7,6 @@ use zeroize::Zeroizing;
 use super::exchange::{self, exchange_id};
 use crate::base::error::Error;
 use crate::base::json;
-use crate::base::redact;
 
 /// The broker's limit over all kinds.
 pub(crate) const MOST_TOKENS: usize = 3000;
@@ -215,13 +214,13 @@ pub(crate) enum Answer {
         sure: bool,
         dividers: Vec<(i8, i64)>,
     },
-    /// The login is not accepted.
+    /// The login is not accepted, in the broker's words.
     Refused(String),
     /// A format that this library does not read.
     Fallback,
     /// Instruments and their trading symbols.
     Symbols(Vec<(String, String)>),
-    /// A subscription was not taken.
+    /// A subscription was not taken, in the broker's words.
     NotSubscribed(String),
     Other,
 }
@@ -236,7 +235,7 @@ pub(crate) fn answer(text: &str) -> Answer {
             .iter()
             .find_map(|key| body.get(*key).and_then(Value::as_str))
             .unwrap_or("no reason given");
-        redact::secrets(said, &[]).chars().take(200).collect()
+        said.to_owned()
     };
     match body.get("message_code").and_then(whole) {
         Some(code @ (1117 | 1119)) => {

@@ -109,10 +109,10 @@ impl Feed {
     pub(crate) fn take_text(
         &self,
         text: &str,
-        sid: &Secret,
+        known: &[Secret],
         dividers: &mut Dividers,
     ) -> Result<(), String> {
-        match self.shared().text(text, sid, dividers) {
+        match self.shared().text(text, known, dividers) {
             Ok(_) => Ok(()),
             Err(End::Refused(why) | End::Lost { why, .. }) => Err(why.reason),
         }

@@ -14,7 +14,7 @@ use super::store::Store;
 use super::subscriptions::Wanted;
 use super::supervisor::End;
 use crate::base::secret::Secret;
-use crate::feeds::link::{Switch, masked};
+use crate::feeds::link::{Switch, brief, masked};
 use crate::feeds::options::millis;
 use crate::feeds::readers::Cut;
 use crate::feeds::socket::Ended;
@@ -65,11 +65,11 @@ impl Shared {
     }
 
     /// Reads a text frame; gives whether it is a welcome, and a sure one.
-    /// The broker's words may quote the session id, which is masked.
+    /// The broker's words may quote a secret, which is masked.
     pub(super) fn text(
         &self,
         text: &str,
-        sid: &Secret,
+        known: &[Secret],
         dividers: &mut Dividers,
     ) -> Result<Option<bool>, End> {
         self.counters.frame();
@@ -84,6 +84,7 @@ impl Shared {
                 return Ok(Some(sure));
             }
             Answer::Refused(words) => {
+                let words = brief(&words, known);
                 let reason = format!("the broker refused the login: {words}");
                 return Err(End::Refused(Ended::new(None, reason)));
             }
@@ -91,11 +92,17 @@ impl Shared {
                 let reason = "the broker chose a format that this library does not read";
                 return Err(Ended::new(None, reason).into());
             }
-            Answer::Symbols(all) => {
+            Answer::Symbols(mut all) => {
+                // Most frames quote nothing, and have thousands of symbols.
+                if masked(text, known) != text {
+                    for (_, symbol) in &mut all {
+                        *symbol = masked(symbol, known);
+                    }
+                }
                 self.store.name(&all);
             }
             Answer::NotSubscribed(words) => {
-                let words = masked(&words, &[sid.expose()]);
+                let words = brief(&words, known);
                 let reason = format!("the broker did not take a subscription: {words}");
                 let state = self.store.state().0.state;
                 self.store.change(Change::new(state, reason));

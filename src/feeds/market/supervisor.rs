@@ -28,6 +28,8 @@ pub(crate) struct Login {
     pub(crate) url: Url,
     pub(crate) user: String,
     pub(crate) sid: Secret,
+    /// What nothing may show of what the broker says, `sid` included.
+    pub(crate) known: Vec<Secret>,
 }
 
 /// Gives the session of the client, if it has one.
@@ -103,7 +105,7 @@ impl Supervisor {
 
     /// Tells the end of a connection; gives when to connect again.
     fn tell_end(&mut self, end: End, login: &Login, is_same_session: bool) -> Duration {
-        let words = brief(&end.why().reason, &[login.sid.expose()]);
+        let words = brief(&end.why().reason, &login.known);
         let (state, reason) = match &end {
             End::Refused(_) => (State::Refused, format!("{words}; log in again")),
             End::Lost { lasted, .. } => {
@@ -181,7 +183,7 @@ impl Supervisor {
                 }
                 Ok(Err(why)) => return Err(why.into()),
                 Ok(Ok(Frame::Text(text))) => {
-                    match self.shared.text(&text, &login.sid, dividers)? {
+                    match self.shared.text(&text, &login.known, dividers)? {
                         Some(true) => return Ok(()),
                         Some(false) if !welcomed => {
                             welcomed = true;
@@ -250,7 +252,7 @@ impl Supervisor {
                     }
                     Ok(Frame::Text(text)) => {
                         watch.heard(clock::now());
-                        if let Err(end) = self.shared.text(&text, &login.sid, dividers) {
+                        if let Err(end) = self.shared.text(&text, &login.known, dividers) {
                             return end;
                         }
                     }

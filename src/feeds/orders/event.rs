@@ -1,12 +1,18 @@
 //! The events of the order feed as JSON: the members of each, but for those
-//! that the queue adds to all. The broker's rows stand in "data" as they came.
+//! that the queue adds to all. The broker's rows stand in "data" as they came,
+//! but for secrets that they quote.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::merge::{Fill, Origin, Step};
 use crate::base::error::Error;
+use crate::base::redact;
+use crate::base::secret::{self, Secret};
+use crate::feeds::link::masked;
 use crate::feeds::options::millis;
 use crate::feeds::state::Change;
 
@@ -16,7 +22,7 @@ pub(super) fn state(change: &Change) -> String {
     members
 }
 
-pub(super) fn order(step: &Step, row: &RawValue, origin: Origin) -> String {
+pub(super) fn order(step: &Step, row: &RawValue, origin: Origin, known: &[Secret]) -> String {
     let mut members = format!(
         r#""type":"order","origin":"{}","order":{},"state":"{}","state_text":{},"previous":{},"filled":{},"fill_quantity":{}"#,
         match origin {
@@ -25,7 +31,12 @@ pub(super) fn order(step: &Step, row: &RawValue, origin: Origin) -> String {
         },
         or_null(step.order.as_deref()),
         step.state,
-        or_null(step.words.as_deref()),
+        or_null(
+            step.words
+                .as_deref()
+                .map(|words| masked(words, known))
+                .as_deref()
+        ),
         or_null(step.previous),
         step.filled.map_or("null".to_owned(), |n| n.to_string()),
         step.fill,
@@ -37,23 +48,24 @@ pub(super) fn order(step: &Step, row: &RawValue, origin: Origin) -> String {
         members.push_str(r#","late":true"#);
     }
     members.push_str(r#","data":"#);
-    members.push_str(row.get());
+    members.push_str(&data(row, known));
     members
 }
 
-pub(super) fn trade(fill: &Fill, row: &RawValue) -> String {
+pub(super) fn trade(fill: &Fill, row: &RawValue, known: &[Secret]) -> String {
     format!(
         r#""type":"trade","origin":"recovered","order":{},"trade":{},"quantity":{},"fill_quantity":{},"data":{}"#,
         quoted(&fill.order),
         or_null(fill.trade.as_deref()),
         fill.quantity,
         fill.fill,
-        row.get()
+        data(row, known)
     )
 }
 
-pub(super) fn position(row: &RawValue) -> String {
-    format!(r#""type":"position","origin":"live","data":{}"#, row.get())
+pub(super) fn position(row: &RawValue, known: &[Secret]) -> String {
+    let data = data(row, known);
+    format!(r#""type":"position","origin":"live","data":{data}"#)
 }
 
 pub(super) fn books(orders: usize, trades: usize) -> String {
@@ -78,6 +90,17 @@ pub(super) fn message(text: &str) -> String {
 /// The reader was too slow.
 pub(super) fn overflow(kept: usize) -> String {
     format!(r#""type":"overflow","kept":{kept}"#)
+}
+
+/// The broker's row. One that is no JSON any more without its secrets stands
+/// as a string.
+fn data<'a>(row: &'a RawValue, known: &[Secret]) -> Cow<'a, str> {
+    match redact::secrets(row.get(), &secret::exposed(known)) {
+        Cow::Owned(masked) if serde_json::from_str::<IgnoredAny>(&masked).is_err() => {
+            quoted(&masked).into()
+        }
+        data => data,
+    }
 }
 
 fn or_null(text: Option<&str>) -> String {

@@ -23,9 +23,10 @@ use crate::base::calendar::trading_day;
 use crate::base::clock;
 use crate::base::error::Error;
 use crate::base::reply::Reply;
+use crate::base::secret::Secret;
 use crate::base::status::Status;
 use crate::broker::session::Trade;
-use crate::feeds::link::{self, Retries, Switch, other_session};
+use crate::feeds::link::{Retries, Switch, brief, masked, other_session};
 use crate::feeds::socket::{Ended, Frame, Socket, within};
 use crate::feeds::state::{Change, State};
 use crate::transport::Settings;
@@ -41,6 +42,8 @@ pub(crate) trait Account: Send + Sync + 'static {
     fn endpoint(&self, session: &Trade) -> Result<Url, String>;
     /// Which form of the login to use.
     fn forms(&self) -> &Forms;
+    /// What no event of a session may show.
+    fn secrets(&self, session: &Trade) -> Vec<Secret>;
     /// Reads the order book, then the trade book. Blocks; ends early when
     /// `cancel` is turned off.
     fn books(&self, cancel: &Switch) -> Result<[Reply; 2], Error>;
@@ -55,6 +58,8 @@ pub(super) struct Supervisor<A> {
     merge: Merge,
     /// Whose orders are merged.
     owner: Option<String>,
+    /// What no event may show.
+    known: Vec<Secret>,
 }
 
 /// How a connection ended.
@@ -142,10 +147,10 @@ impl<A: Account> Supervisor<A> {
             true => State::Refused,
             false => State::Down,
         };
-        let reason = brief(&gone.ended.reason, session);
+        let reason = &gone.ended.reason;
         let is_same = self.is_current(session);
         let wait = self.retries.after(gone.refused, is_same);
-        self.change(Change::after(&gone.ended, state, reason).retry_in(Some(wait)));
+        self.change(Change::after(&gone.ended, state, reason.clone()).retry_in(Some(wait)));
         wait
     }
 
@@ -181,6 +186,7 @@ impl<A: Account> Supervisor<A> {
             self.merge = Merge::on(today());
             self.owner.clone_from(&session.ucc);
         }
+        self.known = self.account.secrets(session);
         let url = match self.account.endpoint(session) {
             Ok(url) => url,
             Err(problem) => return Gone::down(Ended::new(None, problem)),
@@ -210,7 +216,7 @@ impl<A: Account> Supervisor<A> {
         if let Err(ended) = within(wait, sent).await {
             return Gone::down(ended);
         }
-        let answer = clock::timeout(wait, self.acknowledgement(socket, session));
+        let answer = clock::timeout(wait, self.acknowledgement(socket));
         let first = match answer.await {
             Ok(Ok(first)) => first,
             Ok(Err(gone)) => {
@@ -234,7 +240,7 @@ impl<A: Account> Supervisor<A> {
         self.account.forms().worked(form);
         self.tell(State::Live, "logged in");
         if let Some(text) = first {
-            self.take(&text, session);
+            self.take(&text);
         }
         let since = clock::now();
         let gone = self.live(socket, session).await;
@@ -247,11 +253,7 @@ impl<A: Account> Supervisor<A> {
 
     /// Waits until the login is confirmed. An order or a position proves it
     /// as well, and is given back.
-    async fn acknowledgement(
-        &self,
-        socket: &mut Socket,
-        session: &Trade,
-    ) -> Result<Option<String>, Gone> {
+    async fn acknowledgement(&self, socket: &mut Socket) -> Result<Option<String>, Gone> {
         loop {
             let text = match socket.next().await.map_err(Gone::down)? {
                 Frame::Text(text) => text.as_str().to_owned(),
@@ -268,7 +270,7 @@ impl<A: Account> Supervisor<A> {
                     return Err(gone);
                 }
                 Message::Order(_) | Message::Position(_) => return Ok(Some(text)),
-                Message::Other => self.tell_message(&text, session),
+                Message::Other => self.tell_message(&text),
             }
         }
     }
@@ -298,14 +300,14 @@ impl<A: Account> Supervisor<A> {
                     match frame {
                         Ok(Frame::Text(text)) => {
                             shared.counters.frame();
-                            if let Some(gone) = self.take(&text, session) {
+                            if let Some(gone) = self.take(&text) {
                                 return gone;
                             }
                         }
                         Ok(Frame::Binary(bytes)) => {
                             shared.counters.frame();
                             let text = String::from_utf8_lossy(&bytes);
-                            if let Some(gone) = self.take(&text, session) {
+                            if let Some(gone) = self.take(&text) {
                                 return gone;
                             }
                         }
@@ -387,11 +389,12 @@ impl<A> Supervisor<A> {
             shared,
             merge: Merge::on(today()),
             owner: None,
+            known: Vec::new(),
         }
     }
 
     /// Takes one message of the live feed.
-    fn take(&mut self, text: &str, session: &Trade) -> Option<Gone> {
+    fn take(&mut self, text: &str) -> Option<Gone> {
         match wire::read(text) {
             Message::Order(row) => {
                 self.take_order(row, Origin::Live);
@@ -400,7 +403,7 @@ impl<A> Supervisor<A> {
                 if !self.shared.queue.has_room() {
                     self.shared.facts().dropped += 1;
                 } else if self.merge.position(row) {
-                    self.shared.queue.event(event::position(row));
+                    self.shared.queue.event(event::position(row, &self.known));
                 } else {
                     self.shared.facts().stale += 1;
                 }
@@ -408,7 +411,7 @@ impl<A> Supervisor<A> {
             // Said again; nothing new.
             Message::Accepted => {}
             Message::Refused(words) => return Some(Gone::refused(words)),
-            Message::NotUnderstood(_) | Message::Other => self.tell_message(text, session),
+            Message::NotUnderstood(_) | Message::Other => self.tell_message(text),
         }
         None
     }
@@ -423,7 +426,10 @@ impl<A> Supervisor<A> {
         let mut facts = self.shared.facts();
         facts.orders = self.merge.orders();
         match step {
-            Some(step) => self.shared.queue.event(event::order(&step, row, origin)),
+            Some(step) => self
+                .shared
+                .queue
+                .event(event::order(&step, row, origin, &self.known)),
             None if origin == Origin::Live => facts.stale += 1,
             None => {}
         }
@@ -445,7 +451,9 @@ impl<A> Supervisor<A> {
                 return Ok(false);
             }
             if let Some(fill) = self.merge.trade(row) {
-                self.shared.queue.event(event::trade(&fill, row));
+                self.shared
+                    .queue
+                    .event(event::trade(&fill, row, &self.known));
             }
         }
         for row in &orders {
@@ -473,18 +481,20 @@ impl<A> Supervisor<A> {
         self.change(Change::new(state, reason));
     }
 
-    fn change(&self, change: Change) {
+    fn change(&self, mut change: Change) {
+        // It may be the server's words.
+        change.reason = brief(&change.reason, &self.known);
         let attempt = self.retries.attempt();
         self.shared.change(change.attempt(attempt));
     }
 
     /// Passes on what is neither order nor position.
-    fn tell_message(&self, text: &str, session: &Trade) {
+    fn tell_message(&self, text: &str) {
         if !self.shared.queue.has_room() {
             self.shared.facts().dropped += 1;
             return;
         }
-        let text = masked(text, session);
+        let text = masked(text, &self.known);
         self.shared.queue.event(event::message(&text));
     }
 }
@@ -504,8 +514,9 @@ impl Unconnected {
     /// Takes one message; gives why the connection would end.
     pub(crate) fn take(&mut self, text: &str, session: &Trade) -> Option<String> {
         self.0.shared.queue.resume();
-        let gone = self.0.take(text, session)?;
-        Some(brief(&gone.ended.reason, session))
+        self.0.known = session.secrets();
+        let gone = self.0.take(text)?;
+        Some(brief(&gone.ended.reason, &self.0.known))
     }
 
     /// Takes order book and trade book.
@@ -528,18 +539,4 @@ async fn answer_of(reading: &mut Option<Reading>) -> Result<[Reply; 2], Error> {
 /// The day in India.
 fn today() -> u64 {
     trading_day(clock::unix_seconds())
-}
-
-/// The beginning of the server's words: a reason is a sentence.
-fn brief(words: &str, session: &Trade) -> String {
-    link::brief(words, &secrets(session))
-}
-
-/// The server's words without the secrets of the session.
-fn masked(words: &str, session: &Trade) -> String {
-    link::masked(words, &secrets(session))
-}
-
-fn secrets(session: &Trade) -> [&str; 2] {
-    [session.token.expose(), session.sid.expose()]
 }
