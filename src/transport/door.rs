@@ -213,7 +213,7 @@ impl Door {
             return Err(Failure {
                 status: Status::Internal,
                 message: format!(
-                    "the request has {size} bytes, its tokens and cookies included, and \
+                    "the request has {size} bytes, its tokens included, and \
                      {LARGEST_REQUEST} are the most; nothing was sent"
                 ),
                 sent: false,
@@ -281,8 +281,14 @@ impl Door {
         headers.insert(USER_AGENT, HeaderValue::from_static(OUR_NAME));
         // An instruction's answer is short: packing it would cost, not save.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some(cookies) = self.jar.cookies(&request.url) {
-            headers.insert(COOKIE, cookies);
+        let cookie_line = COOKIE.as_str().len() + 4;
+        let room = LARGEST_REQUEST.saturating_sub(size(&head) + cookie_line);
+        let carried = self.jar.carried(&request.url, room);
+        if let Some(trouble) = carried.trouble() {
+            point.note(trouble);
+        }
+        if let Some(cookies) = carried.header {
+            head.headers_mut().insert(COOKIE, cookies);
         }
         Ok(head)
     }

@@ -8,6 +8,7 @@ use crate::support::{
 };
 use kotak_neo::{Client, Status};
 use kotak_neo_sandbox::{ErrorShape, FaultKind, Options, Recorded};
+use kotak_neo_testing::orders::order;
 use serde_json::{Value, json};
 
 fn body(request: &Recorded) -> Value {
@@ -1052,5 +1053,52 @@ fn the_order_feed_is_on_the_host_of_the_base_url() {
         assert_eq!(info["data_center"], name);
         let feed = format!("{}/realtime", sandbox.url().replace("http://", "ws://"));
         assert_eq!(info["order_feed_url"], feed.as_str(), "{environment}");
+    }
+}
+
+#[test]
+fn cookies_never_keep_an_order_back() {
+    let large: Vec<String> = (0..4)
+        .map(|at| format!("big{at}={}; Path=/", "v".repeat(4000)))
+        .collect();
+    let small: Vec<String> = (0..200)
+        .map(|at| format!("small{at}={}; Path=/", "v".repeat(90)))
+        .collect();
+    for cookies in [large, small] {
+        let sandbox = sandbox();
+        let client = client(&sandbox);
+        log_in(&sandbox, &client).expect("both steps are right");
+        // An answer with more than a hundred headers is not read.
+        for some in cookies.chunks(80) {
+            let headers = some
+                .iter()
+                .map(|line| ("set-cookie".to_owned(), line.clone()));
+            let kind = FaultKind::AnswerAfter {
+                status: 200,
+                headers: headers.collect(),
+                body: br#"{"data":{"client-ip":"192.0.2.1"}}"#.to_vec(),
+            };
+            fault(&sandbox, "/login/1.0/get-client-ip", kind);
+            client.whatsmyip().expect("it brings cookies");
+            sandbox.clear_faults();
+        }
+        sandbox.clear_requests();
+
+        let placed = client.place_order(&order().to_string()).expect("it leaves");
+        let number = support::json(placed.json())["nOrdNo"].clone();
+        let notes = support::json(&placed.meta())["notes"][0].to_string();
+        assert!(notes.contains("were left out"), "{notes}");
+        let params = json!({"order_id": number}).to_string();
+        client.cancel_order(&params).expect("it leaves");
+        let book = client.order_report(None).expect("reads go on too");
+        assert!(support::json(&book.meta())["notes"][0].is_string());
+        let asked = sandbox.requests();
+        assert_eq!(asked.len(), 3);
+        for request in asked {
+            let sent = request.header("cookie").expect("the newest are sent");
+            assert!(sent.len() <= 8192, "{}", sent.len());
+            let last = cookies[cookies.len() - 1].split(';').next();
+            assert!(last.is_some_and(|last| sent.contains(last)), "{sent:.60}");
+        }
     }
 }
