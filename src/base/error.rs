@@ -1,5 +1,6 @@
 //! The one error of the library, and the one body it takes in the C ABI.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -9,11 +10,13 @@ use serde_json::value::RawValue;
 use crate::base::redact;
 use crate::base::reply::Meta;
 use crate::base::status::Status;
+use crate::base::words;
 
 /// Why a call failed.
 ///
 /// It carries no credential and no token: what the broker said is kept as it
-/// came, but for values that open a door, which are masked.
+/// came, but for values that open a door, which are masked, and for what is
+/// too long: 1,000 characters of a sentence are kept, 64 KiB of a body.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -90,13 +93,14 @@ impl Error {
     #[must_use]
     pub(crate) fn with_broker(mut self, http_status: u16, body: &str, known: &[&str]) -> Self {
         self.0.http_status = Some(http_status);
-        self.0.message = redact::secrets(&self.0.message, known).into_owned();
+        let message = redact::secrets(&self.0.message, known);
+        self.0.message = words::message(&message).into_owned();
         self.0.code = self
             .0
             .code
             .map(|code| redact::secrets(&code, known).into_owned());
         if !body.is_empty() {
-            self.0.broker = Some(redact::secrets(body, known).into_owned());
+            self.0.broker = Some(words::body(&redact::secrets(body, known)).into_owned());
         }
         self
     }
@@ -104,6 +108,9 @@ impl Error {
     /// Adds what only the call as a whole knows.
     #[must_use]
     pub(crate) fn finished(mut self, sent: bool, safe_to_repeat: bool, meta: Meta) -> Self {
+        if let Cow::Owned(cut) = words::message(&self.0.message) {
+            self.0.message = cut;
+        }
         self.0.sent = sent;
         self.0.safe_to_repeat = safe_to_repeat;
         self.0.meta = meta;

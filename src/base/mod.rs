@@ -16,3 +16,4 @@ pub(crate) mod reply;
 pub(crate) mod secret;
 pub(crate) mod status;
 pub(crate) mod totp;
+pub(crate) mod words;

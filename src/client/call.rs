@@ -1,5 +1,6 @@
 //! One call: its deadline, what is known of it, and how it ends.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -20,6 +21,7 @@ use crate::base::process;
 use crate::base::reply::{Meta, Reply};
 use crate::base::secret::Secret;
 use crate::base::status::Status;
+use crate::base::words;
 use crate::broker::operation::{Kind, Operation, TimeClass};
 use crate::broker::orders;
 use crate::broker::outcome::Sent;
@@ -119,6 +121,11 @@ impl Call {
         let mut notes = self.notes.take();
         for (_, point) in self.points.borrow().iter() {
             notes.extend(point.trouble().map(str::to_owned));
+        }
+        for note in &mut notes {
+            if let Cow::Owned(cut) = words::message(note) {
+                *note = cut;
+            }
         }
         if !notes.is_empty() {
             extra.insert("notes".to_owned(), notes.into());

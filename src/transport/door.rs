@@ -191,7 +191,7 @@ impl Door {
         point: &Point,
     ) -> Result<Answer, Failure> {
         let host = host_of(&request.url);
-        let url = request.url.clone();
+        let (url, largest) = (request.url.clone(), request.largest_answer);
         // Out of the line: if this call is dropped, the connection goes too.
         let Some(mut connection) = line.0.take() else {
             return Err(Failure {
@@ -234,7 +234,7 @@ impl Door {
         let mut answer = Answer::from_head(parts.status.as_u16(), &parts.headers, unix());
         while let Some(frame) = next_frame(&mut connection, &mut body).await {
             if let Ok(data) = frame.map_err(failed)?.into_data() {
-                answer.push(&data)?;
+                answer.push(&data, largest)?;
             }
         }
         recall.disarm();

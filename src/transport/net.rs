@@ -66,7 +66,7 @@ impl Net {
     /// Sends `request` and reads the whole answer. `point` tells whether a
     /// body has been started, also after this future was dropped.
     pub(crate) async fn send(&self, request: Request, point: &Point) -> Result<Answer, Failure> {
-        let host = host_of(&request.url);
+        let (host, largest) = (host_of(&request.url), request.largest_answer);
         let client = self.client()?;
         // Gives connections that died while nobody was driving a turn to
         // notice it: one for the sockets, one for the tasks that they wake.
@@ -92,7 +92,7 @@ impl Net {
         let mut response = builder.send().await.map_err(failed)?;
         let mut answer = Answer::from_head(response.status().as_u16(), response.headers(), unix());
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            answer.push(&chunk)?;
+            answer.push(&chunk, largest)?;
         }
         Ok(answer)
     }
