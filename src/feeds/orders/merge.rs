@@ -13,9 +13,9 @@ use serde_json::value::RawValue;
 use super::wire;
 use crate::broker::words::{self, Phase, State};
 
-/// More orders than anybody may place in a day. What comes above it is told
-/// without being remembered.
-const MOST_ORDERS: usize = 262_144;
+/// More orders than fit into a book that is read, three times over. What comes
+/// above it is told without being remembered.
+const MOST_ORDERS: usize = 65_536;
 const MOST_TRADES: usize = 1_048_576;
 const MOST_POSITIONS: usize = 65_536;
 /// For so many days an order is remembered that has no row any more: the broker
