@@ -99,7 +99,8 @@
 #define KNEO_UNKNOWN_OUTCOME 9
 
 /**
- * The answer is not what the broker documents, or is larger than 16 MiB.
+ * The answer is not what the broker documents, or is larger than is read.
+ * A login was granted with a token that no request could carry.
  */
 #define KNEO_PROTOCOL 10
 

@@ -11,11 +11,13 @@ use crate::base::redact;
 use crate::base::reply::Meta;
 use crate::base::secret;
 use crate::base::status::Status;
+use crate::base::words;
 
 /// Why a call failed.
 ///
 /// It carries no credential and no token: what the broker said is kept as it
-/// came, but for values that open a door, which are masked.
+/// came, but for values that open a door, which are masked, and for what is
+/// too long: 1,000 characters of a sentence are kept, 64 KiB of a body.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -93,8 +95,11 @@ impl Error {
     pub(crate) fn with_broker(mut self, http_status: u16, body: &str, known: &[&str]) -> Self {
         self.0.http_status = Some(http_status);
         self.mask(known);
+        if let Cow::Owned(cut) = words::message(&self.0.message) {
+            self.0.message = cut;
+        }
         if !body.is_empty() {
-            self.0.broker = Some(redact::secrets(body, known).into_owned());
+            self.0.broker = Some(words::body(&redact::secrets(body, known)).into_owned());
         }
         self
     }
@@ -120,6 +125,9 @@ impl Error {
     #[must_use]
     pub(crate) fn finished(mut self, sent: bool, safe_to_repeat: bool, meta: Meta) -> Self {
         self.mask(&secret::exposed(&meta.known));
+        if let Cow::Owned(cut) = words::message(&self.0.message) {
+            self.0.message = cut;
+        }
         self.0.sent = sent;
         self.0.safe_to_repeat = safe_to_repeat;
         self.0.meta = meta;

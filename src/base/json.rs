@@ -5,12 +5,12 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::base::error::Error;
-use crate::base::secret::Secret;
+use crate::base::secret::{LONGEST_HEADER, Secret};
 
 /// Far more than any object here has; keeps a huge one from taking long.
 const MOST_KEYS: usize = 256;
@@ -109,7 +109,7 @@ impl Fields {
             .map_err(|_| self.wrong(key, "must be a JSON string"))
     }
 
-    /// A credential: a string that is not blank and fits an HTTP header.
+    /// A credential: a string that [`Secret::fits_header`].
     pub(crate) fn secret(&mut self, key: &str) -> Result<Option<Secret>, Error> {
         let Some(text) = self.text(key)? else {
             return Ok(None);
@@ -118,8 +118,11 @@ impl Fields {
         if secret.expose().trim().is_empty() {
             return Err(self.wrong(key, "must not be blank"));
         }
-        if !secret.expose().bytes().all(|b| (0x20..0x7f).contains(&b)) {
-            return Err(self.wrong(key, "must be printable ASCII; an HTTP header carries it"));
+        if !secret.fits_header() {
+            let problem = format!(
+                "must be printable ASCII of at most {LONGEST_HEADER} bytes; an HTTP header carries it"
+            );
+            return Err(self.wrong(key, problem));
         }
         Ok(Some(secret))
     }
@@ -380,6 +383,91 @@ pub(crate) fn object(members: &[(&str, Member<'_>)]) -> Zeroizing<String> {
     out
 }
 
+/// Some members of a JSON object, as raw text: what else it has is passed over
+/// and takes no memory. Of a key that stands twice the last one counts. `None`
+/// if it is no object.
+pub(crate) fn members<'a, const N: usize>(
+    text: &'a str,
+    keys: [&str; N],
+) -> Option<[Option<&'a RawValue>; N]> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let found = Wanted(keys).deserialize(&mut reader).ok()?;
+    reader.end().ok()?;
+    Some(found)
+}
+
+/// One of them; `None` also where there is none.
+pub(crate) fn member<'a>(text: &'a str, key: &str) -> Option<&'a RawValue> {
+    let [found] = members(text, [key])?;
+    found
+}
+
+/// The text of a member that is a string, or the digits of a number.
+pub(crate) fn scalar(raw: &str) -> Option<String> {
+    match raw.as_bytes().first()? {
+        b'"' => serde_json::from_str(raw).ok(),
+        b'-' | b'0'..=b'9' => serde_json::from_str(raw)
+            .ok()
+            .map(|number: serde_json::Number| number.to_string()),
+        _ => None,
+    }
+}
+
+/// The keys of the members to read.
+struct Wanted<'k, const N: usize>([&'k str; N]);
+
+impl<'de, const N: usize> DeserializeSeed<'de> for Wanted<'_, N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, const N: usize> Visitor<'de> for Wanted<'_, N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = [None; N];
+        while let Some(at) = map.next_key_seed(Key(&self.0))? {
+            match at.and_then(|at| found.get_mut(at)) {
+                Some(place) => *place = Some(map.next_value()?),
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Which of these a key is.
+struct Key<'k>(&'k [&'k str]);
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.iter().position(|wanted| *wanted == key))
+    }
+}
+
 /// Writes `text` as a JSON string, quotes included.
 pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
@@ -405,6 +493,42 @@ pub(crate) fn write_string(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn members_are_found_and_the_rest_is_passed_over() {
+        let text = r#" {"a":1,"\u0062":"x","c":{"a":7},"a":[2] , "\ud83d\ude00":null} "#;
+        let [a, b, none, face] = members(text, ["a", "b", "d", "\u{1f600}"]).expect("an object");
+        assert_eq!(a.map(RawValue::get), Some("[2]"));
+        assert_eq!(b.and_then(|b| scalar(b.get())).as_deref(), Some("x"));
+        assert_eq!(
+            (none.is_none(), face.map(RawValue::get)),
+            (true, Some("null"))
+        );
+        assert_eq!(member(text, "c").map(RawValue::get), Some(r#"{"a":7}"#));
+        for odd in [
+            "",
+            "[]",
+            "7",
+            "{",
+            "{}x",
+            r#"{"a":1,}"#,
+            r#"{"\ud800":1}"#,
+            r#"{"a" 1}"#,
+        ] {
+            assert!(members(odd, ["a"]).is_none(), "{odd}");
+        }
+        for (raw, plain) in [
+            ("5", Some("5")),
+            ("-1.50", Some("-1.50")),
+            (r#""\u0041""#, Some("A")),
+            ("true", None),
+            ("null", None),
+            ("[1]", None),
+            (r#""\ud800""#, None),
+        ] {
+            assert_eq!(scalar(raw).as_deref(), plain, "{raw}");
+        }
+    }
 
     #[test]
     fn decimals_keep_their_text() {

@@ -12,6 +12,9 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::base::clock;
 
+/// The longest line, in characters, before escapes.
+const LONGEST_LINE: usize = 8192;
+
 /// How much is written; each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
@@ -76,7 +79,7 @@ impl Log {
         let now = clock::unix();
         // What the broker said may have line breaks or worse: a line stays one.
         let mut plain = String::new();
-        for c in text.to_string().chars() {
+        for c in text.to_string().chars().take(LONGEST_LINE) {
             match c.is_control() {
                 true => plain.extend(c.escape_default()),
                 false => plain.push(c),

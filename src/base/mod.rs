@@ -17,3 +17,4 @@ pub(crate) mod secret;
 pub(crate) mod spelling;
 pub(crate) mod status;
 pub(crate) mod totp;
+pub(crate) mod words;

@@ -124,7 +124,7 @@ impl Drop for Counted<'_> {
 /// What the core keeps for the whole process.
 #[derive(Default)]
 pub(crate) struct Shared {
-    /// Threads of ours: system name lookups.
+    /// Threads of ours: feeds, and system name lookups.
     pub(crate) threads: Census,
     /// Calls that are under way.
     pub(crate) calls: Census,

@@ -7,6 +7,10 @@ use bytes::Bytes;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
+/// The longest credential that a header carries, in bytes. Three of them and a
+/// body still leave room for cookies in a request.
+pub(crate) const LONGEST_HEADER: usize = 4096;
+
 /// A credential or token.
 ///
 /// Clones share one buffer, so there is one place to wipe. It prints as
@@ -21,6 +25,13 @@ impl Secret {
 
     pub(crate) fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Whether a request can carry it: not blank, printable ASCII, not too long.
+    pub(crate) fn fits_header(&self) -> bool {
+        let text = self.expose();
+        let is_plain = text.bytes().all(|b| (0x20..0x7f).contains(&b));
+        is_plain && text.len() <= LONGEST_HEADER && !text.trim().is_empty()
     }
 
     /// This secret as a header value, without another copy of it. `None` if
@@ -88,6 +99,19 @@ mod tests {
 
     #[test]
     fn a_line_break_fits_no_header() {
+        let fits = |text: &str| Secret::new(text.to_owned()).fits_header();
+        assert!(fits("a b~") && fits(&"x".repeat(LONGEST_HEADER)));
+        for odd in [
+            "",
+            " ",
+            "a\tb",
+            "a\nb",
+            "a\u{7f}",
+            "é",
+            &"x".repeat(LONGEST_HEADER + 1),
+        ] {
+            assert!(!fits(odd), "{odd:?}");
+        }
         assert!(Secret::new("a\r\nb".to_owned()).header().is_none());
         assert!(
             Secret::new("b\n".to_owned())

@@ -3,18 +3,37 @@
 //! The broker spells errors in eleven shapes, some of them under HTTP 200.
 //! This file reads all of them into one code and one text.
 
-use std::collections::HashMap;
-
 use serde::de::IgnoredAny;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::base::error::Error;
+use crate::base::json;
+use crate::base::redact;
 use crate::base::status::Status;
+use crate::base::words;
 use crate::broker::catalog::{self, Meaning};
 use crate::broker::message::Answer;
 use crate::broker::operation::{Auth, Kind, Operation};
 use crate::broker::order_number;
+
+/// Where the broker's errors stand in an object.
+const KEYS: [&str; 12] = [
+    "error",
+    "fault",
+    "stCode",
+    "errorCode",
+    "code",
+    "emsg",
+    "errMsg",
+    "error_description",
+    "message",
+    "description",
+    "stat",
+    "status",
+];
+
+/// What an object has of them.
+type Members<'a> = [Option<&'a RawValue>; KEYS.len()];
 
 /// What the broker said.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -31,7 +50,11 @@ struct Refusal {
 pub(crate) fn error(op: &Operation, auth: Auth, answer: &Answer, known: &[&str]) -> Error {
     let body = String::from_utf8_lossy(&answer.body);
     let refusal = Refusal::read(&body);
-    let said = refusal.as_ref().and_then(|refusal| refusal.text.as_deref());
+    // Cut when it is masked, so that no half of a secret is left.
+    let said = refusal.as_ref().and_then(|refusal| {
+        let masked = redact::secrets(refusal.text.as_deref()?, known);
+        Some(words::message(&masked).into_owned())
+    });
     let code = refusal.as_ref().and_then(|refusal| refusal.code.clone());
     let status = status(op, auth, answer.http_status, refusal.as_ref());
     let name = op.name;
@@ -212,35 +235,26 @@ fn status(op: &Operation, auth: Auth, http: u16, refusal: Option<&Refusal>) -> S
 impl Refusal {
     /// `None` if the body is not JSON; empty if it is JSON without an error.
     fn read(body: &str) -> Option<Self> {
-        // Only the top level is looked at: a book may be long.
-        let Ok(object) = serde_json::from_str::<HashMap<String, &RawValue>>(body) else {
+        // Only the top level is looked at, and of that what has a known name:
+        // a book may be long.
+        let Some(top) = json::members(body, KEYS) else {
             return serde_json::from_str::<IgnoredAny>(body)
                 .ok()
                 .map(|_| Self::default());
         };
-        let parsed = |key: &str| -> Option<Value> {
-            serde_json::from_str(object.get(key)?.get())
-                .ok()
-                .filter(|value: &Value| !value.is_null())
-        };
+        let (error, fault) = (of(&top, "error"), of(&top, "fault"));
         // A list of errors, one error, or a gateway fault: look inside.
-        let (error, fault) = (parsed("error"), parsed("fault"));
-        let inner = match (&error, &fault) {
-            (Some(Value::Array(list)), _) => list.first().and_then(Value::as_object),
-            (Some(Value::Object(one)), _) | (_, Some(Value::Object(one))) => Some(one),
-            _ => None,
+        let inner = match error {
+            Some(list) if list.starts_with('[') => first_of(list),
+            Some(one) if one.starts_with('{') => Some(one),
+            _ => fault,
         };
+        let inner = inner.and_then(|one| json::members(one, KEYS));
         let take = |keys: &[&str]| {
             keys.iter().find_map(|key| {
-                let value = match inner {
-                    Some(inner) => inner.get(*key).cloned(),
-                    None => parsed(key),
-                };
-                match value? {
-                    Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
-                    Value::Number(number) => Some(number.to_string()),
-                    _ => None,
-                }
+                let text = json::scalar(of(inner.as_ref().unwrap_or(&top), key)?)?;
+                let text = text.trim();
+                (!text.is_empty()).then(|| text.to_owned())
             })
         };
         let code = take(&["stCode", "errorCode", "code"])
@@ -267,6 +281,21 @@ impl Refusal {
         }
         Some(Self { code, text, marked })
     }
+}
+
+/// What stands there under one of the keys.
+fn of<'a>(members: &Members<'a>, key: &str) -> Option<&'a str> {
+    let at = KEYS.iter().position(|known| *known == key)?;
+    members[at].map(RawValue::get).filter(|raw| *raw != "null")
+}
+
+/// The first element of a list, if that is an object.
+fn first_of(list: &str) -> Option<&str> {
+    let inside = list.strip_prefix('[')?.trim_start();
+    let first = serde_json::Deserializer::from_str(inside)
+        .into_iter::<&RawValue>()
+        .next()?;
+    Some(first.ok()?.get()).filter(|first| first.starts_with('{'))
 }
 
 /// Whether a text can be a code, and not a sentence that quotes something.

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::base::error::Error;
 use crate::base::json::{self, Member};
-use crate::base::secret::Secret;
+use crate::base::secret::{LONGEST_HEADER, Secret};
 use crate::broker::check::Mobile;
 use crate::broker::hosts::Hosts;
 use crate::broker::session::{Identity, View};
@@ -205,6 +205,57 @@ pub(crate) struct Granted {
     pub(crate) rt_url: Option<String>,
 }
 
+/// The longest name of a user, a data centre or a server, in bytes.
+pub(crate) const LONGEST_NAME: usize = 256;
+/// The longest URL of an answer that is used, in bytes.
+const LONGEST_URL: usize = 1024;
+
+/// Whether a session can keep a text of this kind, and a URL carry it.
+pub(crate) fn is_name(text: &str) -> bool {
+    text.len() <= LONGEST_NAME && !text.chars().any(char::is_control)
+}
+
+/// What is wrong with a token that no request could carry. It is told when it
+/// is granted, not by every order after that. The token is not shown.
+pub(crate) fn unfit_token(field: &str, token: &Secret) -> Option<String> {
+    (!token.fits_header()).then(|| {
+        format!(
+            "has a {field} that no request can carry (it must be printable ASCII of at most \
+             {LONGEST_HEADER} bytes)"
+        )
+    })
+}
+
+impl Granted {
+    /// What of it no session can be made of, as the rest of a sentence about
+    /// the broker's answer.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let tokens = [
+            ("token", Some(&self.token)),
+            ("sid", Some(&self.sid)),
+            ("rid", self.rid.as_ref()),
+        ];
+        let unfit = |(field, token): (&str, Option<&Secret>)| unfit_token(field, token?);
+        if let Some(problem) = tokens.into_iter().find_map(unfit) {
+            return Some(problem);
+        }
+        let names = [
+            ("ucc", &self.ucc),
+            ("dataCenter", &self.data_center),
+            ("hsServerId", &self.server_id),
+        ];
+        let odd =
+            |name: &&(&str, &Option<String>)| name.1.as_ref().is_some_and(|text| !is_name(text));
+        if let Some((field, _)) = names.iter().find(odd) {
+            return Some(format!(
+                "has a {field} of more than {LONGEST_NAME} bytes, or with control characters"
+            ));
+        }
+        let url = self.base_url.as_ref()?;
+        (url.len() > LONGEST_URL).then(|| format!("has a baseUrl of more than {LONGEST_URL} bytes"))
+    }
+}
+
 /// Reads the answer of a login step.
 pub(crate) fn granted(body: &[u8]) -> Option<Granted> {
     let data: Session = object(data(body)?.get().as_bytes())?;
@@ -285,6 +336,13 @@ pub(crate) fn choose_feed(
 ) -> Url {
     for (field, text) in candidates {
         let Some(text) = text else { continue };
+        if text.len() > LONGEST_URL {
+            notes.push(format!(
+                "the broker's answer has a URL of {} bytes in {field}; nothing was sent there",
+                text.len()
+            ));
+            continue;
+        }
         match hosts.named_feed(field, text) {
             Ok(url) => return url,
             Err(problem) => notes.push(problem),
@@ -366,6 +424,41 @@ mod tests {
     }
 
     #[test]
+    fn what_no_request_can_carry_is_named_and_not_shown() {
+        let problem = |key: &str, value: &str| {
+            let mut data = serde_json::json!({"token": "t", "sid": "s"});
+            data[key] = value.into();
+            let body = serde_json::json!({ "data": data }).to_string();
+            let problem = granted(body.as_bytes()).expect("a grant").problem();
+            if let Some(problem) = &problem {
+                assert!(!problem.contains("fake"), "{problem}");
+            }
+            problem
+        };
+        let long = "fake".repeat(1025);
+        for odd in ["fake\n1", "fake\u{0}1", "fake\t", "faké", &long] {
+            for key in ["token", "sid", "rid"] {
+                let told = problem(key, odd).expect("it is odd");
+                assert!(
+                    told.starts_with(&format!("has a {key} that no request")),
+                    "{told}"
+                );
+            }
+        }
+        assert!(problem("token", " ").is_some());
+        for key in ["ucc", "dataCenter", "hsServerId"] {
+            assert_eq!(problem(key, "é ok"), None);
+            for odd in ["a\rb", &long] {
+                let told = problem(key, odd).expect("it is odd");
+                assert!(told.starts_with(&format!("has a {key} of")), "{told}");
+            }
+        }
+        assert_eq!(problem("baseUrl", "https://e43.kotaksecurities.com"), None);
+        assert!(problem("baseUrl", &long).is_some_and(|told| told.contains("baseUrl")));
+        assert_eq!(problem("feedUrl", &long), None, "another feed is taken");
+    }
+
+    #[test]
     fn bearer_tokens() {
         let (token, life) =
             bearer(br#"{"access_token":"fake","expires_in":3600}"#).expect("a token");
@@ -420,7 +513,12 @@ mod tests {
             choose(Some("https://evil.example"), Some(b)),
             "wss://b.kotaksecurities.com/x"
         );
-        assert_eq!(notes.len(), 1);
+        let long = format!("{a}{}", "x".repeat(LONGEST_URL));
+        let candidates = [("feedUrl", Some(long.as_str())), ("feedUrl", Some(b))];
+        let chosen = choose_feed(&hosts, candidates, hosts.default_feed(), &mut notes);
+        assert_eq!(chosen.as_str(), "wss://b.kotaksecurities.com/x");
+        assert_eq!(notes.len(), 2);
         assert!(notes[0].contains("evil.example"));
+        assert!(notes[1].contains("bytes in feedUrl") && notes[1].len() < 200);
     }
 }

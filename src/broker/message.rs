@@ -11,9 +11,6 @@ use zeroize::Zeroizing;
 use crate::base::secret::Secret;
 use crate::base::status::Status;
 
-/// The most that an answer may hold after content decoding.
-const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
-
 /// One HTTP request.
 pub(crate) struct Request {
     /// GET or POST.
@@ -24,6 +21,8 @@ pub(crate) struct Request {
     pub(crate) headers: HeaderMap,
     /// Sent once, then wiped.
     pub(crate) body: Option<Zeroizing<Vec<u8>>>,
+    /// The most that its answer may hold after content decoding, in bytes.
+    pub(crate) largest_answer: usize,
 }
 
 /// What the broker answered.
@@ -84,19 +83,20 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// If the body gets larger than an answer may be.
-    pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<(), Failure> {
+    /// If the body gets larger than `largest`.
+    pub(crate) fn push(&mut self, chunk: &[u8], largest: usize) -> Result<(), Failure> {
         let needed = self.body.len() + chunk.len();
-        if needed > LARGEST_ANSWER {
+        if needed > largest {
             return Err(Failure {
                 status: Status::Protocol,
-                message: format!("the answer is larger than {LARGEST_ANSWER} bytes"),
+                message: format!("the answer is larger than {largest} bytes"),
                 sent: true,
             });
         }
         if needed > self.body.capacity() {
             // Grown by hand: a plain Vec would free the old bytes unwiped.
-            let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(2 * self.body.len())));
+            let room = needed.max(2 * self.body.len()).min(largest);
+            let mut larger = Zeroizing::new(Vec::with_capacity(room));
             larger.extend_from_slice(&self.body);
             self.body = larger;
         }
@@ -169,11 +169,14 @@ mod tests {
         let sent = cookie_values(&sent);
         let sent: Vec<&str> = sent.iter().map(Secret::expose).collect();
         assert_eq!(sent, ["fake-cookie-2", "fake-cookie-3"]);
-        answer.push(b"ab").expect("it is small");
-        answer.push(b"c").expect("it is small");
-        assert_eq!(answer.body.as_slice(), b"abc");
-        let large = vec![0; LARGEST_ANSWER];
-        let failure = answer.push(&large).expect_err("it is too large");
+        answer.push(b"ab", 4).expect("it is small");
+        answer.push(b"cd", 4).expect("it is just small enough");
+        assert_eq!(
+            (answer.body.as_slice(), answer.body.capacity()),
+            (&b"abcd"[..], 4)
+        );
+        let failure = answer.push(b"e", 4).expect_err("it is too large");
         assert_eq!(failure.status, Status::Protocol);
+        assert_eq!(failure.message, "the answer is larger than 4 bytes");
     }
 }

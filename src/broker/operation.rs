@@ -152,6 +152,24 @@ impl Operation {
         }
     }
 
+    /// The most that its answer may hold, in bytes. A book of 32 MiB has some
+    /// 20,000 orders.
+    pub(crate) fn largest_answer(&self) -> usize {
+        const MIB: usize = 1024 * 1024;
+        let books = [
+            &ORDER_REPORT,
+            &ORDER_OUTCOME,
+            &TRADE_REPORT,
+            &POSITIONS,
+            &HOLDINGS,
+        ];
+        match (self.kind, self.time) {
+            (Kind::Login | Kind::Instruction, _) | (_, TimeClass::Login) => MIB,
+            _ if books.iter().any(|book| book.name == self.name) => 32 * MIB,
+            _ => 16 * MIB,
+        }
+    }
+
     /// The path on `route`, or `None` where the broker has no such call.
     pub(crate) fn path(&self, route: Route) -> Option<&'static str> {
         self.paths
@@ -688,6 +706,36 @@ mod tests {
         (ThreeProd, "3 prod"),
         (ThreeUat, "3 uat"),
     ];
+
+    #[test]
+    fn books_may_be_long_and_answers_to_orders_are_short() {
+        let of = |mib: usize| {
+            let all = ALL.iter().filter(|op| op.largest_answer() == mib << 20);
+            all.map(|op| op.name).collect::<Vec<_>>()
+        };
+        // One is of a whole book, the other of one order.
+        let twice = "order_report";
+        let books = [
+            "order_outcome",
+            twice,
+            twice,
+            "trade_report",
+            "positions",
+            "holdings",
+        ];
+        assert_eq!(of(32), books);
+        let short = of(1);
+        assert_eq!((short.len(), of(16).len()), (14, 10));
+        for name in [
+            "totp_login",
+            "logout",
+            "place_order",
+            "modify_order",
+            "cancel_order",
+        ] {
+            assert!(short.contains(&name), "{name}");
+        }
+    }
 
     fn headers(of: Headers) -> String {
         let fin_key = if of.fin_key { ", neo-fin-key" } else { "" };

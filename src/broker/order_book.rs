@@ -2,31 +2,41 @@
 //!
 //! Rows may be short, and have placeholders for "none". Nothing here does I/O.
 
-use std::collections::HashMap;
+use std::fmt;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::base::calendar::india_time;
+use crate::base::json;
 use crate::broker::words;
 
-/// One row of the order book.
+/// More rows than anybody can place orders in a day. A book with more is none:
+/// the rows of a body may be as small as the broker likes.
+const MOST_ROWS: usize = 262_144;
+
+/// One row of the order book. Its members are read when they are asked for:
+/// all of them at once take many times the memory of the body.
 pub(crate) struct Row {
     /// The broker's own text of it.
     pub(crate) raw: String,
-    members: HashMap<String, Value>,
 }
 
 impl Row {
+    /// `None` if it cannot be read to its end.
+    fn read(raw: &RawValue) -> Option<Self> {
+        let raw = raw.get();
+        is_sound(raw).then(|| Self {
+            raw: raw.to_owned(),
+        })
+    }
+
     /// The text of a member; blank and missing are the same.
     pub(crate) fn text(&self, key: &str) -> Option<String> {
-        let text = match self.members.get(key)? {
-            Value::String(text) => text.trim().to_owned(),
-            Value::Number(number) => number.to_string(),
-            _ => return None,
-        };
-        (!text.is_empty()).then_some(text)
+        let text = json::scalar(json::member(&self.raw, key)?.get())?;
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
     }
 
     pub(crate) fn number(&self) -> String {
@@ -83,23 +93,113 @@ impl Row {
     }
 }
 
-/// The rows of an order book. `None` if it is no book.
+/// The rows of an order book. `None` if it is no book, or if a row of it
+/// cannot be read to its end: what it hides may be an order.
 pub(crate) fn rows(book: &str) -> Option<Vec<Row>> {
+    list(book)?.into_iter().map(Row::read).collect()
+}
+
+/// The first row of an order, if the book has one. No other is kept.
+pub(crate) fn find(book: &str, number: &str) -> Option<Option<Row>> {
+    let mut found = None;
+    for raw in list(book)? {
+        let row = Row::read(raw)?;
+        if found.is_none() && row.number() == number {
+            found = Some(row);
+        }
+    }
+    Some(found)
+}
+
+/// The rows of any book as they stand in it.
+pub(crate) fn list(book: &str) -> Option<Vec<&RawValue>> {
     #[derive(Deserialize)]
     struct Book<'a> {
         #[serde(borrow)]
-        data: Vec<&'a RawValue>,
+        data: Rows<'a>,
     }
     let book: Book<'_> = serde_json::from_str(book).ok()?;
-    book.data
-        .iter()
-        .map(|raw| {
-            Some(Row {
-                raw: raw.get().to_owned(),
-                members: serde_json::from_str(raw.get()).ok()?,
-            })
-        })
-        .collect()
+    Some(book.data.0)
+}
+
+struct Rows<'a>(Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Rows<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Rows<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of rows")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut rows = Vec::new();
+                while let Some(row) = seq.next_element()? {
+                    if rows.len() == MOST_ROWS {
+                        return Err(A::Error::custom("too many rows"));
+                    }
+                    rows.push(row);
+                }
+                Ok(Rows(rows))
+            }
+        }
+
+        deserializer.deserialize_seq(Reader)
+    }
+}
+
+/// Whether a row is an object whose keys and texts can all be read.
+fn is_sound(raw: &str) -> bool {
+    let mut reader = serde_json::Deserializer::from_str(raw);
+    raw.starts_with('{') && Sound.deserialize(&mut reader).is_ok()
+}
+
+/// Reads all of a value and keeps nothing.
+struct Sound;
+
+impl<'de> DeserializeSeed<'de> for Sound {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Sound {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(Sound)?.is_some() {}
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    /// A number too, if it has a fraction or many digits.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_key_seed(Sound)?.is_some() {
+            map.next_value_seed(Sound)?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether two plain decimals are the same number.
@@ -126,6 +226,58 @@ fn normal(text: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_book_is_read_row_by_row() {
+        let book = r#"{"stat":"Ok","data":[
+            {"nOrdNo":"1","GuiOrdId":" tag ","qty":10,"prc":1.50,"x":[{"nOrdNo":"7"}],"y":null},
+            {"nOrdNo":"2","nOrdNo":"3","\u006frdSt":"Open","qty":" "}, {}]}"#;
+        let rows = rows(book).expect("it is a book");
+        let [first, second, third] = &rows[..] else {
+            panic!("three rows");
+        };
+        let text = |key| first.text(key);
+        assert_eq!(
+            (first.number(), first.tag()),
+            ("1".to_owned(), "tag".to_owned())
+        );
+        assert_eq!(
+            (text("qty").as_deref(), text("prc").as_deref()),
+            (Some("10"), Some("1.50"))
+        );
+        assert_eq!((text("x"), text("y"), text("z")), (None, None, None));
+        assert_eq!(
+            (second.number(), second.state()),
+            ("3".to_owned(), "open".to_owned())
+        );
+        assert_eq!(second.text("qty"), None);
+        assert_eq!((third.raw.as_str(), third.number()), ("{}", String::new()));
+        let found = |number| find(book, number).expect("it is a book").map(|row| row.raw);
+        assert_eq!(found("1").as_deref(), Some(first.raw.as_str()));
+        assert_eq!(found("4"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_to_its_end_is_no_book() {
+        for row in [
+            "7",
+            "[]",
+            "null",
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":["\ud800"]}"#,
+            r#"{"\ud800":1}"#,
+            r#"{"a":1"#,
+        ] {
+            let book = format!(r#"{{"data":[{{"nOrdNo":"1"}},{row}]}}"#);
+            assert!(rows(&book).is_none() && find(&book, "1").is_none(), "{row}");
+        }
+        for book in ["", "[]", "{}", r#"{"data":{}}"#, r#"{"data":null}"#] {
+            assert!(rows(book).is_none(), "{book}");
+        }
+        let of = |count| format!(r#"{{"data":[{}]}}"#, vec!["{}"; count].join(","));
+        assert_eq!(rows(&of(MOST_ROWS)).map(|rows| rows.len()), Some(MOST_ROWS));
+        assert!(rows(&of(MOST_ROWS + 1)).is_none());
+    }
 
     #[test]
     fn numbers_are_compared_as_numbers() {

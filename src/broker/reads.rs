@@ -3,16 +3,13 @@
 //! Parameters have the keyword names of the official SDK. Nothing here does
 //! I/O.
 
-use std::collections::HashMap;
-
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::base::calendar::parse_iso_day;
 use crate::base::error::Error;
-use crate::base::json::Fields;
+use crate::base::json::{self, Fields};
 use crate::broker::params::{form, must, positive};
 use crate::broker::words::{ORDER_TYPES, PRODUCTS, SEGMENTS, SIDES};
 
@@ -298,8 +295,9 @@ pub(crate) enum Expect {
 impl Expect {
     pub(crate) fn holds(self, body: &[u8]) -> bool {
         let has = |key: &str| {
-            let object: Option<HashMap<String, &RawValue>> = serde_json::from_slice(body).ok();
-            object.is_some_and(|object| object.get(key).is_some_and(|value| value.get() != "null"))
+            let text = std::str::from_utf8(body).ok();
+            let member = text.and_then(|text| json::member(text, key));
+            member.is_some_and(|value| value.get() != "null")
         };
         match self {
             Self::Data => has("data"),

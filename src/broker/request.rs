@@ -102,6 +102,7 @@ pub(crate) fn request(
         url,
         headers,
         body,
+        largest_answer: op.largest_answer(),
     })
 }
 

@@ -14,6 +14,7 @@ use crate::base::json::{self, Fields};
 use crate::base::secret::Secret;
 use crate::broker::check::Mobile;
 use crate::broker::hosts::{Environment, Generation, Hosts};
+use crate::broker::login;
 
 /// Name and version of the exported document.
 const FORMAT: &str = "kotak_neo.session";
@@ -209,6 +210,20 @@ impl Trade {
         };
         let cookies = fields.text("cookies")?;
         fields.finish()?;
+        let names = [
+            ("ucc", &session.ucc),
+            ("data_center", &session.data_center),
+            ("server_id", &session.server_id),
+        ];
+        let odd = |name: &&(&str, &Option<String>)| {
+            name.1.as_ref().is_some_and(|text| !login::is_name(text))
+        };
+        if let Some((key, _)) = names.iter().find(odd) {
+            let longest = login::LONGEST_NAME;
+            let problem =
+                format!("must not be longer than {longest} bytes or have control characters");
+            return Err(wrong(key, &problem));
+        }
         if session.generation != Generation::Three && session.bearer.is_none() {
             return Err(wrong("bearer", "is missing"));
         }
@@ -312,6 +327,28 @@ mod tests {
             (
                 swap(r#""sid":"fake-sid""#, r#""sid":null"#),
                 "session.sid: is missing",
+            ),
+            (
+                swap(r#""sid":"fake-sid""#, r#""sid":"fake-\n""#),
+                "session.sid: must be printable ASCII",
+            ),
+            (
+                swap(
+                    r#""sid":"fake-sid""#,
+                    &format!(r#""sid":"{}""#, "fake-".repeat(900)),
+                ),
+                "session.sid: must be printable ASCII of at most 4096 bytes",
+            ),
+            (
+                swap(
+                    r#""server_id":null"#,
+                    &format!(r#""server_id":"{}""#, "fake-".repeat(60)),
+                ),
+                "session.server_id: must not be longer",
+            ),
+            (
+                swap(r#""data_center":"E43""#, r#""data_center":"fake-\u0007""#),
+                "session.data_center: must not",
             ),
             (
                 swap(r#""ucc":"TEST1""#, r#""ucd":"TEST1""#),

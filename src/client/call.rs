@@ -17,9 +17,11 @@ use crate::base::clock::{self, Moment};
 use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::process;
+use crate::base::redact;
 use crate::base::reply::{Meta, Reply};
-use crate::base::secret::Secret;
+use crate::base::secret::{self, Secret};
 use crate::base::status::Status;
+use crate::base::words;
 use crate::broker::message::Answer;
 use crate::broker::operation::{Kind, Operation, TimeClass};
 use crate::broker::orders;
@@ -127,6 +129,12 @@ impl Call {
         for (_, point) in self.points.borrow().iter() {
             notes.extend(point.trouble().map(str::to_owned));
         }
+        let exposed = secret::exposed(&known);
+        for note in &mut notes {
+            // Masked before it is cut: a part of a secret would not be found.
+            *note = words::message(&redact::secrets(note, &exposed)).into_owned();
+        }
+        drop(exposed);
         if !notes.is_empty() {
             extra.insert("notes".to_owned(), notes.into());
         }

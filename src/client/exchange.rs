@@ -22,6 +22,7 @@ use crate::broker::session::Trade;
 use crate::transport::Point;
 
 /// Where the requests of one login go.
+#[derive(Clone)]
 pub(super) struct Place {
     pub(super) api: Url,
     pub(super) oauth: Url,

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::call::Call;
 use super::exchange::{Place, Target};
-use super::{Bearer, Client, Inner, State};
+use super::{Bearer, Client, Inner, State, User};
 use crate::base::clock;
 use crate::base::error::Error;
 use crate::base::reply::Reply;
@@ -140,7 +140,7 @@ impl Inner {
             let generation = self.generation(Generation::Three, &[Generation::Two])?;
             call.knows(&totp);
             let _gate = self.gate.lock().await;
-            self.forget_cookies_of_others(ucc);
+            self.forget_cookies_of_others(User::Ucc(ucc.to_owned()));
             let place = match generation {
                 Generation::Two => self.two(call, ucc).await?,
                 _ => Place::fixed(self.hosts.session()),
@@ -217,6 +217,10 @@ impl Inner {
             let generation = self.generation(Generation::One, &[])?;
             call.knows(&password);
             let _gate = self.gate.lock().await;
+            self.forget_cookies_of_others(match identity {
+                Identity::Other => User::Id(user_id.to_owned()),
+                _ => User::By(identity.clone()),
+            });
             let place = self.one();
             let bearer = self.bearer(call, &place.oauth, generation).await?;
             let mut credentials = self.credentials();
@@ -280,7 +284,7 @@ impl Inner {
             let ucc = check::ucc(ucc)?;
             let generation = self.generation(Generation::Two, &[])?;
             let _gate = self.gate.lock().await;
-            self.forget_cookies_of_others(ucc);
+            self.forget_cookies_of_others(User::Ucc(ucc.to_owned()));
             let place = self.two(call, ucc).await?;
             let bearer = self.bearer(call, &place.oauth, generation).await?;
             let mut credentials = self.credentials();
@@ -288,10 +292,12 @@ impl Inner {
             let mut target = Target::new(op, generation, &place);
             target.query = vec![("id", ucc.to_owned())];
             let answer = self.exchange(call, &target, &credentials, None).await?;
-            self.accept(call, &target, answer, |body| {
+            let accepted = self.accept(call, &target, answer, |body| {
                 login::has_data(body).then_some(())
-            })
-            .map(|(reply, ())| reply)
+            });
+            let (reply, ()) = accepted?;
+            self.state().qr = Some((ucc.to_owned(), place));
+            Ok(reply)
         })
     }
 
@@ -308,8 +314,13 @@ impl Inner {
             let generation = self.generation(Generation::Two, &[])?;
             call.knows(&ott);
             let _gate = self.gate.lock().await;
-            self.forget_cookies_of_others(ucc);
-            let place = self.two(call, ucc).await?;
+            self.forget_cookies_of_others(User::Ucc(ucc.to_owned()));
+            // Where the link came from, if it was this client that asked for it.
+            let begun = self.state().qr.clone().filter(|(of, _)| of == ucc);
+            let place = match begun {
+                Some((_, place)) => place,
+                None => self.two(call, ucc).await?,
+            };
             let bearer = self.bearer(call, &place.oauth, generation).await?;
             let mut credentials = self.credentials();
             credentials.bearer = Some(&bearer);
@@ -328,6 +339,7 @@ impl Inner {
                 bearer: Some(bearer),
             };
             let trade = self.trade_session(call, &view, granted).await?;
+            self.state().qr = None;
             self.enter_trade(trade);
             Ok(reply)
         })
@@ -386,12 +398,10 @@ impl Inner {
     }
 
     /// Another user's cookies must not travel with this one's login.
-    fn forget_cookies_of_others(&self, ucc: &str) {
-        let other = |known: Option<&String>| known.is_some_and(|known| known != ucc);
-        let state = self.state();
-        let of_trade = state.trade.as_ref().and_then(|trade| trade.ucc.as_ref());
-        let of_view = state.view.as_ref().and_then(|view| view.ucc.as_ref());
-        if other(of_trade) || other(of_view) {
+    fn forget_cookies_of_others(&self, user: User) {
+        let mut state = self.state();
+        let before = state.cookies_of.replace(user);
+        if before.is_some() && before != state.cookies_of {
             self.jar.clear();
         }
     }
@@ -494,6 +504,9 @@ impl Inner {
         let answer = self.exchange(call, &target, &credentials, body).await?;
         let (reply, (token, seconds)) = self.accept(call, &target, answer, login::bearer)?;
         call.knows(&token);
+        if let Some(problem) = login::unfit_token("access_token", &token) {
+            return Err(useless(op, &reply, &problem));
+        }
         let good_until =
             seconds.and_then(|seconds| clock::now().checked_add(Duration::from_secs(seconds)));
         Ok((
@@ -522,7 +535,10 @@ impl Inner {
             .into_iter()
             .chain(&granted.rid);
         secrets.for_each(|secret| call.knows(secret));
-        Ok((reply, granted))
+        match granted.problem() {
+            Some(problem) => Err(useless(target.op, &reply, &problem)),
+            None => Ok((reply, granted)),
+        }
     }
 
     /// Sends the second step of a login and enters the session that it grants.
@@ -701,4 +717,12 @@ impl Inner {
         reply.http_status = answer.http_status;
         Ok(reply)
     }
+}
+
+/// A step was granted, and nothing can be made of it. The answer is not shown:
+/// it has tokens.
+fn useless(op: &Operation, reply: &Reply, problem: &str) -> Error {
+    let name = op.name;
+    let message = format!("the broker's answer to {name} {problem}; it gives no session");
+    Error::new(Status::Protocol, message).with_broker(reply.http_status, "", &[])
 }

@@ -35,7 +35,7 @@ use crate::broker::hosts::Hosts;
 use crate::broker::message;
 use crate::broker::order_number;
 use crate::broker::request::Credentials;
-use crate::broker::session::{Trade, View};
+use crate::broker::session::{Identity, Trade, View};
 use crate::feeds::link::Roster;
 use crate::feeds::orders::wire::Forms;
 use crate::ledger::Ledger;
@@ -45,6 +45,7 @@ use crate::transport::pacing::Pace;
 use crate::transport::{Cookies, EventLoop, Net, Settings};
 use cancel::Named;
 use config::Config;
+use exchange::Place;
 use register::Register;
 use scrips::Scrips;
 
@@ -89,6 +90,19 @@ struct State {
     bearer: Option<Bearer>,
     view: Option<Arc<View>>,
     trade: Option<Arc<Trade>>,
+    /// Which user the cookies are of, as his login named him.
+    cookies_of: Option<User>,
+    /// Where the QR login that was begun goes on, and for which UCC.
+    qr: Option<(String, Place)>,
+}
+
+/// How a login names its user. Which two of them are the same person only the
+/// broker knows.
+#[derive(Clone, PartialEq, Eq)]
+enum User {
+    Ucc(String),
+    Id(String),
+    By(Identity),
 }
 
 /// An OAuth2 token and where it came from.
@@ -189,6 +203,7 @@ impl Client {
             for cookie in cookies.iter().flat_map(|all| all.split("; ")) {
                 self.0.jar.add(cookie, &trade.base);
             }
+            self.0.state().cookies_of = trade.ucc.clone().map(User::Ucc);
             let info = trade.info().to_string();
             let info = redact::secrets(&info, &secret::exposed(&trade.secrets())).into_owned();
             self.0.enter_trade(trade);

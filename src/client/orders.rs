@@ -401,19 +401,20 @@ impl Inner {
         let answer =
             answer.map_err(|failure| Error::new(failure.status, unread(&failure.message)))?;
         call.hears(&answer);
-        let rows = if judge::is_no_data(&answer) {
-            Vec::new()
+        let wanted = instruction.order_id.as_deref().unwrap_or("");
+        let found = if judge::is_no_data(&answer) {
+            None
         } else {
-            let body = |body: &[u8]| order_book::rows(&String::from_utf8_lossy(body));
-            self.accept(call, &target, answer, body)
-                .map(|(_, rows)| rows)
+            // All that is kept of a book is the one row.
+            let row = |body: &[u8]| order_book::find(std::str::from_utf8(body).ok()?, wanted);
+            self.accept(call, &target, answer, row)
+                .map(|(_, row)| row)
                 .map_err(|error| {
                     let status = error.status();
                     Error::new(status, unread(error.message()))
                 })?
         };
-        let wanted = instruction.order_id.as_deref().unwrap_or("");
-        let Some(row) = rows.iter().find(|row| row.number() == wanted) else {
+        let Some(row) = found else {
             if instruction.lookup == Lookup::Alive {
                 // The book may be late: that must not keep a cancel back.
                 return Ok(());

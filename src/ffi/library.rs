@@ -30,7 +30,8 @@ pub const KNEO_TIMEOUT: i32 = 7;
 pub const KNEO_NETWORK: i32 = 8;
 /// An order instruction may have been taken: see kneo_order_outcome.
 pub const KNEO_UNKNOWN_OUTCOME: i32 = 9;
-/// The answer is not what the broker documents, or is larger than 16 MiB.
+/// The answer is not what the broker documents, or is larger than is read.
+/// A login was granted with a token that no request could carry.
 pub const KNEO_PROTOCOL: i32 = 10;
 /// The broker answered 5xx or 424.
 pub const KNEO_UNAVAILABLE: i32 = 11;

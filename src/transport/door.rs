@@ -201,7 +201,7 @@ impl Door {
         point: &Point,
     ) -> Result<Answer, Failure> {
         let host = host_of(&request.url);
-        let url = request.url.clone();
+        let (url, largest) = (request.url.clone(), request.largest_answer);
         // Out of the line: if this call is dropped, the connection goes too.
         let Some(mut connection) = line.0.take() else {
             return Err(Failure {
@@ -223,7 +223,7 @@ impl Door {
             return Err(Failure {
                 status: Status::Internal,
                 message: format!(
-                    "the request has {size} bytes, its tokens and cookies included, and \
+                    "the request has {size} bytes, its tokens included, and \
                      {LARGEST_REQUEST} are the most; nothing was sent"
                 ),
                 sent: false,
@@ -245,7 +245,7 @@ impl Door {
         let mut answer = Answer::from_head(parts.status.as_u16(), &parts.headers, unix());
         while let Some(frame) = next_frame(&mut connection, &mut body).await {
             if let Ok(data) = frame.map_err(failed)?.into_data() {
-                answer.push(&data)?;
+                answer.push(&data, largest)?;
             }
         }
         recall.disarm();
@@ -292,8 +292,14 @@ impl Door {
         headers.insert(USER_AGENT, HeaderValue::from_static(OUR_NAME));
         // An instruction's answer is short: packing it would cost, not save.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some(cookies) = self.jar.cookies(&request.url) {
-            headers.insert(COOKIE, cookies);
+        let cookie_line = COOKIE.as_str().len() + 4;
+        let room = LARGEST_REQUEST.saturating_sub(size(&head) + cookie_line);
+        let carried = self.jar.carried(&request.url, room);
+        if let Some(trouble) = carried.trouble() {
+            point.note(trouble);
+        }
+        if let Some(cookies) = carried.header {
+            head.headers_mut().insert(COOKIE, cookies);
         }
         Ok(head)
     }

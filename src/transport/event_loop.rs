@@ -1,6 +1,7 @@
 //! An event loop that its callers drive: sockets and timers on the calling
-//! thread. Only name lookups run on threads beside it; they are counted for
-//! the shutdown, and none is waited for when the loop goes.
+//! thread. Only what blocks runs on threads beside it (the books of an order
+//! feed); they are counted for the shutdown, and none is waited for when the
+//! loop goes.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -22,7 +23,7 @@ impl EventLoop {
         let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            .thread_name("kneo-lookup")
+            .thread_name("kneo-beside")
             .on_thread_start(|| process::shared().threads.enter())
             .on_thread_stop(|| process::shared().threads.leave())
             .build()?;
@@ -45,7 +46,7 @@ impl EventLoop {
 impl Drop for EventLoop {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            // Does not wait for a name lookup, and is allowed inside another
+            // Does not wait for what blocks, and is allowed inside another
             // runtime.
             runtime.shutdown_background();
         }

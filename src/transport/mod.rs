@@ -63,7 +63,7 @@ impl Settings {
         Ok(Self {
             wanted: tls::Wanted::read(ca_file)?,
             tls: OnceCell::new(),
-            proxies: Proxies::new(proxy),
+            proxies: Proxies::new(proxy)?,
             local_address,
             connect,
         })

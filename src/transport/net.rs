@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::LOCATION;
+use http::header::{COOKIE, LOCATION};
 use once_cell::sync::OnceCell;
 use url::Url;
 
 use super::body::{Point, SingleUse};
-use super::cookies::Cookies;
+use super::cookies::{Cookies, MOST_SENT};
 use super::{OUR_NAME, Settings, failure, host_of, names};
 use crate::base::clock::unix;
 use crate::base::status::Status;
@@ -66,15 +66,20 @@ impl Net {
     /// Sends `request` and reads the whole answer. `point` tells whether a
     /// body has been started, also after this future was dropped.
     pub(crate) async fn send(&self, request: Request, point: &Point) -> Result<Answer, Failure> {
-        let host = host_of(&request.url);
+        let (host, largest) = (host_of(&request.url), request.largest_answer);
         let client = self.client()?;
         // Gives connections that died while nobody was driving a turn to
         // notice it: one for the sockets, one for the tasks that they wake.
         tokio::task::yield_now().await;
         tokio::task::yield_now().await;
-        let mut builder = client
-            .request(request.method, request.url)
-            .headers(request.headers);
+        let mut headers = request.headers;
+        // Here and not by reqwest, which could not tell what is left out.
+        let carried = self.jar.carried(&request.url, MOST_SENT);
+        if let Some(trouble) = carried.trouble() {
+            point.note(trouble);
+        }
+        headers.extend(carried.header.map(|cookies| (COOKIE, cookies)));
+        let mut builder = client.request(request.method, request.url).headers(headers);
         // An empty body is never asked for, so it cannot tell.
         builder = match request.body.filter(|bytes| !bytes.is_empty()) {
             Some(bytes) => builder.body(reqwest::Body::wrap(SingleUse::new(bytes, point.clone()))),
@@ -87,7 +92,7 @@ impl Net {
         let mut response = builder.send().await.map_err(failed)?;
         let mut answer = Answer::from_head(response.status().as_u16(), response.headers(), unix());
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            answer.push(&chunk)?;
+            answer.push(&chunk, largest)?;
         }
         Ok(answer)
     }

@@ -1,11 +1,14 @@
 //! Which connections go through a proxy, and which proxy.
 
+use std::env;
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
+use crate::base::error::Error;
 use crate::base::loopback::is_loopback;
 use crate::base::secret::Secret;
 
@@ -45,12 +48,23 @@ pub(crate) struct Tunnel {
 }
 
 impl Proxies {
-    pub(crate) fn new(wanted: &Proxy) -> Self {
-        Self(match wanted {
+    /// Looks at the system's settings where they are wanted.
+    pub(crate) fn new(wanted: &Proxy) -> Result<Self, Error> {
+        Ok(Self(match wanted {
             Proxy::None => None,
-            Proxy::System => Some(Arc::new(Matcher::from_system())),
+            Proxy::System => {
+                if let Some(name) = unreadable(|name| env::var_os(name)) {
+                    // It may carry a password.
+                    let problem = format!(
+                        "the environment variable {name} is no URL of an HTTP proxy like \
+                         http://user:password@host:3128"
+                    );
+                    return Err(Error::argument("config.proxy", problem));
+                }
+                Some(Arc::new(Matcher::from_system()))
+            }
             Proxy::Url(url) => Some(Arc::new(Matcher::builder().all(url.as_str()).build())),
-        })
+        }))
     }
 
     /// Whether there may be one at all.
@@ -115,6 +129,36 @@ impl Proxies {
     }
 }
 
+/// The variable of the environment that names the proxy and cannot be read: the
+/// matcher would go without a proxy then, and say nothing.
+fn unreadable(value: impl Fn(&str) -> Option<OsString>) -> Option<&'static str> {
+    // Of a CGI program it trusts no such variable.
+    if value("REQUEST_METHOD").is_some() {
+        return None;
+    }
+    for names in [["HTTPS_PROXY", "https_proxy"], ["ALL_PROXY", "all_proxy"]] {
+        let set = names
+            .into_iter()
+            .find_map(|name| Some((name, value(name)?)));
+        match set {
+            Some((_, text)) if text.is_empty() => {}
+            Some((name, text)) => return (!text.to_str().is_some_and(is_proxy)).then_some(name),
+            None => {}
+        }
+    }
+    None
+}
+
+/// Whether the matcher reads a text as an HTTP proxy.
+fn is_proxy(text: &str) -> bool {
+    let any = Uri::from_static("https://host.invalid/");
+    let found = Matcher::builder().all(text).build().intercept(&any);
+    // To others the door could open no tunnel; and the matcher does not look at
+    // the port.
+    let url = found.and_then(|found| Url::parse(&found.uri().to_string()).ok());
+    url.is_some_and(|url| url.scheme() == "http" && url.has_host())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,7 +170,7 @@ mod tests {
     #[test]
     fn never_for_loopback() {
         let wanted = Proxy::Url(url("http://u:p@proxy.invalid:3128"));
-        let proxies = Proxies::new(&wanted);
+        let proxies = Proxies::new(&wanted).expect("a URL is no setting");
         for local in [
             "http://127.0.0.1:1",
             "https://localhost:2",
@@ -148,6 +192,49 @@ mod tests {
         let secrets = proxies.secrets(&far);
         let shown: Vec<&str> = secrets.iter().map(Secret::expose).collect();
         assert_eq!(shown, ["dTpw", "p"]);
-        assert!(Proxies::new(&Proxy::None).find(&far).is_none());
+        let none = Proxies::new(&Proxy::None).expect("nothing is looked at");
+        assert!(none.find(&far).is_none());
+    }
+
+    #[test]
+    fn a_setting_that_cannot_be_read_is_named() {
+        let named = |set: &[(&str, &str)]| {
+            unreadable(|name| {
+                let found = set.iter().find(|(key, _)| *key == name);
+                found.map(|(_, value)| OsString::from(value))
+            })
+        };
+        for fine in ["proxy.invalid:3128", "http://u:p@proxy.invalid:3128/", "h"] {
+            assert_eq!(named(&[("HTTPS_PROXY", fine)]), None, "{fine}");
+            assert_eq!(named(&[("all_proxy", fine)]), None, "{fine}");
+        }
+        for odd in [
+            "http://",
+            "a b",
+            "socks5://h:1",
+            "https://h",
+            "http://h:port",
+            "/etc",
+        ] {
+            assert_eq!(named(&[("HTTPS_PROXY", odd)]), Some("HTTPS_PROXY"), "{odd}");
+            assert_eq!(named(&[("https_proxy", odd)]), Some("https_proxy"), "{odd}");
+            // Another one must not stand in for it, nor hide it.
+            let both = [("https_proxy", odd), ("ALL_PROXY", "http://h:1")];
+            assert_eq!(named(&both), Some("https_proxy"));
+            assert_eq!(
+                named(&[("HTTPS_PROXY", "http://h:1"), ("ALL_PROXY", odd)]),
+                None
+            );
+            assert_eq!(
+                named(&[("HTTPS_PROXY", ""), ("ALL_PROXY", odd)]),
+                Some("ALL_PROXY")
+            );
+            assert_eq!(
+                named(&[("REQUEST_METHOD", "GET"), ("ALL_PROXY", odd)]),
+                None
+            );
+            assert_eq!(named(&[("NO_PROXY", odd)]), None);
+        }
+        assert_eq!(named(&[]), None);
     }
 }

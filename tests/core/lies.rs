@@ -1,45 +1,13 @@
 //! Answers that lie: a number that is another order's or none, the answer to
 //! something else, a refusal of what was taken.
 
-use kotak_neo::{Client, Error, Reply, Status};
+use kotak_neo::{Client, Status};
 use kotak_neo_sandbox::{FaultKind, Sandbox};
 use kotak_neo_testing::folder::Folder;
 use serde_json::{Value, json};
 
-use crate::orders::{log_in_to, number, order, outcome, place, placed, unlimited, with};
+use crate::orders::{What, log_in_to, number, order, outcome, place, placed, unlimited, with};
 use crate::support::{self, client_with, fault, told};
-
-#[derive(Clone, Copy, Debug)]
-enum What {
-    Place,
-    Modify,
-    Cancel,
-}
-
-impl What {
-    fn path(self) -> &'static str {
-        match self {
-            Self::Place => "/quick/order/rule/ms/place",
-            Self::Modify => "/quick/order/vr/modify",
-            Self::Cancel => "/quick/order/cancel",
-        }
-    }
-
-    /// Sends it; `id` is the order that it changes.
-    fn send(self, client: &Client, id: &str) -> Result<Reply, Error> {
-        match self {
-            Self::Place => place(client, &order()),
-            Self::Modify => {
-                let change = json!({
-                    "order_id": id, "price": "8.70", "order_type": "L", "quantity": 4,
-                    "validity": "DAY",
-                });
-                client.modify_order(&change.to_string())
-            }
-            Self::Cancel => client.cancel_order(&json!({ "order_id": id }).to_string()),
-        }
-    }
-}
 
 fn trader(sandbox: &Sandbox, folder: &Folder) -> Client {
     let more = json!({
@@ -74,7 +42,7 @@ fn is_not_believed(sandbox: &Sandbox, client: &Client, what: What, http: u16, bo
     let body = body.replace("KNOWN", &known).replace("ASKED", &id);
     lie(sandbox, what, http, &body);
     sandbox.clear_requests();
-    let error = match what.send(client, &id) {
+    let error = match what.send(client, &id, json!({})) {
         Err(error) => error,
         Ok(reply) => panic!("{lied}: {}", reply.json()),
     };
@@ -175,7 +143,9 @@ fn the_ledger_knows_the_numbers_of_an_earlier_process() {
     let client = trader(&sandbox, &folder);
     let new = placed(&client);
     let changed = sandbox.place_from_app("nse_cm", "IDEA-EQ", "B", 3, "8.60");
-    What::Modify.send(&client, &changed).expect("taken");
+    What::Modify
+        .send(&client, &changed, json!({}))
+        .expect("taken");
     drop(client);
     let client = trader(&sandbox, &folder);
     for number in [&new, &changed] {

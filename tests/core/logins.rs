@@ -8,6 +8,7 @@ use crate::support::{
 };
 use kotak_neo::{Client, Status};
 use kotak_neo_sandbox::{ErrorShape, FaultKind, Options, Recorded};
+use kotak_neo_testing::orders::order;
 use serde_json::{Value, json};
 
 fn body(request: &Recorded) -> Value {
@@ -399,6 +400,21 @@ fn qr_login() {
         client
             .qr_code_session(&ott, &ucc)
             .expect("the token is right");
+        let lookups = |sandbox: &kotak_neo_sandbox::Sandbox| {
+            let all = paths(sandbox);
+            all.iter()
+                .filter(|path| path.contains("get-base-url"))
+                .count()
+        };
+        let once = usize::from(environment == "prod");
+        assert_eq!(lookups(&sandbox), once, "the link has told the host");
+        // The second step in another process has to ask.
+        let other = client_with(&sandbox, &json!({"environment": environment}));
+        let ott = sandbox.approve_qr(&ucc);
+        other
+            .qr_code_session(&ott, &ucc)
+            .expect("the token is right");
+        assert_eq!(lookups(&sandbox), 2 * once);
         let info = info(&client);
         assert_eq!(
             (&info["state"], &info["generation"]),
@@ -1053,4 +1069,184 @@ fn the_order_feed_is_on_the_host_of_the_base_url() {
         let feed = format!("{}/realtime", sandbox.url().replace("http://", "ws://"));
         assert_eq!(info["order_feed_url"], feed.as_str(), "{environment}");
     }
+}
+
+#[test]
+fn cookies_never_keep_an_order_back() {
+    let large: Vec<String> = (0..4)
+        .map(|at| format!("big{at}={}; Path=/", "v".repeat(4000)))
+        .collect();
+    let small: Vec<String> = (0..200)
+        .map(|at| format!("small{at}={}; Path=/", "v".repeat(90)))
+        .collect();
+    for cookies in [large, small] {
+        let sandbox = sandbox();
+        let client = client(&sandbox);
+        log_in(&sandbox, &client).expect("both steps are right");
+        // An answer with more than a hundred headers is not read.
+        for some in cookies.chunks(80) {
+            let headers = some
+                .iter()
+                .map(|line| ("set-cookie".to_owned(), line.clone()));
+            let kind = FaultKind::AnswerAfter {
+                status: 200,
+                headers: headers.collect(),
+                body: br#"{"data":{"client-ip":"192.0.2.1"}}"#.to_vec(),
+            };
+            fault(&sandbox, "/login/1.0/get-client-ip", kind);
+            client.whatsmyip().expect("it brings cookies");
+            sandbox.clear_faults();
+        }
+        sandbox.clear_requests();
+
+        let placed = client.place_order(&order().to_string()).expect("it leaves");
+        let number = support::json(placed.json())["nOrdNo"].clone();
+        let notes = support::json(&placed.meta())["notes"][0].to_string();
+        assert!(notes.contains("were left out"), "{notes}");
+        let params = json!({"order_id": number}).to_string();
+        client.cancel_order(&params).expect("it leaves");
+        let book = client.order_report(None).expect("reads go on too");
+        assert!(support::json(&book.meta())["notes"][0].is_string());
+        let asked = sandbox.requests();
+        assert_eq!(asked.len(), 3);
+        for request in asked {
+            let sent = request.header("cookie").expect("the newest are sent");
+            assert!(sent.len() <= 8192, "{}", sent.len());
+            let last = cookies[cookies.len() - 1].split(';').next();
+            assert!(last.is_some_and(|last| sent.contains(last)), "{sent:.60}");
+        }
+    }
+}
+
+#[test]
+fn a_password_login_of_another_user_brings_no_cookies() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let cookie = |index: usize| {
+        let request = &sandbox.requests()[index];
+        request.header("cookie").map(str::to_owned)
+    };
+    password_login(&sandbox, &client).expect("the password is right");
+    sandbox.clear_requests();
+    password_login(&sandbox, &client).expect("the password is right");
+    assert!(cookie(0).is_some(), "the same user");
+    for (mobile, id, pan) in [
+        (Some("9999999998"), None, None),
+        (None, Some("fake-user-0000"), None),
+        (None, Some("fake-user-0001"), None),
+        (None, None, Some("XXXXX0000X")),
+    ] {
+        password_login(&sandbox, &client).expect("the password is right");
+        sandbox.clear_requests();
+        let other = client.login(mobile, id, pan, "fake-password");
+        assert_ne!(status(&other), Status::InvalidArgument);
+        let login = sandbox
+            .requests()
+            .iter()
+            .position(|one| one.path.contains("validate"));
+        assert_eq!(
+            cookie(login.expect("it was sent")),
+            None,
+            "{mobile:?} {id:?} {pan:?}"
+        );
+    }
+}
+
+#[test]
+fn a_token_that_no_request_can_carry_fails_its_login() {
+    let long = "fake-".repeat(1000);
+    for (key, value) in [
+        ("token", "fake-line\nbreak"),
+        ("token", "fake-t\u{f6}ken"),
+        ("token", &long),
+        ("sid", "fake-\u{0}"),
+        ("rid", "fake-\u{7f}"),
+        ("hsServerId", &long),
+        ("dataCenter", "fake-\r"),
+        ("baseUrl", &long),
+    ] {
+        let sandbox = sandbox();
+        let client = client(&sandbox);
+        totp_login(&sandbox, &client).expect("the credentials are right");
+        let mut data = json!({"token": "fake-a", "sid": "fake-b", "kType": "Trade"});
+        data[key] = value.into();
+        let body = json!({ "data": data }).to_string();
+        let path = "/login/1.0/tradeApiValidate";
+        fault(&sandbox, path, answer(200, "application/json", &body));
+        let error = client
+            .totp_validate(&sandbox.credentials().mpin)
+            .expect_err("no order could be sent");
+        assert_eq!(error.status(), Status::Protocol, "{error:?}");
+        assert!(
+            error.message().contains(&format!("has a {key} ")),
+            "{error}"
+        );
+        assert!(!error.to_json().contains("fake-"), "{error:?}");
+        assert_eq!(
+            (told(&error, "http_status"), told(&error, "sent")),
+            (200.into(), true.into())
+        );
+        assert_eq!(state(&client), "view");
+        sandbox.clear_faults();
+        client
+            .totp_validate(&sandbox.credentials().mpin)
+            .expect("the first step still holds");
+    }
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let body = json!({"access_token": "fake-\n", "expires_in": 3600}).to_string();
+    fault(
+        &sandbox,
+        "/oauth2/token",
+        answer(200, "application/json", &body),
+    );
+    let error = password_login(&sandbox, &client).expect_err("no bearer token");
+    assert_eq!(error.status(), Status::Protocol, "{error:?}");
+    assert!(error.message().contains("has a access_token"), "{error}");
+}
+
+#[test]
+fn the_brokers_words_are_bounded() {
+    let folder = kotak_neo_testing::folder::Folder::new("words");
+    let log = folder.path("log");
+    let sandbox = sandbox();
+    let client = client_with(&sandbox, &json!({"log": {"level": "trace", "file": log}}));
+    let key = sandbox.credentials().consumer_key.clone();
+    // The key stands where the sentence ends, and where the body does.
+    for (before, after) in [(950, 800_000), (65_500, 800_000), (0, 0)] {
+        let text = format!("{}{key}{}", "x".repeat(before), "y".repeat(after));
+        let body = json!({"stCode": 1009, "stat": "Not_Ok", "emsg": text}).to_string();
+        fault(&sandbox, "", answer(400, "application/json", &body));
+        let error = totp_login(&sandbox, &client).expect_err("it is refused");
+        assert_eq!(
+            (error.status(), error.code()),
+            (Status::Rejected, Some("1009"))
+        );
+        assert!(
+            error.message().chars().count() < 1100,
+            "{}",
+            error.message().len()
+        );
+        assert!(
+            error.to_json().len() < 70 * 1024,
+            "{}",
+            error.to_json().len()
+        );
+        for shown in [error.to_json(), error.meta(), error.message().to_owned()] {
+            assert!(!shown.contains(&key[..8]), "{shown:.2000}");
+        }
+        let kept = told(&error, "broker");
+        match after {
+            0 => assert_eq!(kept["emsg"], "***"),
+            _ => assert!(
+                kept.as_str()
+                    .is_some_and(|text| text.contains(" ... (cut; "))
+            ),
+        }
+        assert_eq!(error.message().ends_with(" bytes in all)"), after > 0);
+        sandbox.clear_faults();
+    }
+    let log = std::fs::read_to_string(log).expect("it is written");
+    assert!(log.lines().all(|line| line.len() < 10_000));
+    assert!(!log.contains(&key[..8]));
 }

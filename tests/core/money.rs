@@ -6,11 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kotak_neo::order_steps::{Step, at};
-use kotak_neo::{Client, Error, Reply, Status};
+use kotak_neo::{Client, Status};
 use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox, TlsMode};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::orders::{meta, number, order, outcome, place, placed, with};
+use crate::orders::{What, meta, number, order, outcome, place, placed, with};
 use crate::support::{answer, client_with, log_in, start, status, told};
 
 /// The connection that the order finds.
@@ -43,40 +43,12 @@ const CUTS: &[Cut] = &[
     Cut::Free(40),
 ];
 
-/// The instruction.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum What {
-    Place,
-    Modify,
-    Cancel,
-}
-
 impl What {
-    fn path(self) -> &'static str {
-        match self {
-            Self::Place => "/quick/order/rule/ms/place",
-            Self::Modify => "/quick/order/vr/modify",
-            Self::Cancel => "/quick/order/cancel",
-        }
-    }
-
     fn taken(self, sandbox: &Sandbox) -> u64 {
         match self {
             Self::Place => sandbox.orders_taken(),
             Self::Modify => sandbox.modifications_taken(),
             Self::Cancel => sandbox.cancellations_taken(),
-        }
-    }
-
-    /// Sends it; `id` is the order that it changes.
-    fn send(self, client: &Client, id: &str, more: Value) -> Result<Reply, Error> {
-        let change = json!({
-            "order_id": id, "price": "8.70", "order_type": "L", "quantity": 4, "validity": "DAY",
-        });
-        match self {
-            Self::Place => place(client, &with(order(), more)),
-            Self::Modify => client.modify_order(&with(change, more).to_string()),
-            Self::Cancel => client.cancel_order(&with(json!({"order_id": id}), more).to_string()),
         }
     }
 }

@@ -563,6 +563,29 @@ fn a_slow_reader_is_told_and_gets_what_he_missed_from_the_books() {
     assert_eq!(recovered[0]["order"], json!(missed));
 }
 
+#[test]
+fn what_the_broker_says_of_the_books_is_cut() {
+    let front = Front::new();
+    let client = front.client();
+    let said = json!({"stat": "Not_Ok", "stCode": 1009, "emsg": "x".repeat(500_000)});
+    let refusal = answer(400, "application/json", &said.to_string());
+    fault(&front.sandbox, "/quick/user/orders", refusal);
+    let feed = feed(&client, &json!({}));
+    let _wire = front.confirmed();
+    let failed = until(&feed, &mut Vec::new(), |event| event["type"] == "books");
+    assert_eq!(failed["ok"], false);
+    let reason = failed["reason"].as_str().expect("a sentence");
+    assert!(
+        reason.starts_with("the broker refused order_report: xxx"),
+        "{reason:.60}"
+    );
+    assert!(
+        reason.len() < 1100 && reason.ends_with(" bytes in all)"),
+        "{}",
+        reason.len()
+    );
+}
+
 /// A day of orders over a bad line: events lost, doubled and late, and the
 /// connection cut. In the end the events add up to the books.
 #[test]

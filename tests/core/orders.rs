@@ -33,6 +33,36 @@ pub fn unlimited() -> Sandbox {
     })
 }
 
+/// One of the three instructions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum What {
+    Place,
+    Modify,
+    Cancel,
+}
+
+impl What {
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Place => "/quick/order/rule/ms/place",
+            Self::Modify => "/quick/order/vr/modify",
+            Self::Cancel => "/quick/order/cancel",
+        }
+    }
+
+    /// Sends it; `id` is the order that it changes.
+    pub fn send(self, client: &Client, id: &str, more: Value) -> Result<Reply, Error> {
+        let change = json!({
+            "order_id": id, "price": "8.70", "order_type": "L", "quantity": 4, "validity": "DAY",
+        });
+        match self {
+            Self::Place => place(client, &with(order(), more)),
+            Self::Modify => client.modify_order(&with(change, more).to_string()),
+            Self::Cancel => client.cancel_order(&with(json!({"order_id": id}), more).to_string()),
+        }
+    }
+}
+
 pub fn place(client: &Client, params: &Value) -> Result<Reply, Error> {
     client.place_order(&params.to_string())
 }

@@ -1023,3 +1023,86 @@ fn the_books_of_the_sandbox() {
         .find(|request| !request.known_route);
     assert!(unknown.is_none(), "{unknown:?}");
 }
+
+#[test]
+fn how_large_an_answer_may_be() {
+    const MIB: usize = 1024 * 1024;
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    log_in(&sandbox, &client).expect("both steps are right");
+    let of = |size: usize, rows: &str| {
+        let start = format!(r#"{{"stat":"Ok","stCode":200,"data":[{rows}],"x":""#);
+        let fill = "x".repeat(size - start.len() - 2);
+        answer(200, "application/json", &format!("{start}{fill}\"}}"))
+    };
+    let ask = |size: usize, ask: &dyn Fn() -> Result<Reply, Error>| {
+        fault(&sandbox, "", of(size, ""));
+        let answered = ask();
+        sandbox.clear_faults();
+        if let Err(error) = &answered {
+            assert_eq!(error.status(), Status::Protocol, "{error:?}");
+            let told = format!("the answer is larger than {} bytes", (size - 1) / MIB * MIB);
+            assert_eq!(error.message(), told);
+        }
+        answered.map(|reply| reply.json().len()).ok()
+    };
+    let book = || client.order_report(None);
+    assert_eq!(ask(32 * MIB, &book), Some(32 * MIB));
+    assert_eq!(ask(32 * MIB + 1, &book), None);
+    let history = || client.order_history("250122000624384");
+    assert_eq!(ask(16 * MIB + 1, &history), None);
+}
+
+/// The cancel of an after-market order reads the book for the symbol. A row can
+/// be as small as the broker likes: there is an end to their number.
+#[test]
+fn a_book_of_tiny_rows_is_no_book() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    log_in(&sandbox, &client).expect("both steps are right");
+    let cancel = |rows: &str| {
+        let body = format!(r#"{{"stat":"Ok","stCode":200,"data":[{rows}]}}"#);
+        fault(
+            &sandbox,
+            "/quick/user/orders",
+            answer(200, "application/json", &body),
+        );
+        let params = json!({"order_id": "250122000624384", "amo": "YES"}).to_string();
+        let cancelled = client.cancel_order(&params);
+        sandbox.clear_faults();
+        cancelled.expect_err("the order is not there")
+    };
+    let tiny = vec!["{}"; 300_000].join(",");
+    let error = cancel(&tiny);
+    assert_eq!(error.status(), Status::Protocol, "{error}");
+    assert!(
+        error
+            .message()
+            .contains("the order book, which is needed first"),
+        "{error}"
+    );
+    assert!(
+        error.message().contains("is not what it documents"),
+        "{error}"
+    );
+    let error = cancel(&vec!["{}"; 200_000].join(","));
+    assert_eq!(error.status(), Status::InvalidArgument, "{error}");
+    assert!(
+        error
+            .message()
+            .contains("is not in the order book of today"),
+        "{error}"
+    );
+    // The row is found between others, however large they are.
+    let other = format!(r#"{{"nOrdNo":"1","rejRsn":"{}"}}"#, "x".repeat(1600));
+    let others = vec![other; 9_000].join(",");
+    let row = r#"{"nOrdNo":"250122000624384","ordSt":"rejected","rejRsn":"no funds"}"#;
+    let error = cancel(&format!("{others},{row},{others}"));
+    assert!(error.message().contains("rejected (no funds)"), "{error}");
+    assert!(
+        sandbox
+            .requests()
+            .iter()
+            .all(|asked| !asked.path.contains("cancel"))
+    );
+}

@@ -584,3 +584,45 @@ fn files_that_are_no_files_are_refused() {
         assert!(error.message().starts_with(name), "{error}");
     }
 }
+
+/// Opens a client in a process with another environment.
+#[test]
+fn a_system_proxy_that_cannot_be_read_is_named() {
+    const CHILD: &str = "KNEO_TEST_PROXY_CHILD";
+    const NAME: &str = "transport::a_system_proxy_that_cannot_be_read_is_named";
+    if std::env::var_os(CHILD).is_some() {
+        match Client::open(Some(r#"{"proxy":"system"}"#)) {
+            Ok(_) => println!("opened"),
+            Err(error) => println!("{:?} {}", error.status(), error.to_json()),
+        }
+        return;
+    }
+    let open = |name: &str, value: &str| {
+        let me = std::env::current_exe().expect("a test is a file");
+        let mut child = std::process::Command::new(me);
+        for other in [
+            "HTTPS_PROXY",
+            "https_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+            "REQUEST_METHOD",
+        ] {
+            child.env_remove(other);
+        }
+        child.args(["--exact", NAME, "--nocapture"]);
+        let ran = child.env(CHILD, "1").env(name, value).output();
+        String::from_utf8_lossy(&ran.expect("it runs").stdout).into_owned()
+    };
+    let said = open(
+        "https_proxy",
+        "socks5://fake-user:fake-word@proxy.invalid:1",
+    );
+    assert!(said.contains("InvalidArgument"), "{said}");
+    assert!(
+        said.contains("config.proxy: the environment variable https_proxy"),
+        "{said}"
+    );
+    assert!(!said.contains("fake-"), "{said}");
+    let said = open("https_proxy", "http://fake-user:fake-word@proxy.invalid:1");
+    assert!(said.contains("opened"), "{said}");
+}

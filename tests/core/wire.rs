@@ -372,11 +372,21 @@ fn answers_do_not_cross_kinds() {
 #[test]
 fn a_request_that_is_too_large_is_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-    let base = format!("http://{}/", listener.local_addr().expect("it is bound"));
+    let address = listener.local_addr().expect("it is bound");
+    let base = format!("http://{address}/{}/", "x".repeat(20_000));
     let config = json!({"base_url": base, "consumer_key": "fake-key-0000"});
     let client = Client::open(Some(&config.to_string())).expect("it opens");
-    let large = session(&base).replace("fake-token-0000", &"fake".repeat(100_000));
-    client.session_import(&large).expect("it is of today");
+    let large = session(&base).replace("fake-token-0000", &"fake".repeat(1025));
+    let error = client
+        .session_import(&large)
+        .expect_err("no order could carry it");
+    assert!(
+        error.message().starts_with("session.token: must be"),
+        "{error}"
+    );
+    client
+        .session_import(&session(&base))
+        .expect("it is of today");
     let error = place(&client, &order()).expect_err("it is too large");
     assert_eq!(error.status(), Status::Internal, "{error}");
     assert!(error.message().contains("nothing was sent"), "{error}");

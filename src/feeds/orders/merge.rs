@@ -13,11 +13,14 @@ use serde_json::value::RawValue;
 use super::wire;
 use crate::broker::words::{self, Phase, State};
 
-/// More orders than anybody may place in a day. What comes above it is told
-/// without being remembered.
-const MOST_ORDERS: usize = 262_144;
+/// More orders than fit into a book that is read, three times over. What comes
+/// above it is told without being remembered.
+const MOST_ORDERS: usize = 65_536;
 const MOST_TRADES: usize = 1_048_576;
 const MOST_POSITIONS: usize = 65_536;
+/// For so many days an order is remembered that has no row any more: the broker
+/// may send late rows of it, over a long weekend too, and what they say was told.
+const KEPT_DAYS: u64 = 7;
 /// How many steps of one order are remembered that carry no time.
 const MOST_STEPS: usize = 16;
 /// The longest order number, in bytes; the broker's have 15. What has a longer
@@ -81,8 +84,10 @@ pub(crate) struct Merge {
     trades: usize,
     /// Counted in India.
     day: u64,
-    /// The last row of each position, by hash of both.
+    /// The last row of each position, by hash of both: of the day, and of the
+    /// day before.
     positions: HashMap<u64, u64>,
+    earlier_positions: HashMap<u64, u64>,
 }
 
 struct Known {
@@ -172,15 +177,20 @@ impl Merge {
         let is_new = day != self.day;
         if is_new {
             self.day = day;
-            self.positions.clear();
+            self.earlier_positions = std::mem::take(&mut self.positions);
         }
         is_new
     }
 
-    /// Forgets the orders that had no row today. To be called when the books
+    /// Forgets the orders that had no row for days. To be called when the books
     /// were taken, for an order that they show still is none of those.
     pub(crate) fn forget_earlier_days(&mut self) {
-        self.orders.retain(|_, known| known.day >= self.day);
+        let oldest = self.day.saturating_sub(KEPT_DAYS);
+        self.orders.retain(|_, known| known.day >= oldest);
+        if self.orders.len() > MOST_ORDERS / 2 {
+            // Those of today need the room.
+            self.orders.retain(|_, known| known.day >= self.day);
+        }
         self.trades = self.orders.values().map(|known| known.trades.len()).sum();
     }
 
@@ -294,6 +304,12 @@ impl Merge {
         let keys = ["actId", "exSeg", "prod", "sym", "trdSym", "tok"];
         let name = keys.map(|key| members.get(key).map(|raw| raw.get()));
         let (name, row) = (hash(&name), hash(&raw.get()));
+        // With its time in it, the same row is the same event. Without, another
+        // day may have brought the same numbers.
+        let has_time = members.contains_key("hsUpTm");
+        if has_time && self.earlier_positions.get(&name) == Some(&row) {
+            return false;
+        }
         if self.positions.len() >= MOST_POSITIONS && !self.positions.contains_key(&name) {
             return true;
         }

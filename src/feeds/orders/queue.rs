@@ -14,7 +14,7 @@ use crate::feeds::readers::{self, Cut, News, Waited};
 /// How many events are kept for a slow reader.
 pub(crate) const CAPACITY: usize = 65_536;
 /// How many bytes of events are kept, whatever their number.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
+const MOST_BYTES: usize = 32 * 1024 * 1024;
 /// How many notices in a row are kept before they coalesce.
 const NOTICES: usize = 64;
 

@@ -25,6 +25,8 @@ use crate::base::error::Error;
 use crate::base::reply::Reply;
 use crate::base::secret::Secret;
 use crate::base::status::Status;
+use crate::base::words;
+use crate::broker::order_book;
 use crate::broker::session::Trade;
 use crate::feeds::link::{Retries, Switch, brief, masked, other_session};
 use crate::feeds::socket::{Ended, Frame, Socket, within};
@@ -439,7 +441,7 @@ impl<A> Supervisor<A> {
     /// Tells what the books say that is new; `false` if there was no room for
     /// all of it.
     fn merge_books(&mut self, books: &[Reply; 2]) -> Result<bool, Error> {
-        let [orders, trades] = books.each_ref().map(|book| wire::rows(book.json()));
+        let [orders, trades] = books.each_ref().map(|book| order_book::list(book.json()));
         let (Some(orders), Some(trades)) = (orders, trades) else {
             let message = "a book has no list of rows";
             return Err(Error::new(Status::Protocol, message));
@@ -495,6 +497,7 @@ impl<A> Supervisor<A> {
             return;
         }
         let text = masked(text, &self.known);
+        let text = words::body(&text);
         self.shared.queue.event(event::message(&text));
     }
 }
@@ -539,4 +542,81 @@ async fn answer_of(reading: &mut Option<Reading>) -> Result<[Reply; 2], Error> {
 /// The day in India.
 fn today() -> u64 {
     trading_day(clock::unix_seconds())
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::secret::Secret;
+    use crate::broker::hosts::{Environment, Generation, Hosts};
+
+    const DAY_MS: i64 = 24 * 3600 * 1000;
+
+    fn session() -> Trade {
+        let hosts = Hosts {
+            environment: Environment::Prod,
+            base_url: None,
+        };
+        Trade {
+            generation: Generation::Three,
+            environment: Environment::Prod,
+            token: Secret::new("fake-token-0000".to_owned()),
+            sid: Secret::new("fake-sid-0000".to_owned()),
+            rid: None,
+            ucc: None,
+            data_center: None,
+            server_id: None,
+            base: hosts.session(),
+            on_gateway: false,
+            bearer: None,
+            feed_url: None,
+            order_feed_url: None,
+            logged_in_at: 0,
+        }
+    }
+
+    /// What waits to be read of one type.
+    fn told(feed: &OrderFeed, kind: &str) -> Vec<serde_json::Value> {
+        let events = std::iter::from_fn(|| feed.next(Duration::ZERO).ok());
+        let events = events.map(|event| {
+            serde_json::from_str::<serde_json::Value>(event.json()).expect("it is JSON")
+        });
+        events.filter(|event| event["type"] == kind).collect()
+    }
+
+    #[test]
+    fn a_late_row_of_yesterday_is_not_told_again() {
+        let (mut line, feed) = Unconnected::new(100).expect("the options are good");
+        let row = r#"{"nOrdNo":"1","ordSt":"complete","fldQty":5,
+            "ordDtTm":"27-Nov-2026 15:29:59"}"#;
+        let frame = format!(r#"{{"type":"order","data":{row}}}"#);
+        let book = |rows: &str| Reply::local(format!(r#"{{"data":[{rows}]}}"#));
+        assert_eq!(line.take(&frame, &session()), None);
+        assert_eq!(told(&feed, "order").len(), 1);
+        for days in [1, 3] {
+            let _later = clock::shifted(days * DAY_MS, days * DAY_MS);
+            let complete = line.books(&[book(""), book("")]).expect("they are books");
+            assert!(complete);
+            assert_eq!(line.take(&frame, &session()), None);
+            assert!(line.books(&[book(row), book("")]).expect("they are books"));
+            assert_eq!(told(&feed, "order").len(), 0, "after {days} days");
+        }
+    }
+
+    #[test]
+    fn a_message_is_cut_when_it_is_masked() {
+        let (mut line, feed) = Unconnected::new(100).expect("the options are good");
+        let text = format!(
+            "{} fake-token-0000 {}",
+            "x".repeat(65_530),
+            "y".repeat(900_000)
+        );
+        assert_eq!(line.take(&text, &session()), None);
+        let events = told(&feed, "message");
+        let raw = events[0]["raw"].as_str().expect("a text");
+        let end = &raw[65_531..];
+        assert_eq!(
+            end,
+            format!("*** y ... (cut; {} bytes in all)", 65_530 + 5 + 900_000)
+        );
+    }
 }

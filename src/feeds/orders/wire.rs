@@ -179,12 +179,6 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
         .flatten()
 }
 
-/// The rows of a book.
-pub(crate) fn rows(body: &str) -> Option<Vec<&RawValue>> {
-    let members = members(body)?;
-    serde_json::from_str(members.get("data")?.get()).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use kotak_neo_testing::dice::Dice;

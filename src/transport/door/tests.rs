@@ -79,6 +79,7 @@ fn order(port: u16) -> Request {
         url: Url::parse(&format!("http://127.0.0.1:{port}/order?sId=1")).expect("a URL"),
         headers: HeaderMap::new(),
         body: Some(Zeroizing::new(b"jData=1".to_vec())),
+        largest_answer: 1024,
     }
 }
 

@@ -152,8 +152,8 @@ fn an_order_that_the_first_books_do_not_show_yet_is_not_forgotten() {
     assert_eq!(offer(&mut merge, "open", 4, Some(1)), None);
 }
 
-/// Days follow each other in one process; only one day's orders are kept, and
-/// none of them is told twice.
+/// Days follow each other in one process; few days' orders are kept, and none
+/// of them is told twice.
 #[test]
 fn the_orders_of_earlier_days_are_forgotten_when_the_books_are_without_them() {
     let mut merge = Merge::default();
@@ -194,7 +194,35 @@ fn the_orders_of_earlier_days_are_forgotten_when_the_books_are_without_them() {
         Some("after_market_order_req_received")
     );
     merge.forget_earlier_days();
-    assert_eq!((merge.orders(), merge.trades), (1, 0));
+    assert_eq!((merge.orders(), merge.trades), (2, 1));
+    // A late row of the first day, live or in a book that is shown again, is
+    // no news; what was not told of it is.
+    for origin in [Origin::Live, Origin::Recovered] {
+        assert_eq!(merge.order(&of("done", "complete", 5), origin), None);
+        assert_eq!(merge.order(&of("done", "open", 4), origin), None);
+    }
+    assert_eq!(merge.trade(&trade), None);
+    let more = merge.order(&of("done", "complete", 6), Origin::Live);
+    assert_eq!(more.map(|step| step.fill), Some(1));
+
+    // What has no row for a week is forgotten.
+    assert!(merge.enter(3 + KEPT_DAYS));
+    merge.forget_earlier_days();
+    assert_eq!((merge.orders(), merge.trades), (2, 1));
+    assert!(merge.enter(4 + KEPT_DAYS));
+    merge.forget_earlier_days();
+    assert_eq!((merge.orders(), merge.trades), (0, 0));
+}
+
+#[test]
+fn a_position_of_yesterday_is_not_told_again() {
+    let mut merge = Merge::on(1);
+    let at = |time: &str| raw(&json!({"sym": "X", "flBuyQty": "5", "hsUpTm": time}));
+    let yesterday = at("2026/02/16 12:29:31");
+    assert!(merge.position(&yesterday) && !merge.position(&yesterday));
+    assert!(merge.enter(2));
+    assert!(!merge.position(&yesterday));
+    assert!(merge.position(&at("2026/02/17 12:29:31")));
 }
 
 #[test]
