@@ -24,6 +24,8 @@ const SHORTEST: usize = 4;
 const SHORTEST_CUT: usize = 8;
 /// A token that is told by its shape; shorter is some other word.
 const SHORTEST_TOKEN: usize = 16;
+/// Of more bytes a search is prepared for the whole of what is sought.
+const SHORT_TEXT: usize = 64 * 1024;
 /// A PIN, an OTP.
 const LONGEST_CODE: usize = 6;
 const SHORTEST_KEY: usize = 2;
@@ -468,26 +470,41 @@ impl<'a, 'r> Search<'a, 'r> {
         }
         let text = with_blanks(self.reading.said.clone());
         for form in forms {
-            for at in memmem::find_iter(&text, &form[..]) {
-                let at = at..at + form.len();
-                if !is_in_number(&text, &at) {
-                    self.found.push(hidden(self.text, self.reading.place(at)));
-                }
-            }
-            if let Some(at) = cut_at(&text, form) {
-                let place = self.reading.place(at..text.len());
-                self.found.push(hidden(self.text, place));
+            for at in places(&text, form) {
+                self.found.push(hidden(self.text, self.reading.place(at)));
             }
         }
     }
 }
 
-/// Where the text ends with the beginning of a known value.
-fn cut_at(text: &[u8], known: &[u8]) -> Option<usize> {
-    let beginning = known.get(..SHORTEST_CUT)?;
-    let tail = text.len().saturating_sub(known.len() - 1);
-    let mut places = memmem::find_iter(&text[tail..], beginning).map(|at| tail + at);
-    places.find(|at| known.starts_with(&text[*at..]))
+/// Where a known value stands; the beginning of one at the end of a text is the
+/// value, cut off.
+fn places(text: &[u8], known: &[u8]) -> Vec<Range<usize>> {
+    // To get ready for all of a token costs more than to search a short text.
+    let is_short = text.len() < SHORT_TEXT;
+    let beginning = &known[..known.len().min(SHORTEST_CUT)];
+    let sought = memmem::Finder::new(if is_short { beginning } else { known });
+    let mut all = Vec::new();
+    let mut at = 0;
+    while let Some(far) = sought.find(&text[at..]) {
+        at += far;
+        if text[at..].starts_with(known) {
+            all.push(at..at + known.len());
+        }
+        at += 1;
+    }
+    let mut at = text.len().saturating_sub(known.len() - 1);
+    let beginning = memmem::Finder::new(beginning);
+    while let Some(far) = beginning.find(&text[at..]) {
+        at += far;
+        if text.len() - at < known.len() && known.starts_with(&text[at..]) {
+            all.push(at..text.len());
+            break;
+        }
+        at += 1;
+    }
+    all.retain(|at| !is_in_number(text, at));
+    all
 }
 
 /// Finds known values whatever they are spelled like.
@@ -497,11 +514,8 @@ fn hide_essences<'a>(text: &'a str, known: &[Zeroizing<Vec<u8>>], found: &mut Ve
     }
     let whole = Essence::of(text.as_bytes());
     for value in known {
-        for at in memmem::find_iter(&whole.left, &value[..]) {
-            let at = at..at + value.len();
-            if !is_in_number(&whole.left, &at) {
-                found.push(hidden(text, whole.place(at)));
-            }
+        for at in places(&whole.left, value) {
+            found.push(hidden(text, whole.place(at)));
         }
     }
 }
