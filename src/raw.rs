@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::base::clock;
 use crate::base::error::Error;
-use crate::base::redact;
+use crate::base::redact::{self, Known};
 use crate::base::reply::Reply;
 use crate::base::secret::Secret;
 use crate::broker::hosts::{Environment, Generation, Hosts};
@@ -50,7 +50,7 @@ pub fn config(text: &str) -> Result<String, Error> {
 pub struct MarketFeed {
     /// What callers read.
     pub feed: Feed,
-    known: [Secret; 1],
+    known: Known,
     dividers: Dividers,
 }
 
@@ -62,7 +62,7 @@ impl MarketFeed {
         let feed = Feed::unconnected(Options::parse(options)?);
         Ok(Self {
             feed,
-            known: [Secret::new("fake-sid-0000".to_owned())],
+            known: Known::new(["fake-sid-0000"]),
             dividers: Dividers::default(),
         })
     }

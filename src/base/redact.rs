@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memmem::Finder;
+use memchr::memmem;
 use zeroize::Zeroizing;
 
 use crate::base::spelling::{self, Essence, Reading};
@@ -24,9 +24,13 @@ const SHORTEST: usize = 4;
 const SHORTEST_CUT: usize = 8;
 /// A token that is told by its shape; shorter is some other word.
 const SHORTEST_TOKEN: usize = 16;
+/// Of more bytes a search is prepared for the whole of what is sought.
+const SHORT_TEXT: usize = 64 * 1024;
 /// A PIN, an OTP.
 const LONGEST_CODE: usize = 6;
-const LONGEST_KEY: usize = 40;
+const SHORTEST_KEY: usize = 2;
+/// With its `_` and `-`.
+const LONGEST_KEY: usize = 24;
 /// Blanks between a key and its colon.
 const MOST_BLANKS: usize = 64;
 
@@ -92,29 +96,68 @@ const PERSONAL_KEYS: &[&str] = &[
     "usrid",
 ];
 
+/// Values to mask wherever they stand, in any spelling: made once for many
+/// texts.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// Each as it is, and as it is read: what looks like a spelling in it is
+    /// undone in a text, wherever it came from.
+    forms: Vec<Zeroizing<Vec<u8>>>,
+    essences: Vec<Zeroizing<Vec<u8>>>,
+}
+
+impl Known {
+    pub(crate) fn new<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut known = Self::default();
+        for value in values {
+            let mut reading = Reading::of(value);
+            while let Some(form) = reading.filter(|form| form.said.len() >= SHORTEST) {
+                known.forms.push(with_blanks(form.said.clone()));
+                reading = form.next();
+            }
+            known.essences.push(Essence::of(value.as_bytes()).left);
+        }
+        for list in [&mut known.forms, &mut known.essences] {
+            list.retain(|value| value.len() >= SHORTEST);
+            list.sort_by(|one, other| one[..].cmp(&other[..]));
+            list.dedup();
+        }
+        known
+    }
+
+    /// `text` without these, and without what is told to be a credential or a
+    /// token by its key or its shape.
+    pub(crate) fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        mask(text, self, &[SECRET_KEYS])
+    }
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
 /// `text` without credentials and tokens. `known` are values to mask wherever
 /// they stand, in any spelling.
 pub(crate) fn secrets<'a>(text: &'a str, known: &[&str]) -> Cow<'a, str> {
-    mask(text, known, &[SECRET_KEYS])
+    Known::new(known.iter().copied()).mask(text)
 }
 
 /// `text` without credentials, tokens and personal data.
 pub(crate) fn everything<'a>(text: &'a str, known: &[&str]) -> Cow<'a, str> {
-    mask(text, known, &[SECRET_KEYS, PERSONAL_KEYS])
+    let known = Known::new(known.iter().copied());
+    mask(text, &known, &[SECRET_KEYS, PERSONAL_KEYS])
 }
 
-fn mask<'a>(text: &'a str, known: &[&str], lists: &[&[&str]]) -> Cow<'a, str> {
+fn mask<'a>(text: &'a str, known: &Known, lists: &[&[&str]]) -> Cow<'a, str> {
     let Some(mut reading) = Reading::of(text) else {
         return Cow::Borrowed(MASK);
     };
-    let known: Vec<&str> = known
-        .iter()
-        .copied()
-        .filter(|value| value.len() >= SHORTEST)
-        .collect();
-    let forms: Vec<_> = known.iter().flat_map(|value| forms(value)).collect();
     let mut found = Vec::new();
-    hide_essences(text, &known, &mut found);
+    if reading.may_spell() {
+        hide_essences(text, &known.essences, &mut found);
+    }
     loop {
         let mut search = Search {
             text,
@@ -123,7 +166,7 @@ fn mask<'a>(text: &'a str, known: &[&str], lists: &[&[&str]]) -> Cow<'a, str> {
         };
         search.keys(lists);
         search.tokens();
-        search.known(&forms);
+        search.known(&known.forms);
         found = search.found;
         match reading.next() {
             Some(next) => reading = next,
@@ -206,7 +249,7 @@ impl Key {
         let start = end - length;
         let mark = quote.map(|at| said[at]);
         let is_whole = mark.is_none() || start > 0 && Some(said[start - 1]) == mark;
-        let fits = (1..=LONGEST_KEY).contains(&length);
+        let fits = (SHORTEST_KEY..=LONGEST_KEY).contains(&length);
         (fits && is_whole).then(|| Self {
             name: said[start..end]
                 .iter()
@@ -404,7 +447,7 @@ impl<'a, 'r> Search<'a, 'r> {
     fn tokens(&mut self) {
         let said = self.said();
         let mut at = 0;
-        while let Some(far) = memchr::memmem::find(&said[at..], b"eyJ") {
+        while let Some(far) = memmem::find(&said[at..], b"eyJ") {
             let start = at + far;
             let token = said[start..].iter();
             let length = token
@@ -420,44 +463,59 @@ impl<'a, 'r> Search<'a, 'r> {
     }
 
     /// Finds known values.
+    /// What was cut off of one may stand at the end.
     fn known(&mut self, forms: &[Zeroizing<Vec<u8>>]) {
         if forms.is_empty() {
             return;
         }
-        let text = with_blanks(self.said());
+        let text = with_blanks(self.reading.said.clone());
         for form in forms {
-            for at in Finder::new(&form[..]).find_iter(&text) {
-                let at = at..at + form.len();
-                if !is_in_number(&text, &at) {
-                    self.found.push(hidden(self.text, self.reading.place(at)));
-                }
+            for at in places(&text, form) {
+                self.found.push(hidden(self.text, self.reading.place(at)));
             }
         }
     }
 }
 
-/// Finds known values whatever they are spelled like, and what was cut off of
-/// one at the end of the text.
-fn hide_essences<'a>(text: &'a str, known: &[&str], found: &mut Vec<Found<'a>>) {
+/// Where a known value stands; the beginning of one at the end of a text is the
+/// value, cut off.
+fn places(text: &[u8], known: &[u8]) -> Vec<Range<usize>> {
+    // To get ready for all of a token costs more than to search a short text.
+    let is_short = text.len() < SHORT_TEXT;
+    let beginning = &known[..known.len().min(SHORTEST_CUT)];
+    let sought = memmem::Finder::new(if is_short { beginning } else { known });
+    let mut all = Vec::new();
+    let mut at = 0;
+    while let Some(far) = sought.find(&text[at..]) {
+        at += far;
+        if text[at..].starts_with(known) {
+            all.push(at..at + known.len());
+        }
+        at += 1;
+    }
+    let mut at = text.len().saturating_sub(known.len() - 1);
+    let beginning = memmem::Finder::new(beginning);
+    while let Some(far) = beginning.find(&text[at..]) {
+        at += far;
+        if text.len() - at < known.len() && known.starts_with(&text[at..]) {
+            all.push(at..text.len());
+            break;
+        }
+        at += 1;
+    }
+    all.retain(|at| !is_in_number(text, at));
+    all
+}
+
+/// Finds known values whatever they are spelled like.
+fn hide_essences<'a>(text: &'a str, known: &[Zeroizing<Vec<u8>>], found: &mut Vec<Found<'a>>) {
     if known.is_empty() {
         return;
     }
     let whole = Essence::of(text.as_bytes());
     for value in known {
-        let value = Essence::of(value.as_bytes()).left;
-        if value.len() < SHORTEST {
-            continue;
-        }
-        for at in Finder::new(&value[..]).find_iter(&whole.left) {
-            let at = at..at + value.len();
-            if !is_in_number(&whole.left, &at) {
-                found.push(hidden(text, whole.place(at)));
-            }
-        }
-        let mut cuts = (SHORTEST_CUT..value.len()).rev();
-        if let Some(cut) = cuts.find(|cut| whole.left.ends_with(&value[..*cut])) {
-            let end = whole.left.len();
-            found.push(hidden(text, whole.place(end - cut..end)));
+        for at in places(&whole.left, value) {
+            found.push(hidden(text, whole.place(at)));
         }
     }
 }
@@ -490,22 +548,14 @@ fn is_in_number(text: &[u8], at: &Range<usize>) -> bool {
     goes_on(before.next(), before.next()) || goes_on(after.next(), after.next())
 }
 
-/// A known value as it is, and as it is read: what looks like a spelling in it
-/// is undone in a text, wherever it came from.
-fn forms(value: &str) -> Vec<Zeroizing<Vec<u8>>> {
-    let mut all = Vec::new();
-    let mut reading = Reading::of(value);
-    while let Some(form) = reading.filter(|form| form.said.len() >= SHORTEST) {
-        all.push(with_blanks(&form.said));
-        reading = form.next();
-    }
-    all
-}
-
 /// In a form a blank is a plus.
-fn with_blanks(said: &[u8]) -> Zeroizing<Vec<u8>> {
-    let plain = |byte: &u8| if *byte == b'+' { b' ' } else { *byte };
-    Zeroizing::new(said.iter().map(plain).collect())
+fn with_blanks(mut said: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
+    let mut at = 0;
+    while let Some(far) = memchr::memchr(b'+', &said[at..]) {
+        at += far;
+        said[at] = b' ';
+    }
+    said
 }
 
 /// Whether an odd number of backslashes ends at `at`: the last one escapes

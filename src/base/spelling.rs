@@ -68,6 +68,11 @@ impl Reading {
         })
     }
 
+    /// Whether there is anything in it that spellings begin with.
+    pub(crate) fn may_spell(&self) -> bool {
+        memchr::memchr3(b'\\', b'%', b'&', &self.said).is_some()
+    }
+
     /// What this reading says, with every spelling in it undone once. `None`
     /// if there is none.
     pub(crate) fn next(mut self) -> Option<Self> {

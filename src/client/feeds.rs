@@ -8,6 +8,7 @@ use url::Url;
 
 use super::{Client, Inner};
 use crate::base::error::Error;
+use crate::base::redact::Known;
 use crate::base::reply::Reply;
 use crate::base::secret::Secret;
 use crate::base::status::Status;
@@ -110,7 +111,7 @@ impl Inner {
                     .unwrap_or_else(|| client.hosts.default_feed()),
                 user: trade.ucc.clone().unwrap_or_else(|| "neome".to_owned()),
                 sid: trade.sid.clone(),
-                known: secrets_of(&client, &trade),
+                known: Known::new(secrets_of(&client, &trade).iter().map(Secret::expose)),
             })
         });
         let settings = Arc::clone(&self.settings);

@@ -13,8 +13,7 @@ use super::socket::Ended;
 use crate::base::error::Error;
 use crate::base::process;
 use crate::base::random;
-use crate::base::redact;
-use crate::base::secret::{self, Secret};
+use crate::base::redact::Known;
 use crate::base::status::Status;
 use crate::transport::EventLoop;
 
@@ -106,15 +105,11 @@ pub(crate) fn other_session() -> Ended {
     Ended::new(None, "the session of this connection is no longer in force")
 }
 
-/// The server's words, which may quote the session, without these secrets.
-pub(crate) fn masked(words: &str, known: &[Secret]) -> String {
-    redact::secrets(words, &secret::exposed(known)).into_owned()
-}
-
-/// The beginning of them: a reason is a sentence. What is cut is masked
-/// already: the beginning of a secret is not told from other words.
-pub(crate) fn brief(words: &str, known: &[Secret]) -> String {
-    masked(words, known).chars().take(200).collect()
+/// The beginning of the server's words, which may quote the session: a reason
+/// is a sentence. What is cut is masked already: half a secret is not told from
+/// other words.
+pub(crate) fn brief(words: &str, known: &Known) -> String {
+    known.mask(words).chars().take(200).collect()
 }
 
 /// Ends a feed, from any thread, once and for all.

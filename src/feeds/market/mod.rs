@@ -37,8 +37,8 @@ use self::watch::Probes;
 use crate::base::clock::Moment;
 use crate::base::error::Error;
 use crate::base::process;
+use crate::base::redact::Known;
 use crate::base::reply::Reply;
-use crate::base::secret::Secret;
 use crate::base::status::Status;
 use crate::feeds::link::{self, Switch};
 use crate::feeds::readers::{self, Cut, until};
@@ -109,7 +109,7 @@ impl Feed {
     pub(crate) fn take_text(
         &self,
         text: &str,
-        known: &[Secret],
+        known: &Known,
         dividers: &mut Dividers,
     ) -> Result<(), String> {
         match self.shared().text(text, known, dividers) {

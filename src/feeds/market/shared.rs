@@ -13,8 +13,8 @@ use super::packet::{Kind, Packets, Step};
 use super::store::Store;
 use super::subscriptions::Wanted;
 use super::supervisor::End;
-use crate::base::secret::Secret;
-use crate::feeds::link::{Switch, brief, masked};
+use crate::base::redact::Known;
+use crate::feeds::link::{Switch, brief};
 use crate::feeds::options::millis;
 use crate::feeds::readers::Cut;
 use crate::feeds::socket::Ended;
@@ -69,7 +69,7 @@ impl Shared {
     pub(super) fn text(
         &self,
         text: &str,
-        known: &[Secret],
+        known: &Known,
         dividers: &mut Dividers,
     ) -> Result<Option<bool>, End> {
         self.counters.frame();
@@ -94,9 +94,9 @@ impl Shared {
             }
             Answer::Symbols(mut all) => {
                 // Most frames quote nothing, and have thousands of symbols.
-                if masked(text, known) != text {
+                if known.mask(text) != text {
                     for (_, symbol) in &mut all {
-                        *symbol = masked(symbol, known);
+                        *symbol = known.mask(symbol).into_owned();
                     }
                 }
                 self.store.name(&all);

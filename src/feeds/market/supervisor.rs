@@ -12,6 +12,7 @@ use super::exchange::Dividers;
 use super::shared::Shared;
 use super::watch::{Due, Probes, Watch};
 use crate::base::clock;
+use crate::base::redact::Known;
 use crate::base::secret::Secret;
 use crate::feeds::link::{Retries, brief, other_session};
 use crate::feeds::socket::{Ended, Frame, Socket, within};
@@ -29,7 +30,7 @@ pub(crate) struct Login {
     pub(crate) user: String,
     pub(crate) sid: Secret,
     /// What nothing may show of what the broker says, `sid` included.
-    pub(crate) known: Vec<Secret>,
+    pub(crate) known: Known,
 }
 
 /// Gives the session of the client, if it has one.

@@ -10,9 +10,7 @@ use serde_json::value::RawValue;
 
 use super::merge::{Fill, Origin, Step};
 use crate::base::error::Error;
-use crate::base::redact;
-use crate::base::secret::{self, Secret};
-use crate::feeds::link::masked;
+use crate::base::redact::Known;
 use crate::feeds::options::millis;
 use crate::feeds::state::Change;
 
@@ -22,7 +20,7 @@ pub(super) fn state(change: &Change) -> String {
     members
 }
 
-pub(super) fn order(step: &Step, row: &RawValue, origin: Origin, known: &[Secret]) -> String {
+pub(super) fn order(step: &Step, row: &RawValue, origin: Origin, known: &Known) -> String {
     let mut members = format!(
         r#""type":"order","origin":"{}","order":{},"state":"{}","state_text":{},"previous":{},"filled":{},"fill_quantity":{}"#,
         match origin {
@@ -34,7 +32,7 @@ pub(super) fn order(step: &Step, row: &RawValue, origin: Origin, known: &[Secret
         or_null(
             step.words
                 .as_deref()
-                .map(|words| masked(words, known))
+                .map(|words| known.mask(words))
                 .as_deref()
         ),
         or_null(step.previous),
@@ -52,7 +50,7 @@ pub(super) fn order(step: &Step, row: &RawValue, origin: Origin, known: &[Secret
     members
 }
 
-pub(super) fn trade(fill: &Fill, row: &RawValue, known: &[Secret]) -> String {
+pub(super) fn trade(fill: &Fill, row: &RawValue, known: &Known) -> String {
     format!(
         r#""type":"trade","origin":"recovered","order":{},"trade":{},"quantity":{},"fill_quantity":{},"data":{}"#,
         quoted(&fill.order),
@@ -63,7 +61,7 @@ pub(super) fn trade(fill: &Fill, row: &RawValue, known: &[Secret]) -> String {
     )
 }
 
-pub(super) fn position(row: &RawValue, known: &[Secret]) -> String {
+pub(super) fn position(row: &RawValue, known: &Known) -> String {
     let data = data(row, known);
     format!(r#""type":"position","origin":"live","data":{data}"#)
 }
@@ -94,8 +92,8 @@ pub(super) fn overflow(kept: usize) -> String {
 
 /// The broker's row. One that is no JSON any more without its secrets stands
 /// as a string.
-fn data<'a>(row: &'a RawValue, known: &[Secret]) -> Cow<'a, str> {
-    match redact::secrets(row.get(), &secret::exposed(known)) {
+fn data<'a>(row: &'a RawValue, known: &Known) -> Cow<'a, str> {
+    match known.mask(row.get()) {
         Cow::Owned(masked) if serde_json::from_str::<IgnoredAny>(&masked).is_err() => {
             quoted(&masked).into()
         }

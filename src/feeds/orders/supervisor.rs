@@ -22,13 +22,14 @@ use super::wire::{self, Forms, Message};
 use crate::base::calendar::trading_day;
 use crate::base::clock;
 use crate::base::error::Error;
+use crate::base::redact::Known;
 use crate::base::reply::Reply;
 use crate::base::secret::Secret;
 use crate::base::status::Status;
 use crate::base::words;
 use crate::broker::order_book;
 use crate::broker::session::Trade;
-use crate::feeds::link::{Retries, Switch, brief, masked, other_session};
+use crate::feeds::link::{Retries, Switch, brief, other_session};
 use crate::feeds::socket::{Ended, Frame, Socket, within};
 use crate::feeds::state::{Change, State};
 use crate::transport::Settings;
@@ -61,7 +62,7 @@ pub(super) struct Supervisor<A> {
     /// Whose orders are merged.
     owner: Option<String>,
     /// What no event may show.
-    known: Vec<Secret>,
+    known: Known,
 }
 
 /// How a connection ended.
@@ -188,7 +189,7 @@ impl<A: Account> Supervisor<A> {
             self.merge = Merge::on(today());
             self.owner.clone_from(&session.ucc);
         }
-        self.known = self.account.secrets(session);
+        self.known = Known::new(self.account.secrets(session).iter().map(Secret::expose));
         let url = match self.account.endpoint(session) {
             Ok(url) => url,
             Err(problem) => return Gone::down(Ended::new(None, problem)),
@@ -391,7 +392,7 @@ impl<A> Supervisor<A> {
             shared,
             merge: Merge::on(today()),
             owner: None,
-            known: Vec::new(),
+            known: Known::default(),
         }
     }
 
@@ -496,7 +497,7 @@ impl<A> Supervisor<A> {
             self.shared.facts().dropped += 1;
             return;
         }
-        let text = masked(text, &self.known);
+        let text = self.known.mask(text);
         let text = words::body(&text);
         self.shared.queue.event(event::message(&text));
     }
@@ -517,7 +518,7 @@ impl Unconnected {
     /// Takes one message; gives why the connection would end.
     pub(crate) fn take(&mut self, text: &str, session: &Trade) -> Option<String> {
         self.0.shared.queue.resume();
-        self.0.known = session.secrets();
+        self.0.known = Known::new(session.secrets().iter().map(Secret::expose));
         let gone = self.0.take(text)?;
         Some(brief(&gone.ended.reason, &self.0.known))
     }
