@@ -209,19 +209,6 @@ impl Register {
         self.open.iter().rev().find(of_order)
     }
 
-    /// How the newest instruction with this tag was settled.
-    pub(super) fn how(&self, tag: &str) -> Option<Settled> {
-        if self.by_tag(tag).is_some() {
-            return None;
-        }
-        let tag = self.hash(tag);
-        let mut settled = self.settled.iter().rev();
-        settled
-            .find(|ended| ended.tag == tag)
-            .map(|ended| ended.how)
-            .filter(|how| *how != Settled::Forgotten)
-    }
-
     /// What was seen of the instruction that is asked about. Its tag may be
     /// that of a newer one by now.
     pub(super) fn remember(&mut self, asked: &Instructed, progress: &Progress) {
@@ -290,6 +277,17 @@ pub(super) struct Snapshot {
 impl Snapshot {
     pub(super) fn hash(&self, text: &str) -> u64 {
         self.hasher.hash_one(text)
+    }
+
+    /// How the newest instruction with this tag was settled; `None` while it is open.
+    pub(super) fn how(&self, tag: &str) -> Option<Settled> {
+        let tag = self.hash(tag);
+        if self.open.iter().any(|open| open.tag == tag) {
+            return None;
+        }
+        let newest = self.settled.iter().rev().find(|ended| ended.tag == tag);
+        let how = newest.map(|ended| ended.how);
+        how.filter(|how| *how != Settled::Forgotten)
     }
 
     /// What of it is of use for one instruction: of its account, and of its day.
@@ -400,8 +398,8 @@ mod tests {
         assert_eq!(register.unsettled().count(), 1);
         register.settle(&intent("a", None), Some("1"), Settled::Taken);
         assert_eq!(register.unsettled().count(), 0);
-        assert_eq!(register.how("a"), Some(Settled::Taken));
-        assert_eq!(register.how("b"), None);
+        assert_eq!(register.snapshot().how("a"), Some(Settled::Taken));
+        assert_eq!(register.snapshot().how("b"), None);
     }
 
     /// Of the same account and day as every [`intent`].
@@ -553,7 +551,7 @@ mod tests {
             Some(7)
         );
         assert!(register.settle_asked(&asked(2), Some("9"), Settled::Taken));
-        assert_eq!(register.how("t"), Some(Settled::Taken));
+        assert_eq!(register.snapshot().how("t"), Some(Settled::Taken));
     }
 
     /// What is pushed out while it is open is not known to be anything: an
@@ -563,17 +561,17 @@ mod tests {
         let mut register = Register::default();
         assert!(register.begin(intent("t", None)));
         register.settle(&intent("t", None), None, Settled::NotTaken);
-        assert_eq!(register.how("t"), Some(Settled::NotTaken));
+        assert_eq!(register.snapshot().how("t"), Some(Settled::NotTaken));
         assert!(register.begin(intent("running", None)));
         assert!(register.begin(intent("t", None)));
-        assert_eq!(register.how("t"), None, "it is open again");
+        assert_eq!(register.snapshot().how("t"), None, "it is open again");
         register.leave_open("t", Sent::At(clock::now()));
         for at in 0..MOST_OPEN {
             assert!(register.begin(intent(&at.to_string(), None)));
             register.leave_open(&at.to_string(), Sent::At(clock::now()));
         }
         assert!(register.by_tag("t").is_none());
-        assert_eq!(register.how("t"), None);
+        assert_eq!(register.snapshot().how("t"), None);
         assert!(register.by_tag("running").is_some(), "it is under way");
     }
 

@@ -98,8 +98,9 @@ impl Inner {
             (None, Some(id)) => register.by_order(id).cloned(),
             (None, None) => None,
         };
-        let how = tag.as_deref().and_then(|tag| register.how(tag));
+        let snapshot = register.snapshot();
         drop(register);
+        let how = tag.as_deref().and_then(|tag| snapshot.how(tag));
         let open = open.or_else(|| {
             let ledger = self.ledger.as_ref()?;
             let intent = ledger.find(tag.as_deref(), order_id.as_deref())?;
