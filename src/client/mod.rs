@@ -269,7 +269,7 @@ impl Inner {
         for (intent, answer) in ledger.iter().flat_map(Ledger::take_taken) {
             let is_new = intent.order_id.is_none();
             let number = is_new.then(|| order_number::told(&answer)).flatten();
-            register.settle(&intent, number.as_deref(), register::Settled::Taken);
+            register.recall(&intent, number.as_deref());
         }
         for number in ledger.iter().flat_map(Ledger::take_changed) {
             register.tell(&number);

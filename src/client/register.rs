@@ -37,14 +37,30 @@ pub(super) enum Settled {
 #[derive(Clone, Copy)]
 struct Ended {
     tag: u64,
-    /// The order that it made or changed, if it was taken.
+    /// The order that it made or changed, unless it is known that it did not.
     order: Option<u64>,
     account: u64,
-    /// By our clock at the sending.
-    day: u64,
-    at: Moment,
+    /// By our clock of then.
+    sent_at_ms: u64,
+    /// When that was known; `None` if an earlier process knew.
+    at: Option<Moment>,
     kind: InstructionKind,
     how: Settled,
+}
+
+impl Ended {
+    fn day(&self) -> u64 {
+        trading_day(self.sent_at_ms / 1000)
+    }
+
+    /// Whether it was sent after another, as far as may be.
+    fn is_after(&self, asked: &Instructed) -> bool {
+        match (self.at, asked.sent) {
+            (Some(at), sent) => at > sent.by(),
+            (None, Sent::Before(_)) => self.sent_at_ms > asked.sent_at_ms,
+            (None, Sent::At(_)) => false,
+        }
+    }
 }
 
 /// What is settled, the oldest first. It is handed out whole without a copy.
@@ -151,23 +167,32 @@ impl Register {
     /// of an order which was only changed says nothing about who placed it.
     pub(super) fn settle(&mut self, intent: &Intent, placed: Option<&str>, how: Settled) {
         self.open.retain(|open| open.intent.tag != intent.tag);
+        self.note(intent, placed, how, Some(clock::now()));
+    }
+
+    /// What an earlier process of this day knew to be taken.
+    pub(super) fn recall(&mut self, intent: &Intent, placed: Option<&str>) {
+        self.note(intent, placed, Settled::Taken, None);
+    }
+
+    fn note(&mut self, intent: &Intent, placed: Option<&str>, how: Settled, at: Option<Moment>) {
         if let Some(number) = placed {
             self.tell(number);
         }
         let order = intent.order_id.as_deref().or(placed);
-        let order = order.filter(|number| how == Settled::Taken && !number.is_empty());
+        let order = order.filter(|number| how != Settled::NotTaken && !number.is_empty());
         self.settled.push(Ended {
             tag: self.hash(&intent.tag),
             order: order.map(|number| self.hash(number)),
             account: self.account(intent.account.as_deref()),
-            day: trading_day(intent.sent_at_ms / 1000),
-            at: clock::now(),
+            sent_at_ms: intent.sent_at_ms,
+            at,
             kind: InstructionKind::of(&intent.operation),
             how,
         });
         if let Some(page) = self.settled.overflow() {
             let taken = page.iter().filter(|ended| ended.how == Settled::Taken);
-            self.forgotten = taken.map(|ended| ended.day).max().max(self.forgotten);
+            self.forgotten = taken.map(Ended::day).max().max(self.forgotten);
         }
     }
 
@@ -309,10 +334,10 @@ impl Snapshot {
         };
         for ended in self.settled.iter().filter(taken) {
             // A clock that was set since may have given a later day to it.
-            if ended.day >= day && ended.at <= began {
+            if ended.day() >= day && ended.at.is_none_or(|at| at <= began) {
                 beside.known.extend(ended.order);
             }
-            if ended.day == day {
+            if ended.day() == day {
                 beside.tags.insert(ended.tag);
                 if ended.kind == InstructionKind::Place {
                     beside.placed.extend(ended.order);
@@ -320,20 +345,20 @@ impl Snapshot {
             }
         }
         if asked.kind == InstructionKind::Modify {
+            let of_it = |kind, about| kind == InstructionKind::Modify && about == order;
             let sent = asked.sent.by();
-            let later =
-                |kind, about, at| kind == InstructionKind::Modify && about == order && at > sent;
-            let mut ended = self.settled.iter().filter(taken);
-            let mut open = self.open.iter().filter(|open| open.tag != mine);
-            beside.changed_since = ended.any(|it| later(it.kind, it.order, it.at))
-                || open.any(|it| later(it.kind, it.about, it.sent));
+            let ended = |it: &Ended| {
+                it.how != Settled::NotTaken && of_it(it.kind, it.order) && it.is_after(asked)
+            };
+            let open = |it: &OpenKey| it.tag != mine && of_it(it.kind, it.about) && it.sent > sent;
+            beside.changed_since = self.settled.iter().any(ended) || self.open.iter().any(open);
         }
         beside
     }
 
     /// The order numbers of which it is known that an instruction of this client made them.
     pub(super) fn placed(&self) -> HashSet<u64> {
-        let placed = |ended: &&Ended| ended.kind == InstructionKind::Place;
+        let placed = |it: &&Ended| it.kind == InstructionKind::Place && it.how == Settled::Taken;
         let settled = self.settled.iter().filter(placed);
         settled.filter_map(|ended| ended.order).collect()
     }
@@ -503,6 +528,24 @@ mod tests {
         assert!(!beside(&register, &lost).changed_since);
         register.settle(&modify("taken", "9"), None, Settled::Taken);
         assert!(beside(&register, &lost).changed_since);
+        // Of an earlier process, that counts which it sent later.
+        let mut register = Register::default();
+        let mut lost = lost;
+        (lost.sent, lost.sent_at_ms) = (Sent::Before(clock::now()), 5);
+        register.recall(&modify("before", "9"), None);
+        assert!(!beside(&register, &lost).changed_since);
+        let after = Intent {
+            sent_at_ms: 6,
+            ..modify("after", "9")
+        };
+        register.recall(&after, None);
+        assert!(beside(&register, &lost).changed_since);
+        assert_eq!(known(&register, &lost), 2);
+        // One that was forgotten while it was open may have been taken.
+        let mut register = Register::default();
+        register.settle(&modify("forgotten", "9"), None, Settled::Forgotten);
+        assert!(beside(&register, &lost).changed_since);
+        assert_eq!(known(&register, &lost), 0);
     }
 
     /// What is forgotten may be missing in a book, and nobody would notice.

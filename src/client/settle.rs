@@ -355,15 +355,22 @@ struct Known {
 impl Known {
     fn at(inner: &Inner, asked: &Instructed, rows: &[Row], began: Moment) -> Self {
         let snapshot = inner.register().snapshot();
-        let in_ledger = inner.ledger.as_ref().map(Ledger::open_tags);
+        let mut beside = snapshot.beside(asked, began);
+        let open = inner.ledger.as_ref().map(Ledger::all_open);
+        let open = open.unwrap_or_default();
+        let later = |it: &Intent| {
+            InstructionKind::of(&it.operation) == InstructionKind::Modify
+                && it.order_id == asked.order_id
+                && it.tag != asked.tag
+                && it.sent_at_ms > asked.sent_at_ms
+        };
+        beside.changed_since |= asked.kind == InstructionKind::Modify && open.iter().any(later);
+        let key = |row: &Row| snapshot.hash(&row.number());
         Self {
-            beside: snapshot.beside(asked, began),
-            keys: rows
-                .iter()
-                .map(|row| snapshot.hash(&row.number()))
-                .collect(),
+            beside,
+            keys: rows.iter().map(key).collect(),
             snapshot,
-            in_ledger: in_ledger.unwrap_or_default(),
+            in_ledger: open.into_iter().map(|intent| intent.tag).collect(),
         }
     }
 

@@ -10,7 +10,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -351,10 +351,10 @@ impl Ledger {
         found.map(|(_, intent)| intent.clone())
     }
 
-    /// The tags of all that is open.
-    pub(crate) fn open_tags(&self) -> HashSet<String> {
+    /// All that is open.
+    pub(crate) fn all_open(&self) -> Vec<Intent> {
         let state = self.state();
-        state.open().map(|(_, intent)| intent.tag.clone()).collect()
+        state.open().map(|(_, intent)| intent.clone()).collect()
     }
 
     /// What is open of this trading day, the oldest first.

@@ -608,9 +608,7 @@ fn no_history_makes_a_false_absence() {
 #[test]
 fn no_premise_is_too_many() {
     use Premise::*;
-    let start = clock::now();
-    let mut firsts = Vec::new();
-    for premise in [
+    let all = [
         CallOver,
         SameAccount,
         DateTold,
@@ -628,7 +626,15 @@ fn no_premise_is_too_many() {
         WindowOver,
         TwoReadings,
         OthersAgree,
-    ] {
+    ];
+    assert!(
+        all.iter().map(|one| *one as usize).eq(0..all.len()),
+        "none is left out"
+    );
+    assert_eq!(OthersAgree as usize + 1, all.len(), "the last of all");
+    let start = clock::now();
+    let mut firsts = Vec::new();
+    for premise in all {
         let mut seeds = 0..100_000;
         let found =
             seeds.find(|seed| matches!(model::history(*seed, start, Some(premise)), End::False(_)));
