@@ -511,7 +511,7 @@ impl History {
             let lie = match &verdict {
                 Verdict::Absent(_) => self.is_taken(),
                 Verdict::Done(_) if lost.kind == InstructionKind::Place => {
-                    !lost.arrives.is_some_and(|(_, shown)| shown <= time)
+                    lost.arrives.is_none_or(|(_, shown)| shown > time)
                 }
                 _ => false,
             };
