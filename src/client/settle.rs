@@ -13,6 +13,7 @@ use super::register::{Beside, Settled, Snapshot};
 use super::{Client, Inner};
 use crate::base::clock::{self, Moment};
 use crate::base::error::Error;
+use crate::base::log::Level;
 use crate::base::reply::Reply;
 use crate::base::status::Status;
 use crate::broker::operation::{self, Operation};
@@ -259,8 +260,17 @@ impl Inner {
         let read = async |op: &'static Operation| {
             let trade = Some(Arc::clone(trade));
             let reading = self.ask_of(call, op, Expect::Data, Parts::default(), trade);
-            let reply = clock::timeout_at(end, reading).await.ok()?.ok()?;
-            book(&reply)
+            let problem = match clock::timeout_at(end, reading).await {
+                Ok(Ok(reply)) => match book(&reply) {
+                    Some(rows) => return Some(rows),
+                    None => "is not what the broker documents".to_owned(),
+                },
+                Ok(Err(error)) => error.message().to_owned(),
+                Err(_) => "did not answer in time".to_owned(),
+            };
+            let line = format_args!("order_outcome: {}: {problem}", op.name);
+            self.log.line(Level::Warn, line);
+            None
         };
         let trades = read(&operation::TRADE_REPORT).await?;
         Some((trades, read(&operation::POSITIONS).await?))
