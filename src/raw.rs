@@ -21,7 +21,7 @@ use crate::broker::message::Answer;
 use crate::broker::operation::{self, Operation};
 use crate::broker::order_book;
 use crate::broker::orders::InstructionKind;
-use crate::broker::outcome::{self, Clocks, Instructed, Progress, Sent};
+use crate::broker::outcome::{self, Clocks, Instructed, Others, Progress, Reading, Sent};
 use crate::broker::params;
 use crate::broker::reads::{self, Expect};
 use crate::broker::session::Trade;
@@ -247,19 +247,36 @@ pub fn outcome(choice: usize, facts: &str, book: &str) -> Option<String> {
     const WINDOW: Duration = Duration::from_secs(10);
     let kind = [Place, Modify, Cancel][choice % 3];
     let sent = clock::now();
-    let asked = Instructed::new(kind, "mine", Some("1"), facts, 0, Sent::At(sent));
+    const NOON: u64 = 1_737_527_400;
+    let asked = Instructed::new(kind, "mine", Some("1"), facts, NOON * 1000, Sent::At(sent))
+        .of_account(Some("TEST1"));
     let rows = order_book::rows(book)?;
-    let clocks = Clocks {
-        at: sent + WINDOW,
-        ours: 0,
-        broker: None,
-    };
-    let sight = outcome::look(&asked, &rows, &clocks, |row| row.tag() == "another");
+    let mut verdict = None;
     let mut progress = Progress::default();
-    for began in [sent + WINDOW, sent + 2 * WINDOW] {
-        progress.saw(&sight, &asked, began, WINDOW);
+    for seconds in [10, 20] {
+        let began = sent + Duration::from_secs(seconds);
+        let reading = Reading {
+            began,
+            clocks: Clocks {
+                at: began,
+                ours: NOON + seconds,
+                broker: Some(NOON + seconds),
+            },
+            account: Some("TEST1"),
+            rows: &rows,
+            keys: &[],
+            known: Some(&[]),
+            of_another: &|at| rows[at].tag() == "another",
+            changed_since: false,
+            others: Some(Others {
+                trades: &[],
+                positions: &rows,
+            }),
+        };
+        let (told, after) = outcome::prove(&asked, false, WINDOW, &reading, &progress);
+        (verdict, progress) = (Some(told), after);
     }
-    Some(format!("{sight:?}, absent: {}", progress.is_absent()))
+    Some(format!("{verdict:?}"))
 }
 
 /// A scrip file.

@@ -33,18 +33,22 @@ int main(void)
     /* The same question as often as needed: it sends no order. Each call waits
      * up to its timeout for a proof, and later calls go on from there. */
     snprintf(params, sizeof params, "{\"tag\":\"%s\",\"timeout_ms\":5000}", tag);
-    int ok = 1;
-    while (ok && strcmp(outcome, "unknown") == 0) {
+    int ok = 1, more = 1;
+    while (ok && more && strcmp(outcome, "unknown") == 0) {
         response = kneo_order_outcome(client, params);
         ok = told("order_outcome", response);
         keep(outcome, field(response, "/outcome"));
         keep(number, field(response, "/order_id"));
+        /* Null where waiting proves no more. */
+        more = field(response, "/ask_again_after_ms")[0] != '\0';
         if (ok)
             printf("outcome of %s: %s (%s)\n", tag, outcome, field(response, "/message"));
         kneo_response_free(response);
     }
     if (ok && strcmp(outcome, "placed") == 0)
         printf("it was taken after all: order %s\n", number);
+    else if (ok && strcmp(outcome, "unknown") == 0)
+        printf("not proved: look at the order and trade history in the broker's app\n");
     else if (ok)
         printf("it was not taken; placing it anew is safe\n");
     return finish(client, ok);

@@ -202,6 +202,65 @@ impl<'de> Visitor<'de> for Sound {
     }
 }
 
+/// Whether two trading symbols may be spellings of one. Only what is certainly another
+/// underlying, kind, or strike excludes it.
+pub(crate) fn may_be_symbol(a: &str, b: &str) -> bool {
+    let (a, b) = (a.to_ascii_uppercase(), b.to_ascii_uppercase());
+    let plain = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric(), "");
+    // Of shares the series may be another, or lack: `TCS-EQ`, `TCS`, `TCS EQ`.
+    let bare = |text: &str| plain(text.rsplit_once(['-', ' ']).map_or(text, |(name, _)| name));
+    let forms = |text: &str| [plain(text), bare(text)];
+    let (first, second) = (forms(&a), forms(&b));
+    let same = |one: &String| !one.is_empty() && second.contains(one);
+    first.iter().any(|one| one.is_empty()) || first.iter().any(same) || {
+        match (Contract::read(&first[0]), Contract::read(&second[0])) {
+            (Some(one), Some(other)) => {
+                // A strike with a point may be written with more zeros or fewer.
+                let whole = !a.contains('.') && !b.contains('.');
+                one.may_be(&other, whole)
+            }
+            _ => second.iter().any(|one| one.is_empty()),
+        }
+    }
+}
+
+/// A future or option, as far as its symbol tells in any spelling: the expiry is written
+/// in several ways.
+struct Contract<'a> {
+    underlying: &'a str,
+    kind: &'a str,
+    /// Expiry and strike; which digits are which differs.
+    digits: &'a str,
+}
+
+impl<'a> Contract<'a> {
+    /// `symbol` is in capitals and digits.
+    fn read(symbol: &'a str) -> Option<Self> {
+        let kinds = ["FUT", "CE", "PE"];
+        let kind = kinds.into_iter().find(|kind| symbol.ends_with(kind))?;
+        let (before, kind) = symbol.split_at(symbol.len() - kind.len());
+        let underlying = before.trim_end_matches(|c: char| c.is_ascii_digit());
+        let digits = &before[underlying.len()..];
+        // Up to the digits of the expiry; a name may begin with some.
+        let name = underlying.trim_start_matches(|c: char| c.is_ascii_digit());
+        let skipped = underlying.len() - name.len();
+        let end = name.find(|c: char| c.is_ascii_digit());
+        let underlying = end.map_or(underlying, |end| &underlying[..skipped + end]);
+        before.bytes().any(|b| b.is_ascii_digit()).then_some(Self {
+            underlying,
+            kind,
+            digits,
+        })
+    }
+
+    fn may_be(&self, other: &Self, whole: bool) -> bool {
+        let strikes = self.digits.ends_with(other.digits) || other.digits.ends_with(self.digits);
+        self.underlying == other.underlying
+            && self.kind == other.kind
+            && (strikes || !whole || self.kind == "FUT")
+    }
+}
+
 /// Whether two plain decimals are the same number.
 fn same_number(a: &str, b: &str) -> bool {
     match (normal(a), normal(b)) {
@@ -277,6 +336,45 @@ mod tests {
         let of = |count| format!(r#"{{"data":[{}]}}"#, vec!["{}"; count].join(","));
         assert_eq!(rows(&of(MOST_ROWS)).map(|rows| rows.len()), Some(MOST_ROWS));
         assert!(rows(&of(MOST_ROWS + 1)).is_none());
+    }
+
+    #[test]
+    fn a_symbol_has_several_spellings() {
+        for (a, b, may) in [
+            ("TCS-EQ", "TCS-EQ", true),
+            ("TCS-EQ", "tcs-eq", true),
+            ("TCS-EQ", "TCS", true),
+            ("TCS-EQ", "TCS EQ", true),
+            ("TCS-EQ", "TCSEQ", true),
+            ("TCS-EQ", "TCS-BE", true),
+            ("TCS-EQ", "INFY-EQ", false),
+            ("IDEA-EQ", "IDEAFORGE-EQ", false),
+            ("M&M-EQ", "M&M", true),
+            ("M&M-EQ", "MM-EQ", true),
+            ("M&M-EQ", "M&MFIN-EQ", false),
+            ("BAJAJ-AUTO-EQ", "BAJAJ-AUTO", true),
+            ("BAJAJ-AUTO-EQ", "BAJAJAUTO-EQ", true),
+            ("TCS-EQ", "--", true),
+            ("--", "TCS-EQ", true),
+            ("NIFTY26SEP24000CE", "NIFTY26SEP24000CE", true),
+            ("NIFTY26SEP24000CE", "NIFTY 26 SEP 24000 CE", true),
+            ("NIFTY26SEP24000CE", "NIFTY2692424000CE", true),
+            ("NIFTY26SEP24000CE", "NIFTY26SEP24100CE", false),
+            ("NIFTY26SEP24000CE", "NIFTY26SEP24000PE", false),
+            ("NIFTY26SEP24000CE", "BANKNIFTY26SEP24000CE", false),
+            ("NIFTY26SEPFUT", "NIFTY26SEP24000CE", false),
+            ("NIFTY26SEPFUT", "NIFTY24SEP26FUT", true),
+            ("NIFTY24SEP26FUT", "NIFTY26SEP24FUT", true),
+            ("ITC26SEP402.5CE", "ITC26SEP402.50CE", true),
+            ("NIFTY26SEPFUT", "NIFTY-EQ", false),
+            ("3MINDIA-EQ", "3MINDIA", true),
+            // Shares whose names end like options.
+            ("RELIANCE-EQ", "RELIANCE", true),
+            ("RELIANCE-EQ", "BAJFINANCE-EQ", false),
+        ] {
+            assert_eq!(may_be_symbol(a, b), may, "{a} {b}");
+            assert_eq!(may_be_symbol(b, a), may, "{b} {a}");
+        }
     }
 
     #[test]

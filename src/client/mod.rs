@@ -290,9 +290,10 @@ impl Inner {
             .as_ref()
             .map_or_else(BTreeMap::new, Ledger::new_orders);
         let mut register = Register::default();
-        for (tag, answer) in ledger.iter().flat_map(Ledger::take_taken) {
-            let number = order_number::told(&answer);
-            register.settle(&tag, number.as_deref(), register::Settled::Taken);
+        for (intent, answer) in ledger.iter().flat_map(Ledger::take_taken) {
+            let is_new = intent.order_id.is_none();
+            let number = is_new.then(|| order_number::told(&answer)).flatten();
+            register.recall(&intent, number.as_deref());
         }
         for number in ledger.iter().flat_map(Ledger::take_changed) {
             register.tell(&number);

@@ -336,8 +336,8 @@ impl Inner {
         };
         match &end {
             End::Unknown => self.register().leave_open(&intent.tag, sent),
-            End::Accepted { .. } => self.register().settle(&intent.tag, placed, Settled::Taken),
-            _ => self.register().settle(&intent.tag, None, Settled::NotTaken),
+            End::Accepted { .. } => self.register().settle(&intent, placed, Settled::Taken),
+            _ => self.register().settle(&intent, None, Settled::NotTaken),
         }
         if let (Some(ledger), Some(ticket)) = (&self.ledger, ticket) {
             if let Err(problem) = ledger.settle(&ticket, &end) {

@@ -4,16 +4,22 @@
 use std::collections::hash_map::RandomState;
 use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
-use crate::base::clock;
+use crate::base::calendar::trading_day;
+use crate::base::clock::{self, Moment};
+use crate::broker::orders::InstructionKind;
 use crate::broker::outcome::{Instructed, Progress, Sent};
 use crate::ledger::Intent;
 
 /// The most open instructions that are remembered. Far beyond what a day of
 /// failures makes; the ledger has no such limit.
 const MOST_OPEN: usize = 4096;
-/// The most settled ones, a few bytes each.
-const MOST_SETTLED: usize = 8192;
+/// The most settled ones, some fifty bytes each. Those of a day that are not remembered
+/// end every proof of that day: a book that lacks them would not be noticed.
+const MOST_SETTLED: usize = 65_536;
+/// So many are copied, at the most, where one is written down while others are looked at.
+const PAGE: usize = 256;
 /// The most order numbers that are known, the newest: some two megabytes. No day
 /// ends the memory: the broker's numbers begin with the date, so none comes again.
 const MOST_TOLD: usize = 65_536;
@@ -27,9 +33,64 @@ pub(super) enum Settled {
     Forgotten,
 }
 
+/// What is remembered of an instruction that is settled; texts as hashes.
+#[derive(Clone, Copy)]
+struct Ended {
+    tag: u64,
+    /// The order that it made or changed, unless it is known that it did not.
+    order: Option<u64>,
+    account: u64,
+    /// By our clock of then.
+    sent_at_ms: u64,
+    /// When that was known; `None` if an earlier process knew.
+    at: Option<Moment>,
+    kind: InstructionKind,
+    how: Settled,
+}
+
+impl Ended {
+    fn day(&self) -> u64 {
+        trading_day(self.sent_at_ms / 1000)
+    }
+
+    /// Whether it was sent after another, as far as may be.
+    fn is_after(&self, asked: &Instructed) -> bool {
+        match (self.at, asked.sent) {
+            (Some(at), sent) => at > sent.over(),
+            (None, Sent::Before { .. }) => self.sent_at_ms > asked.sent_at_ms,
+            (None, Sent::At(_) | Sent::Ended { .. }) => false,
+        }
+    }
+}
+
+/// What is settled, the oldest first. It is handed out whole without a copy.
+#[derive(Clone, Default)]
+struct Pages(VecDeque<Arc<Vec<Ended>>>);
+
+impl Pages {
+    fn push(&mut self, ended: Ended) {
+        match self.0.back_mut() {
+            Some(page) if page.len() < PAGE => Arc::make_mut(page).push(ended),
+            _ => self.0.push_back(Arc::new(vec![ended])),
+        }
+    }
+
+    /// Takes away the oldest page, if there are too many.
+    fn overflow(&mut self) -> Option<Arc<Vec<Ended>>> {
+        let full = self.0.len() > MOST_SETTLED / PAGE;
+        full.then(|| self.0.pop_front()).flatten()
+    }
+
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &Ended> {
+        self.0.iter().flat_map(|page| page.iter())
+    }
+}
+
 /// An instruction that is not settled.
 #[derive(Clone, Debug)]
 pub(super) struct Open {
+    /// The hash of its tag.
+    key: u64,
     pub(super) intent: Intent,
     pub(super) sent: Sent,
     pub(super) progress: Progress,
@@ -46,8 +107,9 @@ impl Open {
 #[derive(Default)]
 pub(super) struct Register {
     open: Vec<Open>,
-    /// Hashes of tag and number of the new order.
-    settled: VecDeque<(u64, u64, Settled)>,
+    settled: Pages,
+    /// The last day of which something taken was forgotten.
+    forgotten: Option<u64>,
     /// Hashes of the order numbers that answers told, or that were sent.
     told: HashSet<u64>,
     /// The same, the oldest first.
@@ -68,9 +130,10 @@ impl Register {
         if self.open.len() >= MOST_OPEN {
             let ended = self.open.iter().position(|open| !open.running);
             let forgotten = self.open.remove(ended.unwrap_or(0));
-            self.settle(&forgotten.intent.tag, None, Settled::Forgotten);
+            self.settle(&forgotten.intent, None, Settled::Forgotten);
         }
         self.open.push(Open {
+            key: self.hash(&intent.tag),
             intent,
             sent: Sent::At(clock::now()),
             progress: Progress::default(),
@@ -102,16 +165,39 @@ impl Register {
 
     /// It is proved how it ended. `placed` is the number of the new order. That
     /// of an order which was only changed says nothing about who placed it.
-    pub(super) fn settle(&mut self, tag: &str, placed: Option<&str>, how: Settled) {
-        self.open.retain(|open| open.intent.tag != tag);
-        if self.settled.len() >= MOST_SETTLED {
-            self.settled.pop_front();
-        }
+    pub(super) fn settle(&mut self, intent: &Intent, placed: Option<&str>, how: Settled) {
+        self.open.retain(|open| open.intent.tag != intent.tag);
+        self.note(intent, placed, how, Some(clock::now()));
+    }
+
+    /// What an earlier process of this day knew to be taken.
+    pub(super) fn recall(&mut self, intent: &Intent, placed: Option<&str>) {
+        self.note(intent, placed, Settled::Taken, None);
+    }
+
+    fn note(&mut self, intent: &Intent, placed: Option<&str>, how: Settled, at: Option<Moment>) {
         if let Some(number) = placed {
             self.tell(number);
         }
-        let hashes = (self.hash(tag), self.hash(placed.unwrap_or("")));
-        self.settled.push_back((hashes.0, hashes.1, how));
+        let order = intent.order_id.as_deref().or(placed);
+        let order = order.filter(|number| how != Settled::NotTaken && !number.is_empty());
+        self.settled.push(Ended {
+            tag: self.hash(&intent.tag),
+            order: order.map(|number| self.hash(number)),
+            account: self.account(intent.account.as_deref()),
+            sent_at_ms: intent.sent_at_ms,
+            at,
+            kind: InstructionKind::of(&intent.operation),
+            how,
+        });
+        if let Some(page) = self.settled.overflow() {
+            let taken = page.iter().filter(|ended| ended.how == Settled::Taken);
+            self.forgotten = taken.map(Ended::day).max().max(self.forgotten);
+        }
+    }
+
+    fn account(&self, account: Option<&str>) -> u64 {
+        self.hasher.hash_one(account)
     }
 
     /// Remembers the number of an order; `false` if it was known.
@@ -148,25 +234,12 @@ impl Register {
         self.open.iter().rev().find(of_order)
     }
 
-    /// How the newest instruction with this tag was settled.
-    pub(super) fn how(&self, tag: &str) -> Option<Settled> {
-        if self.by_tag(tag).is_some() {
-            return None;
-        }
-        let tag = self.hash(tag);
-        let mut settled = self.settled.iter().rev();
-        settled
-            .find(|(of, _, _)| *of == tag)
-            .map(|(_, _, how)| *how)
-            .filter(|how| *how != Settled::Forgotten)
-    }
-
     /// What was seen of the instruction that is asked about. Its tag may be
     /// that of a newer one by now.
     pub(super) fn remember(&mut self, asked: &Instructed, progress: &Progress) {
         let mut open = self.open.iter_mut();
         if let Some(open) = open.find(|open| open.is(asked)) {
-            open.progress = progress.clone();
+            open.progress = *progress;
         }
     }
 
@@ -178,26 +251,29 @@ impl Register {
         placed: Option<&str>,
         how: Settled,
     ) -> bool {
-        let is_open = self.open.iter().any(|open| open.is(asked));
-        if is_open {
-            self.settle(&asked.tag, placed, how);
+        let open = self.open.iter().find(|open| open.is(asked));
+        let intent = open.map(|open| open.intent.clone());
+        if let Some(intent) = &intent {
+            self.settle(intent, placed, how);
         }
-        is_open
+        intent.is_some()
     }
 
-    /// Whether a row of the order book belongs to another instruction than
-    /// the open one with `tag`: also to an earlier one with the same tag.
-    pub(super) fn is_of_another(&self, tag: &str, row_tag: &str, order_number: &str) -> bool {
-        if !row_tag.is_empty() && row_tag != tag && self.by_tag(row_tag).is_some() {
-            return true;
+    /// What is known at this moment. It takes as long, however much that is: nothing is
+    /// looked through while others wait for the register.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let open = self.open.iter().map(|open| OpenKey {
+            tag: open.key,
+            about: open.intent.order_id.as_deref().map(|id| self.hash(id)),
+            kind: InstructionKind::of(&open.intent.operation),
+            sent: open.sent.over(),
+        });
+        Snapshot {
+            open: open.collect(),
+            settled: self.settled.clone(),
+            forgotten: self.forgotten,
+            hasher: self.hasher.clone(),
         }
-        let (mine, row_tag, number) = (self.hash(tag), self.hash(row_tag), self.hash(order_number));
-        let blank = self.hash("");
-        self.settled.iter().any(|(of, order, how)| {
-            *how == Settled::Taken
-                && ((*order == number && number != blank)
-                    || (*of != mine && *of == row_tag && row_tag != blank))
-        })
     }
 
     /// Those whose call has ended without a proof.
@@ -207,16 +283,129 @@ impl Register {
     }
 }
 
+/// An open instruction, as a snapshot has it.
+struct OpenKey {
+    tag: u64,
+    about: Option<u64>,
+    kind: InstructionKind,
+    sent: Moment,
+}
+
+/// What the register knew at a moment.
+pub(super) struct Snapshot {
+    open: Vec<OpenKey>,
+    settled: Pages,
+    forgotten: Option<u64>,
+    hasher: RandomState,
+}
+
+impl Snapshot {
+    pub(super) fn hash(&self, text: &str) -> u64 {
+        self.hasher.hash_one(text)
+    }
+
+    /// How the newest instruction with this tag was settled; `None` while it is open.
+    pub(super) fn how(&self, tag: &str) -> Option<Settled> {
+        let tag = self.hash(tag);
+        if self.open.iter().any(|open| open.tag == tag) {
+            return None;
+        }
+        let newest = self.settled.iter().rev().find(|ended| ended.tag == tag);
+        let how = newest.map(|ended| ended.how);
+        how.filter(|how| *how != Settled::Forgotten)
+    }
+
+    /// What of it is of use for one instruction: of its account, and of its day.
+    pub(super) fn beside(&self, asked: &Instructed, began: Moment) -> Beside {
+        let account = self.hasher.hash_one(asked.account.as_deref());
+        let day = trading_day(asked.sent_at_ms / 1000);
+        let mine = self.hash(&asked.tag);
+        let order = asked.order_id.as_deref().map(|id| self.hash(id));
+        let of_account = |ended: &&Ended| ended.account == account;
+        let taken = |ended: &&Ended| ended.how == Settled::Taken && of_account(ended);
+        let mut beside = Beside {
+            mine,
+            open: self.open.iter().map(|open| open.tag).collect(),
+            tags: HashSet::new(),
+            placed: HashSet::new(),
+            known: Vec::new(),
+            all_known: self.forgotten.is_none_or(|forgotten| forgotten < day),
+            changed_since: false,
+        };
+        for ended in self.settled.iter().filter(taken) {
+            // A clock that was set since may have given a later day to it.
+            if ended.day() >= day && ended.at.is_none_or(|at| at <= began) {
+                beside.known.extend(ended.order);
+            }
+            if ended.day() == day {
+                beside.tags.insert(ended.tag);
+                if ended.kind == InstructionKind::Place {
+                    beside.placed.extend(ended.order);
+                }
+            }
+        }
+        if asked.kind == InstructionKind::Modify {
+            let of_it = |kind, about| kind == InstructionKind::Modify && about == order;
+            let sent = asked.sent.over();
+            let ended = |it: &Ended| {
+                it.how != Settled::NotTaken && of_it(it.kind, it.order) && it.is_after(asked)
+            };
+            let open = |it: &OpenKey| it.tag != mine && of_it(it.kind, it.about) && it.sent > sent;
+            beside.changed_since = self.settled.iter().any(ended) || self.open.iter().any(open);
+        }
+        beside
+    }
+
+    /// The order numbers of which it is known that an instruction of this client made them.
+    pub(super) fn placed(&self) -> HashSet<u64> {
+        let placed = |it: &&Ended| it.kind == InstructionKind::Place && it.how == Settled::Taken;
+        let settled = self.settled.iter().filter(placed);
+        settled.filter_map(|ended| ended.order).collect()
+    }
+}
+
+/// What is known beside one instruction that is looked for; all as hashes.
+pub(super) struct Beside {
+    mine: u64,
+    open: HashSet<u64>,
+    tags: HashSet<u64>,
+    placed: HashSet<u64>,
+    known: Vec<u64>,
+    all_known: bool,
+    /// Whether a later modification of the same order was taken, or may have been.
+    pub(super) changed_since: bool,
+}
+
+impl Beside {
+    /// Whether a row of the order book belongs to another instruction: also to an earlier
+    /// one with the same tag.
+    pub(super) fn is_of_another(&self, row_tag: Option<u64>, number: Option<u64>) -> bool {
+        let of_tag =
+            |tag: u64| tag != self.mine && (self.open.contains(&tag) || self.tags.contains(&tag));
+        number.is_some_and(|number| self.placed.contains(&number)) || row_tag.is_some_and(of_tag)
+    }
+
+    /// The orders that were known to be there when the reading began; `None` if not all
+    /// of them are remembered.
+    pub(super) fn known(&self) -> Option<&[u64]> {
+        self.all_known.then_some(&self.known)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::broker::orders::InstructionKind;
 
     fn intent(tag: &str, order_id: Option<&str>) -> Intent {
         Intent {
             tag: tag.to_owned(),
             intent_id: None,
-            operation: "place_order".to_owned(),
+            operation: match order_id {
+                None => "place_order".to_owned(),
+                Some(_) => "cancel_order".to_owned(),
+            },
             account: None,
             order_id: order_id.map(str::to_owned),
             facts: "{}".to_owned(),
@@ -232,27 +421,149 @@ mod tests {
         assert_eq!(register.unsettled().count(), 0, "its call is running");
         register.leave_open("a", Sent::At(clock::now()));
         assert_eq!(register.unsettled().count(), 1);
-        register.settle("a", Some("1"), Settled::Taken);
+        register.settle(&intent("a", None), Some("1"), Settled::Taken);
         assert_eq!(register.unsettled().count(), 0);
-        assert_eq!(register.how("a"), Some(Settled::Taken));
-        assert_eq!(register.how("b"), None);
+        assert_eq!(register.snapshot().how("a"), Some(Settled::Taken));
+        assert_eq!(register.snapshot().how("b"), None);
+    }
+
+    /// Of the same account and day as every [`intent`].
+    fn asked(tag: &str, kind: InstructionKind, order_id: Option<&str>) -> Instructed {
+        let sent = Sent::At(clock::now());
+        Instructed::new(kind, tag, order_id, "{}", 1, sent)
+    }
+
+    fn beside(register: &Register, asked: &Instructed) -> Beside {
+        register.snapshot().beside(asked, clock::now())
+    }
+
+    fn known(register: &Register, asked: &Instructed) -> usize {
+        let known = beside(register, asked);
+        known.known().expect("all are remembered").len()
     }
 
     #[test]
     fn rows_of_others_are_known_by_number_and_tag() {
         let mut register = Register::default();
-        register.settle("a", Some("1"), Settled::Taken);
-        register.settle("b", None, Settled::NotTaken);
+        register.settle(&intent("a", None), Some("1"), Settled::Taken);
+        register.settle(&intent("b", None), None, Settled::NotTaken);
         assert!(register.begin(intent("c", None)));
-        assert!(register.is_of_another("mine", "rewritten", "1"));
-        assert!(register.is_of_another("mine", "a", "7"));
-        assert!(register.is_of_another("mine", "c", "7"));
-        assert!(!register.is_of_another("mine", "", "7"));
-        assert!(!register.is_of_another("mine", "b", "7"));
-        assert!(register.is_of_another("a", "a", "1"), "an earlier one");
-        assert!(!register.is_of_another("a", "a", "2"));
-        register.settle("change", None, Settled::Taken);
-        assert!(!register.is_of_another("mine", "", ""));
+        register.settle(&intent("change", Some("9")), None, Settled::Taken);
+        let hasher = register.hasher.clone();
+        let told = |text: &str| (!text.is_empty()).then(|| hasher.hash_one(text));
+        let is_of_another = |mine: &str, tag: &str, number: &str| {
+            let asked = asked(mine, InstructionKind::Place, None);
+            beside(&register, &asked).is_of_another(told(tag), told(number))
+        };
+        assert!(is_of_another("mine", "rewritten", "1"));
+        assert!(is_of_another("mine", "a", "7"));
+        assert!(is_of_another("mine", "c", "7"));
+        assert!(!is_of_another("mine", "", "7"));
+        assert!(!is_of_another("mine", "b", "7"));
+        assert!(is_of_another("a", "a", "1"), "an earlier one");
+        assert!(!is_of_another("a", "a", "2"));
+        assert!(!is_of_another("mine", "", ""));
+        assert!(
+            !is_of_another("mine", "", "9"),
+            "who placed it is not known"
+        );
+        // Of another account, or of another day, nothing is taken.
+        let mut other = asked("mine", InstructionKind::Place, None);
+        other.account = Some("OTHER".to_owned());
+        assert!(!beside(&register, &other).is_of_another(told("a"), told("1")));
+        other.account = None;
+        other.sent_at_ms += 86_400_000;
+        assert!(!beside(&register, &other).is_of_another(told("a"), told("1")));
+    }
+
+    #[test]
+    fn what_is_known_to_be_there_is_of_one_account_and_day() {
+        let mut register = Register::default();
+        let new = asked("mine", InstructionKind::Place, None);
+        assert_eq!(known(&register, &new), 0);
+        let before = clock::now();
+        register.settle(&intent("a", None), Some("1"), Settled::Taken);
+        register.settle(&intent("change", Some("9")), None, Settled::Taken);
+        register.settle(&intent("b", None), None, Settled::NotTaken);
+        register.settle(&intent("change", Some("8")), None, Settled::NotTaken);
+        assert_eq!(
+            known(&register, &new),
+            2,
+            "what was placed, what was changed"
+        );
+        let early = register
+            .snapshot()
+            .beside(&new, before - Duration::from_secs(1));
+        assert_eq!(early.known(), Some(&[][..]), "the book was read before");
+        let mut other = new.clone();
+        other.account = Some("OTHER".to_owned());
+        assert_eq!(known(&register, &other), 0);
+        let mut tomorrow = new.clone();
+        tomorrow.sent_at_ms += 86_400_000;
+        assert_eq!(known(&register, &tomorrow), 0);
+        // A snapshot stays as it was.
+        let snapshot = register.snapshot();
+        register.settle(&intent("c", None), Some("3"), Settled::Taken);
+        assert_eq!(known(&register, &new), 3);
+        let then = snapshot.beside(&new, clock::now());
+        assert_eq!(then.known().map(<[u64]>::len), Some(2));
+    }
+
+    #[test]
+    fn a_later_modification_of_the_order_is_told() {
+        let modify = |tag: &str, id: &str| Intent {
+            operation: "modify_order".to_owned(),
+            ..intent(tag, Some(id))
+        };
+        let mut register = Register::default();
+        register.settle(&modify("before", "9"), None, Settled::Taken);
+        let lost = asked("lost", InstructionKind::Modify, Some("9"));
+        assert!(register.begin(modify("lost", "9")));
+        register.settle(&modify("of another", "8"), None, Settled::Taken);
+        register.settle(&modify("refused", "9"), None, Settled::NotTaken);
+        assert!(!beside(&register, &lost).changed_since);
+        assert!(register.begin(modify("open", "9")));
+        assert!(beside(&register, &lost).changed_since, "it may be taken");
+        register.settle(&modify("open", "9"), None, Settled::NotTaken);
+        assert!(!beside(&register, &lost).changed_since);
+        register.settle(&modify("taken", "9"), None, Settled::Taken);
+        assert!(beside(&register, &lost).changed_since);
+        // Of an earlier process, that counts which it sent later.
+        let mut register = Register::default();
+        let mut lost = lost;
+        let over = clock::now();
+        (lost.sent, lost.sent_at_ms) = (Sent::Before { over }, 5);
+        register.recall(&modify("before", "9"), None);
+        assert!(!beside(&register, &lost).changed_since);
+        let after = Intent {
+            sent_at_ms: 6,
+            ..modify("after", "9")
+        };
+        register.recall(&after, None);
+        assert!(beside(&register, &lost).changed_since);
+        assert_eq!(known(&register, &lost), 2);
+        // One that was forgotten while it was open may have been taken.
+        let mut register = Register::default();
+        register.settle(&modify("forgotten", "9"), None, Settled::Forgotten);
+        assert!(beside(&register, &lost).changed_since);
+        assert_eq!(known(&register, &lost), 0);
+    }
+
+    /// What is forgotten may be missing in a book, and nobody would notice.
+    #[test]
+    fn what_cannot_be_remembered_proves_nothing_of_its_day() {
+        let mut register = Register::default();
+        let new = asked("mine", InstructionKind::Place, None);
+        for at in 0..MOST_SETTLED {
+            let number = at.to_string();
+            register.settle(&intent("t", None), Some(&number), Settled::Taken);
+        }
+        assert_eq!(known(&register, &new), MOST_SETTLED);
+        register.settle(&intent("t", None), Some("one more"), Settled::Taken);
+        assert_eq!(beside(&register, &new).known(), None);
+        let mut tomorrow = new;
+        tomorrow.sent_at_ms += 86_400_000;
+        assert_eq!(known(&register, &tomorrow), 0);
     }
 
     /// One thread proves an order absent and sends it anew with the same tag,
@@ -261,8 +572,9 @@ mod tests {
     fn a_proof_is_of_one_instruction() {
         let mut register = Register::default();
         let asked = |sent_at_ms: u64| {
-            let (kind, sent) = (InstructionKind::Place, Sent::At(clock::now()));
-            Instructed::new(kind, "t", None, "{}", sent_at_ms, sent)
+            let mut asked = asked("t", InstructionKind::Place, None);
+            asked.sent_at_ms = sent_at_ms;
+            asked
         };
         assert!(register.begin(intent("t", None)));
         assert!(register.settle_asked(&asked(1), None, Settled::NotTaken));
@@ -283,7 +595,7 @@ mod tests {
             Some(7)
         );
         assert!(register.settle_asked(&asked(2), Some("9"), Settled::Taken));
-        assert_eq!(register.how("t"), Some(Settled::Taken));
+        assert_eq!(register.snapshot().how("t"), Some(Settled::Taken));
     }
 
     /// What is pushed out while it is open is not known to be anything: an
@@ -292,18 +604,18 @@ mod tests {
     fn what_is_forgotten_is_not_proved() {
         let mut register = Register::default();
         assert!(register.begin(intent("t", None)));
-        register.settle("t", None, Settled::NotTaken);
-        assert_eq!(register.how("t"), Some(Settled::NotTaken));
+        register.settle(&intent("t", None), None, Settled::NotTaken);
+        assert_eq!(register.snapshot().how("t"), Some(Settled::NotTaken));
         assert!(register.begin(intent("running", None)));
         assert!(register.begin(intent("t", None)));
-        assert_eq!(register.how("t"), None, "it is open again");
+        assert_eq!(register.snapshot().how("t"), None, "it is open again");
         register.leave_open("t", Sent::At(clock::now()));
         for at in 0..MOST_OPEN {
             assert!(register.begin(intent(&at.to_string(), None)));
             register.leave_open(&at.to_string(), Sent::At(clock::now()));
         }
         assert!(register.by_tag("t").is_none());
-        assert_eq!(register.how("t"), None);
+        assert_eq!(register.snapshot().how("t"), None);
         assert!(register.by_tag("running").is_some(), "it is under way");
     }
 
@@ -312,7 +624,11 @@ mod tests {
         let mut register = Register::default();
         assert!(register.tell("1"));
         assert!(!register.tell("1"));
-        register.settle("found in the book", Some("2"), Settled::Taken);
+        register.settle(
+            &intent("found in the book", None),
+            Some("2"),
+            Settled::Taken,
+        );
         assert!(!register.tell("2"));
         assert!(register.begin(intent("a change", Some("3"))));
         assert!(!register.tell("3"));
@@ -335,14 +651,17 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let mut register = Register::default();
-        for at in 0..MOST_SETTLED + 5 {
+        for at in 0..MOST_OPEN + 5 {
             assert!(register.begin(intent(&at.to_string(), Some("9"))));
             register.leave_open(&at.to_string(), Sent::At(clock::now()));
-            register.settle(&format!("s{at}"), Some("2"), Settled::Taken);
         }
         assert_eq!(register.open.len(), MOST_OPEN);
-        assert_eq!(register.settled.len(), MOST_SETTLED);
         let newest = register.by_order("9").expect("it is open");
-        assert_eq!(newest.intent.tag, (MOST_SETTLED + 4).to_string());
+        assert_eq!(newest.intent.tag, (MOST_OPEN + 4).to_string());
+        let mut register = Register::default();
+        for _ in 0..MOST_SETTLED + 5 * PAGE {
+            register.settle(&intent("t", None), Some("2"), Settled::Taken);
+        }
+        assert_eq!(register.settled.iter().count(), MOST_SETTLED);
     }
 }

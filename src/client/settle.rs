@@ -1,5 +1,7 @@
 //! What became of an instruction: asked of the order book until it is proved.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,16 +9,19 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::register::Settled;
+use super::register::{Beside, Settled, Snapshot};
 use super::{Client, Inner};
 use crate::base::clock::{self, Moment};
 use crate::base::error::Error;
+use crate::base::log::Level;
 use crate::base::reply::Reply;
 use crate::base::status::Status;
 use crate::broker::operation::{self, Operation};
 use crate::broker::order_book::{self, Row};
 use crate::broker::orders::{self, InstructionKind};
-use crate::broker::outcome::{self, Clocks, Instructed, Progress, Sent, Sight};
+use crate::broker::outcome::{
+    self, Clocks, Instructed, Others, Premise, Progress, Reading, Sent, Verdict,
+};
 use crate::broker::params::{self, PARAMS};
 use crate::broker::reads::{Expect, Parts};
 use crate::broker::session::Trade;
@@ -94,8 +99,9 @@ impl Inner {
             (None, Some(id)) => register.by_order(id).cloned(),
             (None, None) => None,
         };
-        let how = tag.as_deref().and_then(|tag| register.how(tag));
+        let snapshot = register.snapshot();
         drop(register);
+        let how = tag.as_deref().and_then(|tag| snapshot.how(tag));
         let open = open.or_else(|| {
             let ledger = self.ledger.as_ref()?;
             let intent = ledger.find(tag.as_deref(), order_id.as_deref())?;
@@ -124,7 +130,8 @@ impl Inner {
             &intent.facts,
             intent.sent_at_ms,
             open.sent,
-        );
+        )
+        .of_account(intent.account.as_deref());
         Search {
             tag: Some(intent.tag),
             order_id: intent.order_id.or(order_id),
@@ -144,6 +151,7 @@ impl Inner {
         mut search: Search,
     ) -> Result<Reply, Error> {
         let end = call.deadline.checked_sub(RESERVE).unwrap_or(call.deadline);
+        let window = self.config.orders.outcome_window;
         let mut pause = FIRST_PAUSE;
         let mut seen: Option<Finding> = None;
         loop {
@@ -152,7 +160,13 @@ impl Inner {
             // proves nothing.
             let trade = self.trade()?;
             search.is_of(&trade)?;
-            let reading = self.ask_of(call, op, Expect::Data, Parts::default(), Some(trade));
+            let reading = self.ask_of(
+                call,
+                op,
+                Expect::Data,
+                Parts::default(),
+                Some(Arc::clone(&trade)),
+            );
             let read = clock::timeout_at(end, reading).await;
             match read {
                 Err(_) => match seen {
@@ -170,7 +184,7 @@ impl Inner {
                     _ => return Err(error),
                 },
                 Ok(Ok(reply)) => {
-                    let Some(rows) = order_book::rows(reply.json()) else {
+                    let Some(rows) = book(&reply) else {
                         let message = "the broker's order book is not what it documents";
                         return Err(Error::new(Status::Protocol, message));
                     };
@@ -179,22 +193,47 @@ impl Inner {
                         ours: clock::unix_seconds(),
                         broker: reply.date,
                     };
-                    let finding = self.judge_book(&mut search, &rows, began, &clocks);
-                    let Some((asked, _)) = &search.asked else {
+                    let Some((asked, running)) = &search.asked else {
                         // Of an order that is not known to be ours nothing is
                         // remembered: its row may be one of ours, rewritten.
-                        return finding.reply();
+                        return self.judge_unknown(&search, &rows).reply();
                     };
+                    let known = Known::at(self, asked, &rows, began);
+                    let proof = |others: Option<Others<'_>>| {
+                        let reading = Reading {
+                            began,
+                            clocks,
+                            account: trade.ucc.as_deref(),
+                            rows: &rows,
+                            keys: &known.keys,
+                            known: known.beside.known(),
+                            of_another: &|at| known.is_of_another(&asked.tag, &rows[at]),
+                            changed_since: known.beside.changed_since,
+                            others,
+                        };
+                        outcome::prove(asked, *running, window, &reading, &search.progress)
+                    };
+                    let (mut verdict, mut progress) = proof(None);
+                    if matches!(verdict, Verdict::Open(Premise::OthersAgree, _)) {
+                        if let Some((trades, positions)) = self.others(call, &trade, end).await {
+                            (verdict, progress) = proof(Some(Others {
+                                trades: &trades,
+                                positions: &positions,
+                            }));
+                        }
+                    }
+                    self.register().remember(asked, &progress);
+                    let finding = Finding::of(&search, asked, &rows, &verdict, &progress, window);
                     if finding.outcome != "unknown" {
                         self.write_down(call, asked, &finding);
                         return finding.reply();
                     }
                     seen = Some(finding);
+                    search.progress = progress;
                 }
             }
             let mut wait = pause;
             if let Some((asked, _)) = &search.asked {
-                let window = self.config.orders.outcome_window;
                 let proof = search.progress.next_proof(asked, window);
                 let until = proof.saturating_duration_since(clock::now());
                 if !until.is_zero() {
@@ -211,88 +250,68 @@ impl Inner {
         }
     }
 
-    /// What one reading of the book says about an instruction.
-    fn judge_book(
+    /// Trades and positions, as lists of rows. `None` if one of them does not answer in
+    /// time, or is none.
+    async fn others(
         &self,
-        search: &mut Search,
-        rows: &[Row],
-        began: Moment,
-        clocks: &Clocks,
-    ) -> Finding {
-        let window = self.config.orders.outcome_window;
+        call: &Call,
+        trade: &Arc<Trade>,
+        end: Moment,
+    ) -> Option<(Vec<Row>, Vec<Row>)> {
+        let read = async |op: &'static Operation| {
+            let trade = Some(Arc::clone(trade));
+            let reading = self.ask_of(call, op, Expect::Data, Parts::default(), trade);
+            let problem = match clock::timeout_at(end, reading).await {
+                Ok(Ok(reply)) => match book(&reply) {
+                    Some(rows) => return Some(rows),
+                    None => "is not what the broker documents".to_owned(),
+                },
+                Ok(Err(error)) => error.message().to_owned(),
+                Err(_) => "did not answer in time".to_owned(),
+            };
+            let line = format_args!("order_outcome: {}: {problem}", op.name);
+            self.log.line(Level::Warn, line);
+            None
+        };
+        let trades = read(&operation::TRADE_REPORT).await?;
+        Some((trades, read(&operation::POSITIONS).await?))
+    }
+
+    /// What the book says about an instruction that is not one of ours, as far as we
+    /// know: only a row can prove anything.
+    fn judge_unknown(&self, search: &Search, rows: &[Row]) -> Finding {
         let mut finding = Finding {
             tag: search.tag.clone(),
             order_id: search.order_id.clone(),
+            reads: 1,
             ..Finding::default()
         };
-        let Some((asked, running)) = &search.asked else {
-            // Not one of ours, as far as we know: only a row can prove anything.
-            finding.reads = 1;
-            let is_it = |row: &&Row| match (&search.tag, &search.order_id) {
-                (Some(tag), _) => row.tag() == *tag,
-                (None, Some(id)) => row.number() == *id,
-                (None, None) => false,
+        let not_taken = search.how == Some(Settled::NotTaken);
+        let snapshot = not_taken.then(|| self.register().snapshot());
+        let placed = snapshot.map(|snapshot| (snapshot.placed(), snapshot));
+        // An earlier order of ours with the same tag.
+        let earlier = |row: &Row| {
+            let of = |(placed, snapshot): &(HashSet<u64>, Snapshot)| {
+                placed.contains(&snapshot.hash(&row.number()))
             };
-            let found: Vec<_> = rows.iter().filter(is_it).collect();
-            match (found.is_empty(), search.how) {
-                (false, _) => finding.shows("placed", &found),
-                (true, Some(Settled::NotTaken)) => finding.says(
-                    "absent",
-                    "the broker refused it, or it never left, and the order book has no such tag",
-                ),
-                (true, _) => finding.says(
-                    "unknown",
-                    "this client knows of no such instruction, and the order book has no such order",
-                ),
-            }
-            return finding;
+            placed.as_ref().is_some_and(of)
         };
-        let register = self.register();
-        let sight = outcome::look(asked, rows, clocks, |row| {
-            let tag = row.tag();
-            let in_ledger = |ledger: &Ledger| tag != asked.tag && ledger.is_open(&tag);
-            register.is_of_another(&asked.tag, &tag, &row.number())
-                || (!tag.is_empty() && self.ledger.as_ref().is_some_and(in_ledger))
-        });
-        drop(register);
-        let place = asked.kind == InstructionKind::Place;
-        finding.operation = Some(asked.kind.operation());
-        finding.sent_at_ms = Some(asked.sent_at_ms);
-        search.progress.saw(&sight, asked, began, window);
-        finding.reads = search.progress.reads;
-        self.register().remember(asked, &search.progress);
-        let pick = |at: &[usize]| at.iter().map(|at| &rows[*at]).collect::<Vec<_>>();
-        // While the call runs, its answer may still come.
-        let absent = search.progress.is_absent() && !running;
-        match &sight {
-            Sight::Done(at) => finding.shows(if place { "placed" } else { "applied" }, &pick(at)),
-            Sight::Never(at) if absent => {
-                finding.shows("absent", &pick(&[*at]));
-                finding.message = "the order ended without this change".to_owned();
-            }
-            Sight::Nothing(at) if absent => {
-                let shown: Vec<_> = at.iter().map(|at| &rows[*at]).collect();
-                finding.shows("absent", &shown);
-                finding.message =
-                    "readings of the order book over the whole outcome window show nothing of it"
-                        .to_owned();
-            }
-            Sight::Perhaps(at) => {
-                finding.candidates = pick(at).iter().map(|row| row.raw.clone()).collect();
-                finding.says(
-                    "unknown",
-                    "an order of the same symbol, side and quantity, or a change in progress, may be it",
-                );
-            }
-            Sight::Never(_) | Sight::Nothing(_) => {
-                let proof = search.progress.next_proof(asked, window);
-                let until = proof.saturating_duration_since(clock::now());
-                finding.ask_again_after_ms = u64::try_from(until.as_millis()).ok();
-                finding.says(
-                    "unknown",
-                    "the order book does not show it yet; its absence is not proved either",
-                );
-            }
+        let is_it = |row: &&Row| match (&search.tag, &search.order_id) {
+            (Some(tag), _) => row.tag() == *tag && !earlier(row),
+            (None, Some(id)) => row.number() == *id,
+            (None, None) => false,
+        };
+        let found: Vec<_> = rows.iter().filter(is_it).collect();
+        match (found.is_empty(), not_taken) {
+            (false, _) => finding.shows("placed", &found),
+            (true, true) => finding.says(
+                "absent",
+                "the broker refused it, or it never left, or it was proved absent before",
+            ),
+            (true, false) => finding.says(
+                "unknown",
+                "this client knows of no such instruction, and the order book has no such order",
+            ),
         }
         finding
     }
@@ -323,6 +342,54 @@ impl Inner {
             let note = format!("the ledger could not be written: {}", problem.message());
             call.notes.borrow_mut().push(note);
         }
+    }
+}
+
+/// The rows of a book. An empty one is what the broker documents as such, under the
+/// status that it documents.
+fn book(reply: &Reply) -> Option<Vec<Row>> {
+    let rows = order_book::rows(reply.json())?;
+    (!rows.is_empty() || reply.http_status() == 200).then_some(rows)
+}
+
+/// What register and ledger know beside an instruction, when a reading is there. Neither
+/// is held while the rows are looked at.
+struct Known {
+    snapshot: Snapshot,
+    beside: Beside,
+    /// The order number of each row, as a hash.
+    keys: Vec<u64>,
+    /// The open tags of the ledger.
+    in_ledger: HashSet<String>,
+}
+
+impl Known {
+    fn at(inner: &Inner, asked: &Instructed, rows: &[Row], began: Moment) -> Self {
+        let snapshot = inner.register().snapshot();
+        let mut beside = snapshot.beside(asked, began);
+        let open = inner.ledger.as_ref().map(Ledger::all_open);
+        let open = open.unwrap_or_default();
+        let later = |it: &Intent| {
+            InstructionKind::of(&it.operation) == InstructionKind::Modify
+                && it.order_id == asked.order_id
+                && it.tag != asked.tag
+                && it.sent_at_ms > asked.sent_at_ms
+        };
+        beside.changed_since |= asked.kind == InstructionKind::Modify && open.iter().any(later);
+        let key = |row: &Row| snapshot.hash(&row.number());
+        Self {
+            beside,
+            keys: rows.iter().map(key).collect(),
+            snapshot,
+            in_ledger: open.into_iter().map(|intent| intent.tag).collect(),
+        }
+    }
+
+    fn is_of_another(&self, mine: &str, row: &Row) -> bool {
+        let told = |text: &String| (!text.is_empty()).then(|| self.snapshot.hash(text));
+        let (tag, number) = (row.tag(), row.number());
+        self.beside.is_of_another(told(&tag), told(&number))
+            || (tag != mine && self.in_ledger.contains(&tag))
     }
 }
 
@@ -366,6 +433,53 @@ struct Finding {
 }
 
 impl Finding {
+    /// What a verdict is called.
+    fn of(
+        search: &Search,
+        asked: &Instructed,
+        rows: &[Row],
+        verdict: &Verdict,
+        progress: &Progress,
+        window: Duration,
+    ) -> Self {
+        let mut finding = Self {
+            tag: search.tag.clone(),
+            order_id: search.order_id.clone(),
+            operation: Some(asked.kind.operation()),
+            sent_at_ms: Some(asked.sent_at_ms),
+            reads: progress.reads,
+            ..Self::default()
+        };
+        let place = asked.kind == InstructionKind::Place;
+        match verdict {
+            Verdict::Done(at) => {
+                let shown: Vec<_> = at.iter().map(|at| &rows[*at]).collect();
+                finding.shows(if place { "placed" } else { "applied" }, &shown);
+            }
+            Verdict::Absent(at) => {
+                let shown: Vec<_> = at.iter().map(|at| &rows[*at]).collect();
+                finding.shows("absent", &shown);
+                let message = match place {
+                    true => {
+                        "readings of the whole order book, after the outcome window, show nothing of it"
+                    }
+                    false => "readings of the order book show the order without this change",
+                };
+                finding.message = message.to_owned();
+            }
+            Verdict::Open(lacks, at) => {
+                finding.candidates = at.iter().map(|at| rows[*at].raw.clone()).collect();
+                finding.says("unknown", lacks.lacking());
+                if lacks.may_come() && at.is_empty() {
+                    let proof = progress.next_proof(asked, window);
+                    let until = proof.saturating_duration_since(clock::now());
+                    finding.ask_again_after_ms = u64::try_from(until.as_millis()).ok();
+                }
+            }
+        }
+        finding
+    }
+
     fn says(&mut self, outcome: &'static str, message: &str) {
         self.outcome = outcome;
         self.message = message.to_owned();

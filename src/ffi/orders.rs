@@ -127,13 +127,17 @@ pub unsafe extern "C" fn kneo_cancel_order(
 ///   "candidates","reads","sent_at_ms","ask_again_after_ms"}.
 /// - "placed": "row" is the order in the order book, "state" its status
 /// - "applied": the order has the state that was asked for
-/// - "absent": it was not taken; sending anew is safe. For a new order that
-///   takes two readings, the later one "outcome_window_ms" after nothing of it
-///   can be on its way any more (seconds after the end of its call, or after
-///   the opening of this client, if an earlier process sent it), that show
-///   neither its tag nor a row alike
-/// - "unknown": not proved yet; "candidates" are rows that may be it. A change
-///   to a market order may stay so: the broker shows a limit order instead
+/// - "absent": it was not taken; sending anew is safe. That takes two
+///   readings, both "outcome_window_ms" after nothing of it can be on its way
+///   any more (seconds after the end of its call, or after the opening of this
+///   client, if an earlier process sent it), of the same account and trading
+///   day, with clocks that agree, that show every order known to be there, no
+///   row that may be it, or its order without the change. Where no order is
+///   known to be there, trades and positions are read too
+/// - "unknown": not proved; "message" names what the proof lacks, and
+///   "candidates" are rows that may be it. It stays so once the trading day is
+///   over: look at the order and trade history in the broker's app. A change to
+///   a market order may stay so: the broker shows a limit order instead
 ///
 /// What was seen counts for the next call. Otherwise the errors of a read.
 ///

@@ -147,9 +147,9 @@ struct State {
     /// Those without an end.
     open: BTreeSet<u64>,
     by_id: HashMap<String, u64>,
-    /// Tag and answer of the orders that were taken today, as the file told
-    /// when it was opened.
-    taken: Vec<(String, String)>,
+    /// What was taken today, and the answers, as the file told when it was
+    /// opened.
+    taken: Vec<(Intent, String)>,
     /// The orders that the changes in the file were about.
     changed: Vec<String>,
 }
@@ -319,9 +319,9 @@ impl Ledger {
         state.write_end(number, end).map(|()| true)
     }
 
-    /// Tag and answer of each new order that an earlier process of this day
-    /// knew to be taken. Given out once.
-    pub(crate) fn take_taken(&self) -> Vec<(String, String)> {
+    /// Each instruction that an earlier process of this day knew to be taken, and
+    /// its answer. Given out once.
+    pub(crate) fn take_taken(&self) -> Vec<(Intent, String)> {
         std::mem::take(&mut self.state().taken)
     }
 
@@ -349,6 +349,12 @@ impl Ledger {
             None => order_id.is_some() && intent.order_id.as_deref() == order_id,
         });
         found.map(|(_, intent)| intent.clone())
+    }
+
+    /// All that is open.
+    pub(crate) fn all_open(&self) -> Vec<Intent> {
+        let state = self.state();
+        state.open().map(|(_, intent)| intent.clone()).collect()
     }
 
     /// What is open of this trading day, the oldest first.
@@ -445,9 +451,7 @@ impl State {
 
     fn note_taken(&mut self, number: u64, end: &End) {
         if let (Some(entry), End::Accepted { json, .. }) = (self.entries.get(&number), end) {
-            if entry.intent.order_id.is_none() {
-                self.taken.push((entry.intent.tag.clone(), json.clone()));
-            }
+            self.taken.push((entry.intent.clone(), json.clone()));
         }
     }
 

@@ -169,7 +169,7 @@ fn an_intent_id_stands_for_one_instruction() {
 }
 
 #[test]
-fn only_new_orders_tell_whose_a_row_is() {
+fn what_was_taken_is_told_with_what_was_asked() {
     let place = Place::new();
     let ledger = place.open().expect("a new file");
     let new = begin(&ledger, intent("new", None));
@@ -181,8 +181,10 @@ fn only_new_orders_tell_whose_a_row_is() {
     drop(ledger);
     let ledger = place.open().expect("it is free");
     let taken = ledger.take_taken();
-    let tags: Vec<_> = taken.iter().map(|(tag, _)| tag.as_str()).collect();
-    assert_eq!(tags, ["new"]);
+    let told = |(intent, _): &(Intent, String)| (intent.tag.clone(), intent.order_id.clone());
+    let told: Vec<_> = taken.iter().map(told).collect();
+    let change = ("change".to_owned(), Some("7".to_owned()));
+    assert_eq!(told, [("new".to_owned(), None), change]);
     assert_eq!(ledger.take_changed(), ["7"]);
 }
 

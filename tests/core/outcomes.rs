@@ -9,7 +9,7 @@ use kotak_neo_sandbox::{FaultKind, Sandbox};
 use serde_json::{Value, json};
 
 use crate::orders::{number, order, outcome, place, trader, unlimited, with};
-use crate::support::{fault, told};
+use crate::support::{answer, fault, told};
 
 const PLACE: &str = "/quick/order/rule/ms/place";
 
@@ -174,4 +174,230 @@ fn a_book_that_hangs_does_not_outlast_the_deadline() {
         wait.is_some_and(|ms| (500_000..=603_000).contains(&ms)),
         "{found}"
     );
+}
+
+/// What the fault of a whole book is: this list of rows, or "no data".
+fn shows(rows: &[Value]) -> FaultKind {
+    let body = match rows {
+        [] => {
+            json!({"stCode": 5203, "errMsg": "No Data", "desc": "data not found", "stat": "Not_Ok"})
+        }
+        rows => json!({"stat": "Ok", "stCode": 200, "data": rows}),
+    };
+    answer(200, "application/json", &body.to_string())
+}
+
+const BOOK: &str = "/quick/user/orders";
+const TRADES: &str = "/quick/user/trades";
+const POSITIONS: &str = "/portfolio/v2/positions";
+
+/// The true rows of the order book.
+fn rows(client: &Client) -> Vec<Value> {
+    let book = client.order_report(None).expect("the book can be read");
+    let book = crate::support::json(book.json());
+    book["data"].as_array().expect("a list").clone()
+}
+
+#[test]
+fn a_book_that_lacks_a_known_order_proves_nothing() {
+    let sandbox = unlimited();
+    let client = trader(&sandbox, &json!({"outcome_window_ms": 1000}));
+    let known = number(&place(&client, &with(order(), json!({"price": "8.50"}))).expect("taken"));
+    // The broker has it, but answers with a book of before.
+    let tag = lost(&sandbox, &client, &order(), FaultKind::ResetAfter);
+    for lacking in [
+        vec![],
+        vec![json!({"nOrdNo": "250122000000001", "trdSym": "SBIN-EQ"})],
+    ] {
+        fault(&sandbox, BOOK, shows(&lacking));
+        let found = asked_long(&client, &tag);
+        assert_eq!(found["outcome"], "unknown", "{found}");
+        let message = found["message"].as_str().expect("a message");
+        assert!(message.contains("known to be there"), "{found}");
+        sandbox.clear_faults();
+    }
+    // One that this client changed is known to be there, too.
+    let changing = trader(&sandbox, &json!({"outcome_window_ms": 1000}));
+    let change = json!({
+        "order_id": known, "price": "8.40", "order_type": "L", "quantity": 3, "validity": "DAY",
+    });
+    changing.modify_order(&change.to_string()).expect("taken");
+    let second = lost(&sandbox, &changing, &order(), FaultKind::ResetAfter);
+    fault(&sandbox, BOOK, shows(&[]));
+    let found = asked_long(&changing, &second);
+    assert_eq!(found["outcome"], "unknown", "{found}");
+    sandbox.clear_faults();
+    let found = outcome(&client, json!({"tag": tag}));
+    assert_eq!(found["outcome"], "placed", "{found}");
+}
+
+#[test]
+fn an_empty_book_counts_only_if_trades_and_positions_agree() {
+    let sandbox = unlimited();
+    let client = trader(&sandbox, &json!({"outcome_window_ms": 1000}));
+    let tag = lost(&sandbox, &client, &order(), FaultKind::ResetBefore);
+    let trade = json!({"nOrdNo": "250122000000001", "trdSym": "IDEA-EQ", "fldQty": 3});
+    let position = json!({"trdSym": "IDEA-EQ", "flBuyQty": "3", "flSellQty": "0"});
+    for (path, kind) in [
+        (TRADES, answer(503, "text/html", "")),
+        (POSITIONS, answer(503, "text/html", "")),
+        (
+            POSITIONS,
+            answer(
+                404,
+                "application/json",
+                r#"{"stCode":5203,"stat":"Not_Ok"}"#,
+            ),
+        ),
+        (TRADES, shows(&[trade])),
+        (POSITIONS, shows(&[position])),
+    ] {
+        sandbox.clear_faults();
+        fault(&sandbox, path, kind);
+        let found = outcome(&client, json!({"tag": tag, "timeout_ms": 2000}));
+        assert_eq!(found["outcome"], "unknown", "{path} {found}");
+        let message = found["message"].as_str().expect("a message");
+        assert!(message.contains("trades and positions"), "{found}");
+    }
+    sandbox.clear_faults();
+    let found = asked_long(&client, &tag);
+    assert_eq!(found["outcome"], "absent", "{found}");
+}
+
+/// Only 200 is documented for an empty book.
+#[test]
+fn an_error_is_no_empty_book() {
+    let sandbox = unlimited();
+    let client = trader(&sandbox, &json!({"outcome_window_ms": 1000}));
+    let tag = lost(&sandbox, &client, &order(), FaultKind::ResetAfter);
+    for kind in [
+        answer(
+            404,
+            "application/json",
+            r#"{"stCode":5203,"stat":"Not_Ok"}"#,
+        ),
+        answer(
+            200,
+            "application/json",
+            r#"{"stCode":200,"stat":"Ok","data":null}"#,
+        ),
+        answer(
+            200,
+            "application/json",
+            r#"{"stCode":1037,"stat":"Not_Ok","data":[]}"#,
+        ),
+    ] {
+        sandbox.clear_faults();
+        fault(&sandbox, BOOK, kind);
+        let question = json!({"tag": tag, "timeout_ms": 2000}).to_string();
+        let failed = client.order_outcome(&question);
+        assert!(failed.is_err(), "{failed:?}");
+    }
+    sandbox.clear_faults();
+    let found = outcome(&client, json!({"tag": tag}));
+    assert_eq!(found["outcome"], "placed", "{found}");
+}
+
+#[test]
+fn a_rewritten_row_of_another_quantity_or_spelling_may_be_it() {
+    let sandbox = unlimited();
+    let client = trader(&sandbox, &json!({"outcome_window_ms": 1000}));
+    let tag = lost(&sandbox, &client, &order(), FaultKind::ResetAfter);
+    let row = rows(&client).remove(0);
+    let rewritten = with(row, json!({"GuiOrdId": "TEST1-00000000"}));
+    for more in [
+        json!({"qty": 7}),
+        json!({"trdSym": "IDEA"}),
+        json!({"trdSym": "IDEA EQ", "qty": 1}),
+        json!({"trdSym": "idea-be"}),
+        json!({"trdSym": "VODAFONE IDEA", "sym": "IDEA"}),
+        json!({"trnsTp": "--"}),
+    ] {
+        sandbox.clear_faults();
+        fault(
+            &sandbox,
+            BOOK,
+            shows(&[with(rewritten.clone(), more.clone())]),
+        );
+        let found = outcome(&client, json!({"tag": tag, "timeout_ms": 2000}));
+        assert_eq!(found["outcome"], "unknown", "{more} {found}");
+        assert_eq!(
+            found["candidates"].as_array().map(Vec::len),
+            Some(1),
+            "{found}"
+        );
+    }
+}
+
+/// The answer's own `Date` says of which day a book is.
+#[test]
+fn a_book_of_another_day_or_hour_proves_nothing() {
+    let sandbox = unlimited();
+    let client = trader(&sandbox, &json!({"outcome_window_ms": 1000}));
+    let tag = lost(&sandbox, &client, &order(), FaultKind::ResetAfter);
+    for hours in [1, -1, 5, 24, -24] {
+        let now = std::time::SystemTime::now();
+        let hour = Duration::from_secs(3600 * u64::from(i32::unsigned_abs(hours)));
+        let date = if hours > 0 { now + hour } else { now - hour };
+        sandbox.clear_faults();
+        fault(
+            &sandbox,
+            BOOK,
+            FaultKind::Answer {
+                status: 200,
+                headers: vec![("date".to_owned(), httpdate::fmt_http_date(date))],
+                body: br#"{"stCode":5203,"errMsg":"No Data","stat":"Not_Ok"}"#.to_vec(),
+            },
+        );
+        let found = outcome(&client, json!({"tag": tag, "timeout_ms": 2000}));
+        assert_eq!(found["outcome"], "unknown", "{hours} {found}");
+        assert_eq!(found["ask_again_after_ms"], Value::Null, "{found}");
+    }
+}
+
+#[test]
+fn a_change_whose_order_is_not_in_the_book_is_unknown() {
+    let sandbox = unlimited();
+    let client = trader(&sandbox, &json!({"outcome_window_ms": 1000}));
+    let id = number(&place(&client, &order()).expect("taken"));
+    fault(&sandbox, "/quick/order/cancel", FaultKind::ResetBefore);
+    let cancel = json!({ "order_id": id }).to_string();
+    let error = client.cancel_order(&cancel).expect_err("no answer");
+    assert_eq!(error.status(), Status::UnknownOutcome, "{error}");
+    sandbox.clear_faults();
+    let row = rows(&client).remove(0);
+    let of = |more: Value| with(row.clone(), more);
+    for (book, expected) in [
+        (vec![], "unknown"),
+        (vec![of(json!({"nOrdNo": "250122000000001"}))], "unknown"),
+        (vec![of(json!({"ordSt": "cancel req received"}))], "unknown"),
+        (vec![of(json!({"ordSt": "of a new kind"}))], "unknown"),
+        (vec![of(json!({"ordSt": null}))], "unknown"),
+        (
+            vec![of(json!({})), of(json!({"ordSt": "canceled"}))],
+            "unknown",
+        ),
+        (vec![of(json!({})), of(json!({"nOrdNo": ""}))], "unknown"),
+        (vec![of(json!({}))], "absent"),
+    ] {
+        sandbox.clear_faults();
+        fault(&sandbox, BOOK, shows(&book));
+        let found = outcome(&client, json!({"order_id": id, "timeout_ms": 2000}));
+        assert_eq!(found["outcome"], expected, "{found}");
+    }
+}
+
+/// The later of two orders with one tag was refused: the row is of the earlier one.
+#[test]
+fn a_refused_order_is_not_called_placed_for_an_earlier_one() {
+    let sandbox = unlimited();
+    let client = trader(&sandbox, &json!({}));
+    let tagged = with(order(), json!({"tag": "again"}));
+    place(&client, &tagged).expect("taken");
+    let found = outcome(&client, json!({"tag": "again"}));
+    assert_eq!(found["outcome"], "placed", "{found}");
+    let refused = place(&client, &tagged).expect_err("the tag was used");
+    assert_eq!(refused.status(), Status::Rejected, "{refused}");
+    let found = outcome(&client, json!({"tag": "again"}));
+    assert_eq!(found["outcome"], "absent", "{found}");
 }
