@@ -51,7 +51,7 @@ impl Client {
     pub fn open_intents(&self) -> Result<Reply, Error> {
         self.0.local("open_intents", |_| {
             let intents = match &self.0.ledger {
-                Some(ledger) => ledger.open_intents(clock::unix_ms()),
+                Some(ledger) => ledger.open_intents(),
                 None => self.0.register().unsettled().cloned().collect(),
             };
             let shown: Vec<_> = intents.iter().map(shown_intent).collect();
@@ -60,7 +60,7 @@ impl Client {
     }
 }
 
-fn shown_intent(intent: &Intent) -> Value {
+pub(super) fn shown_intent(intent: &Intent) -> Value {
     json!({
         "tag": intent.tag,
         "intent_id": intent.intent_id,
