@@ -537,6 +537,75 @@ fn another_process_reads_what_is_open() {
     assert_eq!(error.status(), Status::InvalidArgument);
 }
 
+/// An answer to `limits` with this time of the broker.
+fn limits_at(sandbox: &Sandbox, client: &Client, unix_seconds: u64) -> Reply {
+    let time = std::time::UNIX_EPOCH + Duration::from_secs(unix_seconds);
+    sandbox.set_fault(Fault {
+        path: "/quick/user/limits".to_owned(),
+        times: Some(1),
+        kind: FaultKind::Answer {
+            status: 200,
+            headers: vec![("Date".to_owned(), httpdate::fmt_http_date(time))],
+            body: br#"{"stat":"Ok","stCode":200,"Net":"1"}"#.to_vec(),
+        },
+    });
+    client.limits(None).expect("it is answered")
+}
+
+#[test]
+fn another_day_of_the_broker_ends_what_is_open() {
+    let sandbox = sandbox();
+    let folder = Folder::new("days");
+    let file = folder.text("ledger");
+    let dates = || {
+        let text = std::fs::read_to_string(&file).expect("it is there");
+        text.matches("\"record\":{\"date\"").count()
+    };
+    let with = json!({"ledger_file": file, "timeouts": {"order": 300}});
+    // Logins tell the day, and so does an order where nothing else was asked.
+    let (client, session) = trader(&sandbox, &with);
+    assert_eq!(dates(), 1);
+    drop(client);
+    std::fs::remove_file(&file).expect("it is there");
+    let client = Client::open(Some(&config(&sandbox, &with).to_string())).expect("free");
+    client.session_import(&session).expect("a session of today");
+    assert_eq!(dates(), 0);
+    client.place_order(&order(&json!({}))).expect("taken");
+    assert_eq!(dates(), 1);
+    sandbox.set_fault(Fault {
+        path: PLACE.to_owned(),
+        times: Some(1),
+        kind: FaultKind::Hang,
+    });
+    let hung = order(&json!({"tag": "hung", "intent_id": "h"}));
+    assert_eq!(status(&client.place_order(&hung)), Status::UnknownOutcome);
+    let open = || parsed(client.open_intents().expect("local").json())["intents"].clone();
+    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+    let tomorrow = now.as_secs() + 25 * 3600;
+    let before = sandbox.orders_taken();
+    for alone in [tomorrow, now.as_secs(), tomorrow + 48 * 3600] {
+        let notes = parsed(&limits_at(&sandbox, &client, alone).meta())["notes"].clone();
+        assert_eq!(notes, Value::Null);
+        assert_eq!(open()[0]["tag"], "hung");
+        assert_eq!(status(&client.place_order(&hung)), Status::UnknownOutcome);
+    }
+    limits_at(&sandbox, &client, tomorrow);
+    let notes = parsed(&limits_at(&sandbox, &client, tomorrow + 1).meta())["notes"].clone();
+    let note = notes[0].as_str().expect("it is told");
+    assert!(
+        note.ends_with("of an earlier one: place_order hung"),
+        "{note}"
+    );
+    assert_eq!(open(), json!([]));
+    client.place_order(&hung).expect("of another day");
+    assert_eq!(sandbox.orders_taken(), before + 1);
+    assert_eq!(
+        dates(),
+        2,
+        "the file was begun anew, and the true time followed"
+    );
+}
+
 #[test]
 fn the_same_intent_is_sent_once() {
     if env::var_os(CHILD).is_some() {

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::call::Call;
+use super::register::Settled;
 use super::settle::shown_intent;
 use super::{Inner, meta};
 use crate::base::clock::Moment;
@@ -28,6 +29,9 @@ impl Inner {
         let note = match ledger.saw(date, asked) {
             Ok(forgotten) if forgotten.is_empty() => return,
             Ok(forgotten) => {
+                for intent in &forgotten {
+                    self.forget(intent);
+                }
                 let named =
                     |intent: &ledger::Intent| format!("{} {}", intent.operation, intent.tag);
                 let named: Vec<_> = forgotten.iter().map(named).collect();
@@ -40,6 +44,15 @@ impl Inner {
             Err(problem) => format!("the ledger could not be written: {}", problem.message()),
         };
         call.notes.borrow_mut().push(note);
+    }
+
+    /// What the ledger has forgotten holds up no other instruction with its tag.
+    fn forget(&self, intent: &ledger::Intent) {
+        let mut register = self.register();
+        let open = register.by_tag(&intent.tag);
+        if open.is_some_and(|open| !open.running && open.intent == *intent) {
+            register.settle(&intent.tag, None, Settled::Forgotten);
+        }
     }
 }
 
