@@ -959,6 +959,26 @@ fn a_link_is_what_it_leads_to() {
     assert!(error.message().contains("leads to nothing"), "{error}");
 }
 
+/// On every system.
+#[test]
+fn a_second_name_opens_no_second_ledger() {
+    let place = Place::new();
+    let ledger = place.open().expect("a new file");
+    let hard = place.0.path("hard");
+    fs::hard_link(place.file(), &hard).expect("a link");
+    begin(&ledger, intent("a", None));
+    for _ in 0..2 {
+        let error = Ledger::open(&hard, LedgerSync::Process).map(drop);
+        let error = error.expect_err("it is held");
+        assert!(error.message().contains("is held by process"), "{error}");
+        assert_eq!(look(&hard).expect("it can be read").open.len(), 1);
+    }
+    begin(&ledger, intent("b", None));
+    drop(ledger);
+    let ledger = Ledger::open(&hard, LedgerSync::Process).expect("it is free");
+    assert_eq!(open_tags(&ledger), ["a", "b"]);
+}
+
 /// An older version locked a file beside the ledger.
 #[cfg(unix)]
 #[test]
