@@ -463,7 +463,13 @@ pub(crate) fn look(path: &Path) -> Result<Looked, Error> {
     loop {
         let (bytes, holder) = file::look(path).map_err(wrong)?;
         tries += 1;
-        match record::read(&bytes) {
+        let read = record::read(&bytes);
+        // It may be begun anew at this moment.
+        if holder.is_some() && tries < TRIES && read.as_ref().is_ok_and(|it| it.whole == 0) {
+            thread::sleep(PAUSE);
+            continue;
+        }
+        match read {
             Ok(contents) => {
                 let book = Book::of(contents.lines);
                 let held_by = holder.map(|holder| {

@@ -1,10 +1,8 @@
 //! What the ledger promises.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use kotak_neo_testing::dice::Dice;
@@ -820,7 +818,9 @@ fn settled_records_cost_no_memory() {
 #[cfg(unix)]
 #[test]
 fn what_cannot_be_written_is_not_begun() {
+    use std::fs::OpenOptions;
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
     let place = Place::new();
     let ledger = place.open().expect("a new file");
     let mode = fs::metadata(place.file())
@@ -866,6 +866,8 @@ fn odd_paths_are_told() {
 #[cfg(unix)]
 #[test]
 fn a_file_that_is_not_ours_any_more_is_not_written() {
+    use std::fs::OpenOptions;
+    use std::io::Write;
     type Strike = fn(&Path);
     let strikes: [(&str, Strike); 5] = [
         ("removed", |file| {
@@ -988,7 +990,7 @@ fn an_older_version_keeps_what_it_holds() {
     let lock = place.0.path("ledger.lock");
     fs::write(&lock, "process 77 since unix second 1\n").expect("a file");
     assert!(place.open().is_ok(), "nobody holds it");
-    let held = File::open(&lock).expect("it is there");
+    let held = fs::File::open(&lock).expect("it is there");
     flock(&held, FlockOperation::NonBlockingLockExclusive).expect("it is free");
     let told = place.told();
     assert!(told.contains("is held by process 77 since"), "{told}");
