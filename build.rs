@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 /// The order of the header. A file that is not named here comes after these.
-const ORDER: &str = "library response client login orders reads scrips feed orderfeed";
+const ORDER: &str = "library response client login orders ledger reads scrips feed orderfeed";
 
 fn main() {
     println!("cargo:rerun-if-changed=src/ffi");

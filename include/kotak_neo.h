@@ -1304,8 +1304,8 @@ kneo_response *kneo_order_outcome(kneo_client *client, const char *params);
 
 /**
  * The instructions that were begun and are not settled: those of the ledger,
- * also of an earlier process of this trading day (IST) or of the last hour, or
- * without a ledger_file those of this client. Needs no network.
+ * also of an earlier process, until the broker shows another trading day (IST),
+ * or without a ledger_file those of this client. Needs no network.
  *
  * client: a live client.
  *
@@ -1314,6 +1314,28 @@ kneo_response *kneo_order_outcome(kneo_client *client, const char *params);
  * each with kneo_order_outcome.
  */
 kneo_response *kneo_open_intents(kneo_client *client);
+
+/**
+ * The instructions that are open in a ledger file, whoever has it: a program of
+ * another process that runs, that has crashed, or none. Reads only; it neither
+ * holds the file nor keeps its holder from anything. Needs no client and no
+ * network.
+ *
+ * ledger_file: the path that the configuration has as "ledger_file", or another
+ *   name of that file.
+ *
+ * Returns KNEO_OK with {"intents":[...],"held_by":{"pid","since"}}: the intents
+ * as kneo_open_intents gives them, those whose call is running too; "held_by"
+ * is null if no client has the file open, "pid" is the process that has and
+ * "since" the unix second of its opening, each null where it is not known.
+ * KNEO_INVALID_ARGUMENT if there is no such file, if it is no ledger, is damaged
+ * or was written by a newer version.
+ *
+ * # Safety
+ *
+ * ledger_file must be NULL or NUL-terminated.
+ */
+kneo_response *kneo_ledger_open_intents(const char *ledger_file);
 
 /**
  * The order book, or one order of it.
@@ -1515,7 +1537,8 @@ kneo_response *kneo_scrip_master(kneo_client *client,
  * operation: the name of a function of this header without "kneo_": of the
  *   logins and sessions, the orders, the books and market data, and the
  *   instruments, for example "totp_login", "place_order" or "search_scrip";
- *   "totp_generate" too. Not those of clients, responses and feeds.
+ *   "totp_generate" and "ledger_open_intents" too. Not those of clients,
+ *   responses and feeds.
  * params: NULL, or its arguments as one JSON object, with the names of this
  *   header: {"ucc":"TEST1",...}. A function that takes "params" itself takes
  *   that object here. "timeout_ms" and "call_id" may stand in it for every

@@ -440,6 +440,13 @@ inline response totp_generate(std::string_view secret_base32)
     return response(kneo_totp_generate(a.get()));
 }
 
+/* What is open in a ledger file, whoever has it: {"intents":[...],"held_by":{...}} */
+inline response ledger_open_intents(std::string_view ledger_file)
+{
+    const detail::c_text a("ledger_file", ledger_file);
+    return response(kneo_ledger_open_intents(a.get()));
+}
+
 inline std::string_view version() noexcept { return kneo_version(); }
 inline std::uint32_t abi_version() noexcept { return kneo_abi_version(); }
 inline std::int32_t live_handles() noexcept { return kneo_live_handles(); }

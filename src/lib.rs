@@ -35,6 +35,7 @@ pub use base::reply::Reply;
 pub use base::status::Status;
 pub use base::totp::generate as totp_generate;
 pub use client::Client;
+pub use client::ledger_open_intents;
 #[cfg(debug_assertions)]
 #[doc(hidden)]
 pub use client::steps as order_steps;

@@ -489,6 +489,15 @@ namespace KotakNeo
             }
         }
 
+        /// <summary>What is open in a ledger file, whoever has it: {"intents":[...],"held_by":{"pid","since"}}</summary>
+        public static Response LedgerOpenIntents(string ledgerFile)
+        {
+            using (var a = new Utf8(nameof(ledgerFile), ledgerFile))
+            {
+                return Client.Take(Native.kneo_ledger_open_intents(a.Bytes));
+            }
+        }
+
         /// <summary>Ends every thread and every client. False when a thread could not end in time.</summary>
         public static bool Shutdown(int timeoutMilliseconds)
         {
@@ -664,6 +673,9 @@ namespace KotakNeo
 
         [DllImport(Dll, CallingConvention = Cdecl)]
         internal static extern ResponseHandle kneo_totp_generate(byte[] secret_base32);
+
+        [DllImport(Dll, CallingConvention = Cdecl)]
+        internal static extern ResponseHandle kneo_ledger_open_intents(byte[] ledger_file);
 
         [DllImport(Dll, CallingConvention = Cdecl)]
         internal static extern ResponseHandle kneo_session_info(ClientHandle client);

@@ -123,6 +123,7 @@ Private Declare PtrSafe Function kneo_totp_validate Lib "kotak_neo.dll" (ByVal c
 Private Declare PtrSafe Function kneo_login Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal mobile_number As LongPtr, ByVal user_id As LongPtr, ByVal pan As LongPtr, ByVal password As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_session_2fa Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal otp As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_client_halt Lib "kotak_neo.dll" (ByVal client As LongPtr) As LongPtr
+Private Declare PtrSafe Function kneo_ledger_open_intents Lib "kotak_neo.dll" (ByVal ledger_file As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_session_info Lib "kotak_neo.dll" (ByVal client As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_logout Lib "kotak_neo.dll" (ByVal client As LongPtr) As LongPtr
 Private Declare PtrSafe Function kneo_feed_open Lib "kotak_neo.dll" (ByVal client As LongPtr, ByVal options As LongPtr, ByRef out As LongPtr) As LongPtr
@@ -207,6 +208,13 @@ End Function
 ' The kill switch: nothing but cancels leaves this client from now on.
 Public Function KneoHalt(ByVal client As LongPtr) As String
     KneoHalt = Take(kneo_client_halt(client))
+End Function
+
+' What is open in a ledger file, whoever has it.
+Public Function KneoLedgerOpenIntents(ByVal ledger_file As String) As String
+    Dim a() As Byte
+    a = ToUtf8("ledger_file", ledger_file)
+    KneoLedgerOpenIntents = Take(kneo_ledger_open_intents(VarPtr(a(0))))
 End Function
 
 Public Function KneoSessionInfo(ByVal client As LongPtr) As String

@@ -178,6 +178,17 @@ func TOTPGenerate(secretBase32 string) (*Response, error) {
 	return take(C.kneo_totp_generate(args.text[0]))
 }
 
+// LedgerOpenIntents tells what is open in a ledger file, whoever has it:
+// {"intents":[...],"held_by":{"pid","since"}}.
+func LedgerOpenIntents(ledgerFile string) (*Response, error) {
+	args, err := newArguments(argument{"ledger_file", ledgerFile})
+	if err != nil {
+		return nil, err
+	}
+	defer args.free()
+	return take(C.kneo_ledger_open_intents(args.text[0]))
+}
+
 // Version is the version of the loaded library.
 func Version() string {
 	return C.GoString(C.kneo_version())

@@ -104,6 +104,7 @@ DECLARATIONS = {
     "kneo_login": (RESPONSE, [CLIENT, c_char_p, c_char_p, c_char_p, c_char_p]),
     "kneo_session_2fa": (RESPONSE, [CLIENT, c_char_p]),
     "kneo_totp_generate": (RESPONSE, [c_char_p]),
+    "kneo_ledger_open_intents": (RESPONSE, [c_char_p]),
     "kneo_client_halt": (RESPONSE, [CLIENT]),
     "kneo_session_info": (RESPONSE, [CLIENT]),
     "kneo_logout": (RESPONSE, [CLIENT]),
@@ -306,6 +307,11 @@ class OrderFeed:
                     return
                 raise
             yield reply
+
+
+def ledger_open_intents(lib, ledger_file):
+    """What is open in a ledger file, whoever has it: a reply with "intents" and "held_by"."""
+    return Reply(lib, lib.kneo_ledger_open_intents(text("ledger_file", ledger_file)))
 
 
 def totp_of_now(lib):

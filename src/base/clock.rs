@@ -41,7 +41,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use pin_project_lite::pin_project;
 
 #[cfg(test)]
-pub(crate) use shift::shifted;
+pub(crate) use shift::{Shifted, shifted};
 
 /// After so long at the latest a timer looks at the clock again: it may have
 /// slept with the machine.
@@ -95,6 +95,12 @@ impl Moment {
     /// How long ago this was; zero if it is to come.
     pub(crate) fn elapsed(self) -> Duration {
         now().saturating_duration_since(self)
+    }
+
+    /// In milliseconds since this clock began, which is the boot that [`boot`]
+    /// names, if it names one.
+    pub(crate) fn ms(self) -> i64 {
+        self.0.div_euclid(1_000_000)
     }
 
     /// So much later; `None` if that is out of reach.
@@ -210,6 +216,27 @@ impl<F: Future> Future for Timeout<F> {
             Poll::Pending => this.sleep.poll(context).map(|()| Err(Elapsed)),
         }
     }
+}
+
+/// Which boot of the machine moments are counted from: those of two processes
+/// can be compared if it is the same. `None` where the system names no boot.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let id = id.trim();
+    let plain = |c: u8| c.is_ascii_hexdigit() || c == b'-';
+    if id.is_empty() || id.len() > 64 || !id.bytes().all(plain) {
+        return None;
+    }
+    // A container may have a clock that was shifted against that of the machine.
+    let clock = std::fs::read_link("/proc/self/ns/time").unwrap_or_default();
+    Some(format!("{id} {}", clock.display()).trim_end().to_owned())
+}
+
+/// Which boot of the machine moments are counted from: this system names none.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn boot() -> Option<String> {
+    None
 }
 
 /// Nanoseconds of the clock that counts sleep.

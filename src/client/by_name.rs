@@ -92,6 +92,9 @@ impl Client {
             "totp_generate" => named(inner, params, ["secret_base32"], |_, [secret]| {
                 crate::base::totp::generate(given(secret))
             }),
+            "ledger_open_intents" => named(inner, params, ["ledger_file"], |_, [file]| {
+                super::ledger_open_intents(given(file))
+            }),
             "session_info" => named(inner, params, [], |_, []| self.session_info()),
             "session_export" => named(inner, params, [], |_, []| self.session_export()),
             "session_import" => named(inner, params, ["session"], |_, [session]| {

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::Inner;
 use super::call::Call;
+use crate::base::clock;
 use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::reply::{Meta, Reply};
@@ -108,10 +109,12 @@ impl Inner {
             let point = Point::default();
             call.points.borrow_mut().push((op.kind, point.clone()));
             call.is_asking(&id);
+            let asked = clock::now();
             let sent = self.net.send(request, &point).await;
             match sent {
                 Ok(answer) => {
                     call.hears(&answer);
+                    self.saw(call, op, answer.date, asked);
                     self.log.line(
                         Level::Trace,
                         format_args!(

@@ -6,6 +6,7 @@ mod cancel;
 pub(crate) mod config;
 mod exchange;
 mod feeds;
+mod ledger;
 mod logins;
 mod orders;
 mod reads;
@@ -46,6 +47,7 @@ use crate::transport::{Cookies, EventLoop, Net, Settings};
 use cancel::Named;
 use config::Config;
 use exchange::Place;
+pub use ledger::ledger_open_intents;
 use register::Register;
 use scrips::Scrips;
 
@@ -284,7 +286,7 @@ impl Inner {
         let orders = &config.orders;
         let ledger = match &orders.ledger_file {
             None => None,
-            Some(path) => Some(Ledger::open(path, orders.ledger_sync, clock::unix_ms())?),
+            Some(path) => Some(Ledger::open(path, orders.ledger_sync)?),
         };
         let left = ledger
             .as_ref()

@@ -152,7 +152,7 @@ impl Inner {
                 let problem = "needs a ledger: configure ledger_file";
                 return Err(Error::argument("params.intent_id", problem));
             };
-            if let Some(earlier) = ledger.earlier(id, &intent, clock::unix_ms())? {
+            if let Some(earlier) = ledger.earlier(id, &intent)? {
                 return again(call, op, earlier);
             }
         }
@@ -207,8 +207,7 @@ impl Inner {
         sheet.lock().begun = Some((intent.clone(), None));
         reached(Step::Remembered);
         if let Some(ledger) = &self.ledger {
-            let sent_at_ms = intent.sent_at_ms;
-            match ledger.begin(intent.clone(), sent_at_ms)? {
+            match ledger.begin(intent.clone())? {
                 Begun::New(ticket) => sheet.lock().begun = Some((intent, Some(ticket))),
                 Begun::Earlier(earlier) => {
                     // The earlier one is what counts, not this attempt.
@@ -230,10 +229,12 @@ impl Inner {
         call.points.borrow_mut().push((op.kind, point.clone()));
         call.is_asking(&id);
         reached(Step::Leaving);
+        let asked = clock::now();
         let sent = self.door.send(line, request, &point).await;
         reached(Step::Answered);
         let mut answer = sent.map_err(|failure| Error::new(failure.status, failure.message))?;
         call.hears(&answer);
+        self.saw(call, op, answer.date, asked);
         let auth = op.headers(trade.generation).auth;
         let number = order_number::told(&String::from_utf8_lossy(&answer.body));
         let is_known = number.is_some_and(|number| !self.register().tell(&number));
@@ -282,7 +283,7 @@ impl Inner {
                 return again(call, op, Earlier::Unsettled(open.intent));
             }
             // It may have ended since it was looked for.
-            if let Some(earlier) = ledger.earlier(id, intent, clock::unix_ms())? {
+            if let Some(earlier) = ledger.earlier(id, intent)? {
                 return again(call, op, earlier);
             }
         }
@@ -397,10 +398,12 @@ impl Inner {
         let unread = |problem: &str| {
             format!("the order book, which is needed first, could not be read: {problem}")
         };
+        let asked = clock::now();
         let answer = self.door.send(line, request, &point).await;
         let answer =
             answer.map_err(|failure| Error::new(failure.status, unread(&failure.message)))?;
         call.hears(&answer);
+        self.saw(call, target.op, answer.date, asked);
         let wanted = instruction.order_id.as_deref().unwrap_or("");
         let found = if judge::is_no_data(&answer) {
             None
@@ -438,6 +441,11 @@ fn held(held: Held) -> Error {
     Error::new(held.status(), held.to_string())
 }
 
+/// Said with an answer that may be one of yesterday.
+const DOUBTFUL: &str = "by this machine's clock this intent was sent on another day, and the \
+                        broker has not told this process yet which day it is: after a reading \
+                        call the ledger knows";
+
 /// The answer to an intent that was sent before. Nothing is sent.
 fn again(call: &Call, op: &Operation, earlier: Earlier) -> Result<Reply, Error> {
     call.extra
@@ -457,8 +465,15 @@ fn again(call: &Call, op: &Operation, earlier: Earlier) -> Result<Reply, Error> 
         call.points.borrow_mut().push((op.kind, point));
     }
     match earlier {
-        Earlier::Answered { tag, end } => {
+        Earlier::Answered {
+            tag,
+            end,
+            is_doubtful,
+        } => {
             call.is_about(&tag);
+            if is_doubtful {
+                call.notes.borrow_mut().push(DOUBTFUL.to_owned());
+            }
             match end {
                 End::Accepted { json, http_status } => Ok(Reply {
                     http_status,

@@ -56,7 +56,7 @@ impl Client {
     pub fn open_intents(&self) -> Result<Reply, Error> {
         self.0.local("open_intents", |_| {
             let intents = match &self.0.ledger {
-                Some(ledger) => ledger.open_intents(clock::unix_ms()),
+                Some(ledger) => ledger.open_intents(),
                 None => self.0.register().unsettled().cloned().collect(),
             };
             let shown: Vec<_> = intents.iter().map(shown_intent).collect();
@@ -65,7 +65,7 @@ impl Client {
     }
 }
 
-fn shown_intent(intent: &Intent) -> Value {
+pub(super) fn shown_intent(intent: &Intent) -> Value {
     json!({
         "tag": intent.tag,
         "intent_id": intent.intent_id,
@@ -367,7 +367,7 @@ impl Known {
     fn at(inner: &Inner, asked: &Instructed, rows: &[Row], began: Moment) -> Self {
         let snapshot = inner.register().snapshot();
         let mut beside = snapshot.beside(asked, began);
-        let open = inner.ledger.as_ref().map(Ledger::all_open);
+        let open = inner.ledger.as_ref().map(Ledger::open_intents);
         let open = open.unwrap_or_default();
         let later = |it: &Intent| {
             InstructionKind::of(&it.operation) == InstructionKind::Modify

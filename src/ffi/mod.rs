@@ -7,6 +7,7 @@ pub mod client;
 mod document;
 pub mod feed;
 mod guard;
+pub mod ledger;
 pub mod library;
 pub mod login;
 pub mod orderfeed;

@@ -157,8 +157,8 @@ pub unsafe extern "C" fn kneo_order_outcome(
 }
 
 /// The instructions that were begun and are not settled: those of the ledger,
-/// also of an earlier process of this trading day (IST) or of the last hour, or
-/// without a ledger_file those of this client. Needs no network.
+/// also of an earlier process, until the broker shows another trading day (IST),
+/// or without a ledger_file those of this client. Needs no network.
 ///
 /// client: a live client.
 ///

@@ -284,7 +284,8 @@ pub unsafe extern "C" fn kneo_scrip_master(
 /// operation: the name of a function of this header without "kneo_": of the
 ///   logins and sessions, the orders, the books and market data, and the
 ///   instruments, for example "totp_login", "place_order" or "search_scrip";
-///   "totp_generate" too. Not those of clients, responses and feeds.
+///   "totp_generate" and "ledger_open_intents" too. Not those of clients,
+///   responses and feeds.
 /// params: NULL, or its arguments as one JSON object, with the names of this
 ///   header: {"ucc":"TEST1",...}. A function that takes "params" itself takes
 ///   that object here. "timeout_ms" and "call_id" may stand in it for every

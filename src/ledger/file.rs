@@ -1,18 +1,18 @@
-//! The file of a ledger, and the lock that keeps all others away from it.
+//! The file of a ledger.
 //!
-//! One process holds both. Each record is appended in one write; what could not
-//! be written whole is cut off again. A new file is written beside the old one
-//! and renamed, so that it is whole or not there.
+//! One process holds it. Each record is appended in one write; what could not be
+//! written whole is cut off again. Nothing else is ever written to it, but that it
+//! is begun anew when all that it holds is over: it stays the same file, whatever
+//! names it has.
 
 use std::fmt::Display;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use fs4::{FileExt, TryLockError};
-
 use super::LedgerSync;
-use crate::base::clock;
+use super::lock::{self, Hold, Holder, Refused};
+use super::record;
 use crate::base::error::Error;
 use crate::base::status::Status;
 
@@ -25,20 +25,11 @@ pub(super) struct LedgerFile {
     sync: LedgerSync,
     /// After a fork the child has the file too, and must not write.
     pub(super) pid: u32,
-    pub(super) file: File,
-    id: Id,
+    pub(super) hold: Hold,
     /// How many bytes are whole records.
     length: u64,
     /// Why nothing can be written any more.
     broken: Option<String>,
-    pub(super) lock: Lock,
-}
-
-/// The lock file. It is held for as long as it is open.
-pub(super) struct Lock {
-    path: PathBuf,
-    id: Id,
-    pub(super) file: File,
 }
 
 impl LedgerFile {
@@ -48,29 +39,23 @@ impl LedgerFile {
     ///
     /// If another client holds it (the message names the process), or if it
     /// cannot be read or written.
-    pub(super) fn open(path: &Path, sync: LedgerSync) -> Result<(Self, Vec<u8>), Error> {
+    pub(super) fn open(path: &Path, sync: LedgerSync) -> Result<(Self, Vec<u8>), String> {
         let path = real(path)?;
-        let lock = hold(&path)?;
-        // Opening a pipe would wait for its other end.
-        match fs::metadata(&path) {
-            Ok(found) if !found.is_file() => return Err(wrong("is not a regular file")),
-            Ok(found) if found.len() > LARGEST => return Err(wrong("is too large for a ledger")),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(&error)),
-            _ => {}
+        let hold = Hold::open(&path).map_err(|refused| told(refused, &path))?;
+        let mut file = &*hold.file;
+        let length = file.metadata().map_err(unusable)?.len();
+        if length > LARGEST {
+            return Err(TOO_LARGE.to_owned());
         }
-        let mut file = options().open(&path).map_err(|error| unusable(&error))?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)
-            .map_err(|error| unusable(&error))?;
+        file.read_to_end(&mut bytes).map_err(unusable)?;
         let held = Self {
             path,
             sync,
             pid: std::process::id(),
-            id: Id::of(&file).map_err(|error| unusable(&error))?,
-            file,
+            hold,
             length: bytes.len() as u64,
             broken: None,
-            lock,
         };
         Ok((held, bytes))
     }
@@ -78,10 +63,11 @@ impl LedgerFile {
     /// Appends a line, or leaves the file as it was. To be called when it has
     /// been seen that the file [must be ours](Self::must_be_ours).
     pub(super) fn append(&mut self, line: &[u8]) -> Result<(), Error> {
-        let written = match self.file.write(line) {
+        let mut file = &*self.hold.file;
+        let written = match file.write(line) {
             Ok(count) if count == line.len() => match self.sync {
                 LedgerSync::Process => Ok(()),
-                LedgerSync::Disk => self.file.sync_data(),
+                LedgerSync::Disk => file.sync_data(),
             },
             Ok(_) => Err(io::Error::other("the disk may be full")),
             Err(error) => Err(error),
@@ -103,28 +89,32 @@ impl LedgerFile {
     /// Cuts off what is no whole record.
     pub(super) fn cut_to(&mut self, length: u64) -> io::Result<()> {
         self.length = length;
-        self.file.set_len(length)?;
-        self.file.seek(SeekFrom::End(0)).map(drop)
+        let mut file = &*self.hold.file;
+        file.set_len(length)?;
+        file.seek(SeekFrom::End(0)).map(drop)
     }
 
-    /// Puts a new file in the place of this one.
-    pub(super) fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".new");
-        let new = PathBuf::from(name);
-        // What a killed process left, or a link that somebody put in the way.
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+    /// Begins the file anew. Killed in between it leaves an empty one, or one
+    /// whose first line is torn: nothing that counted is lost. To be called like
+    /// [`Self::append`].
+    pub(super) fn begin_anew(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let written = self.cut_to(0).and_then(|()| {
+            let mut file = &*self.hold.file;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            sync_folder(&self.path)
+        });
+        match written {
+            Ok(()) => {
+                self.length = bytes.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                let error = self.unwritten(error);
+                self.broken = Some("an earlier write failed".to_owned());
+                Err(error)
+            }
         }
-        let mut file = options().create_new(true).open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        let id = Id::of(&file)?;
-        fs::rename(&new, &self.path)?;
-        (self.file, self.id) = (file, id);
-        self.length = bytes.len() as u64;
-        sync_folder(&self.path)
     }
 
     /// Refuses to write what this process does not hold alone.
@@ -137,8 +127,8 @@ impl LedgerFile {
             ));
         }
         if self.broken.is_none() && !self.is_ours() {
-            let reason = "somebody has changed, moved or removed it or its lock file; nobody but \
-                          this process may touch them while they are in use";
+            let reason = "somebody has changed, moved or removed it; nobody but this process may \
+                          touch it while it is in use";
             self.broken = Some(reason.to_owned());
         }
         match &self.broken {
@@ -147,17 +137,13 @@ impl LedgerFile {
         }
     }
 
-    /// Whether file and lock are those that were opened, and nobody else has
-    /// written. Otherwise another process may hold a ledger of the same name,
-    /// or the next one not find what is written here.
+    /// Whether the file is the one that was opened, nobody else has written and
+    /// nobody else can. Otherwise another process may hold a ledger of the same
+    /// name, or the next one not find what is written here.
     fn is_ours(&self) -> bool {
-        let is = |path: &Path, id: &Id, length: Option<u64>| {
-            let found = fs::metadata(path);
-            found.is_ok_and(|found| {
-                Id::from(&found) == *id && length.is_none_or(|length| found.len() == length)
-            })
-        };
-        is(&self.path, &self.id, Some(self.length)) && is(&self.lock.path, &self.lock.id, None)
+        self.hold.lasts()
+            && fs::metadata(&self.path)
+                .is_ok_and(|found| self.hold.is(&found) && found.len() == self.length)
     }
 
     /// The error of a record that could not be written.
@@ -170,57 +156,22 @@ impl LedgerFile {
     }
 }
 
-impl Drop for LedgerFile {
-    fn drop(&mut self) {
-        // A forked child that has not called exec yet has the lock file open
-        // too; it must neither keep the lock nor end it.
-        if self.pid == std::process::id() {
-            // If it fails, closing the file does the same.
-            let _ = FileExt::unlock(&self.lock.file);
-        }
-    }
-}
+const TOO_LARGE: &str = "is too large for a ledger";
 
-/// Which file it is, whatever its name. Only its name counts where the system
-/// does not tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Id(u64, u64);
-
-impl Id {
-    fn of(file: &File) -> io::Result<Self> {
-        file.metadata().map(|found| Self::from(&found))
-    }
-}
-
-#[cfg(unix)]
-impl From<&fs::Metadata> for Id {
-    fn from(found: &fs::Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        Self(found.dev(), found.ino())
-    }
-}
-
-#[cfg(not(unix))]
-impl From<&fs::Metadata> for Id {
-    fn from(_: &fs::Metadata) -> Self {
-        Self::default()
-    }
-}
-
-/// The path without links: two names of one file must have one lock.
-fn real(path: &Path) -> Result<PathBuf, Error> {
+/// The path without links.
+fn real(path: &Path) -> Result<PathBuf, String> {
     match fs::canonicalize(path) {
         Ok(real) => return Ok(real),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(&error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
         Err(_) => {}
     }
     if fs::symlink_metadata(path).is_ok() {
-        return Err(wrong("is a link that leads to nothing"));
+        return Err("is a link that leads to nothing".to_owned());
     }
     let Some(name) = path.file_name() else {
-        return Err(wrong("names no file"));
+        return Err("names no file".to_owned());
     };
-    let folder = fs::canonicalize(folder_of(path)).map_err(|error| unusable(&error))?;
+    let folder = fs::canonicalize(folder_of(path)).map_err(unusable)?;
     Ok(folder.join(name))
 }
 
@@ -231,19 +182,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-pub(super) fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // It tells what somebody trades.
-        options.mode(0o600);
-    }
-    options
-}
-
-/// Makes a rename last.
+/// Makes a new name last.
 fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(not(unix)) {
         return Ok(());
@@ -251,57 +190,42 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
-/// Takes the lock beside the file. The system frees it when the process ends,
-/// however it ends.
-fn hold(path: &Path) -> Result<Lock, Error> {
-    let mut name = path.to_owned().into_os_string();
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    // Not through a link: what it leads to would be written over.
-    if fs::symlink_metadata(&name).is_ok_and(|found| !found.is_file()) {
-        return Err(wrong("has a lock file that is not a regular file"));
+/// What a ledger file holds now, and who holds it. Neither takes hold of it nor
+/// keeps anybody from it.
+pub(super) fn look(path: &Path) -> Result<(Vec<u8>, Option<Holder>), String> {
+    let length = fs::metadata(path).map_err(unusable)?.len();
+    if length > LARGEST {
+        return Err(TOO_LARGE.to_owned());
     }
-    let mut lock = options().open(&name).map_err(|error| unusable(&error))?;
-    // By name: newer versions of std have a method that is called the same.
-    match FileExt::try_lock(&lock) {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(wrong(format!("is held by {}", holder(lock)))),
-        Err(TryLockError::Error(error)) => return Err(unusable(&error)),
-    }
-    let text = format!(
-        "process {} since unix second {}\n",
-        std::process::id(),
-        clock::unix_seconds()
-    );
-    let mut write = || -> io::Result<()> {
-        lock.set_len(0)?;
-        lock.seek(SeekFrom::Start(0))?;
-        lock.write_all(text.as_bytes())
-    };
-    write().map_err(|error| unusable(&error))?;
-    Ok(Lock {
-        id: Id::of(&lock).map_err(|error| unusable(&error))?,
-        path: name,
-        file: lock,
-    })
+    lock::look(path).map_err(|refused| told(refused, path))
 }
 
-/// Who holds a lock, as its file says.
-fn holder(mut lock: File) -> String {
-    let mut text = String::new();
-    // Windows keeps a locked file from being read.
-    match lock.read_to_string(&mut text) {
-        Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
-        _ => "another client".to_owned(),
+/// Why a file cannot be a ledger.
+fn told(refused: Refused, path: &Path) -> String {
+    match refused {
+        Refused::Held(holder) => {
+            let since = look(path).ok().and_then(|(bytes, _)| {
+                let opened = super::Book::of(record::read(&bytes).ok()?.lines).opened;
+                opened.filter(|(pid, _)| holder.pid.is_none_or(|holder| holder == *pid))
+            });
+            match (since, holder.pid) {
+                (Some((pid, at)), _) => format!("is held by process {pid} since unix second {at}"),
+                (None, Some(pid)) => format!("is held by process {pid}"),
+                (None, None) => "is held by another client".to_owned(),
+            }
+        }
+        Refused::HeldByOlder(text) if text.is_empty() => {
+            "is held by a client of an older version of this library".to_owned()
+        }
+        Refused::HeldByOlder(text) => {
+            format!("is held by {text}, with an older version of this library")
+        }
+        Refused::NoFile => "is not a regular file".to_owned(),
+        Refused::System(error) => unusable(error),
     }
 }
 
-/// The error of a file that cannot be a ledger.
-pub(super) fn wrong(problem: impl Display) -> Error {
-    Error::argument("config.ledger_file", problem)
-}
-
-/// The error of a file that the system does not give.
-pub(super) fn unusable(error: &io::Error) -> Error {
-    wrong(format!("cannot be used: {error}"))
+/// A file that the system does not give.
+pub(super) fn unusable(error: io::Error) -> String {
+    format!("cannot be used: {error}")
 }

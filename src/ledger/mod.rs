@@ -2,26 +2,32 @@
 //!
 //! A record is written before the point of no return; how the instruction ended
 //! follows in a record of its own. What has no end is open: it may have been
-//! taken. Records live for one trading day (IST), and for an hour at least; older
-//! ones are dropped when the file is opened, and at the first record of a new day.
+//! taken. No clock of this machine makes a record be forgotten, only the broker's
+//! own `Date`: see `age.rs`.
 
+mod age;
+mod book;
 mod file;
+mod lock;
 mod record;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::calendar::trading_day;
 use crate::base::clock::{self, Moment};
 use crate::base::error::Error;
+use age::{Age, Clock, Seen, Sight};
+use book::Book;
 use file::LedgerFile;
-use record::{HEADER, Record};
+use record::{Made, Record};
 
 /// What a ledger entry survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +37,6 @@ pub(crate) enum LedgerSync {
     /// The death of the machine.
     Disk,
 }
-
-/// So long an instruction is remembered, also over midnight: no call and no
-/// settling takes longer.
-const LEAST_MS: u64 = 3_600_000;
 
 /// An instruction that is about to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,16 +62,6 @@ impl Intent {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         (&self.operation, &self.account, &self.facts)
             == (&other.operation, &other.account, &other.facts)
-    }
-
-    /// Whether it counts yet. The clock may have been set back since.
-    fn lives(&self, now_ms: u64) -> bool {
-        self.day() >= trading_day(now_ms / 1000)
-            || now_ms.saturating_sub(self.sent_at_ms) < LEAST_MS
-    }
-
-    fn day(&self) -> u64 {
-        trading_day(self.sent_at_ms / 1000)
     }
 }
 
@@ -105,7 +97,13 @@ pub(crate) enum End {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Earlier {
     /// It ended.
-    Answered { tag: String, end: End },
+    Answered {
+        tag: String,
+        end: End,
+        /// It was on another day by this machine's clock, and the broker has not
+        /// told this process yet which day it is.
+        is_doubtful: bool,
+    },
     /// It is open.
     Unsettled(Intent),
 }
@@ -128,35 +126,24 @@ pub(crate) struct Ledger {
     state: Mutex<State>,
     /// What an earlier process sent, it sent before this.
     opened: Moment,
-    /// How many new orders may have left, by trading day, as the file told when
-    /// it was opened.
-    new_orders: BTreeMap<u64, u64>,
 }
 
 struct State {
     file: LedgerFile,
-    next: u64,
-    day: u64,
-    /// The day of which the file was written.
-    day_of_file: u64,
-    /// No entry is of a day before this.
-    oldest: u64,
-    /// What is open, or has an intent id, by number. The rest is only in the
-    /// file.
-    entries: BTreeMap<u64, Entry>,
-    /// Those without an end.
-    open: BTreeSet<u64>,
-    by_id: HashMap<String, u64>,
-    /// What was taken today, and the answers, as the file told when it was
-    /// opened.
-    taken: Vec<(Intent, String)>,
-    /// The orders that the changes in the file were about.
-    changed: Vec<String>,
-}
-
-struct Entry {
-    intent: Intent,
-    end: Option<End>,
+    /// The checksum of the last line.
+    sum: u32,
+    /// The boot, where the system names it, and the clock of this process.
+    boot: Option<String>,
+    clock: Clock,
+    opened_at: u64,
+    book: Book,
+    /// What is numbered less was begun by another process.
+    first: Option<u64>,
+    /// The last `Date` that came, and the last one that is believed.
+    came: Option<Sight>,
+    believed: Option<Sight>,
+    /// Whether one has come to this process that is believed.
+    is_told: bool,
 }
 
 impl Ledger {
@@ -165,76 +152,55 @@ impl Ledger {
     /// # Errors
     ///
     /// If another client holds it (the message names the process), if it
-    /// cannot be read or written, or if a record in it is damaged: an intent
-    /// must not be forgotten in silence.
-    pub(crate) fn open(path: &Path, sync: LedgerSync, now_ms: u64) -> Result<Self, Error> {
-        let (file, bytes) = LedgerFile::open(path, sync)?;
-        let contents = record::read(&bytes).map_err(|offset| {
-            file::wrong(format!(
-                "has a damaged record at byte {offset}; nothing can be sent with it. Settle today's \
-                 orders by the order book, then move the file away"
-            ))
-        })?;
-        let today = trading_day(now_ms / 1000);
+    /// cannot be read or written, if a record in it is damaged or missing, or if
+    /// a newer version has written it: an intent must not be forgotten in silence.
+    pub(crate) fn open(path: &Path, sync: LedgerSync) -> Result<Self, Error> {
+        Self::open_in(path, sync, clock::boot())
+    }
+
+    fn open_in(path: &Path, sync: LedgerSync, boot: Option<String>) -> Result<Self, Error> {
+        let wrong = |problem: String| Error::argument("config.ledger_file", problem);
+        let (file, bytes) = LedgerFile::open(path, sync).map_err(wrong)?;
+        let contents = record::read(&bytes).map_err(|unread| wrong(unread.to_string()))?;
+        let mut book = Book::of(contents.lines);
+        let clock = match &boot {
+            Some(boot) => book.clock_of(boot),
+            None => book.new_clock(None),
+        };
+        let of_this = |sight: &Sight| sight.seen.is_some_and(|seen| seen.clock == clock);
+        let earlier = book.dated.filter(of_this);
         let mut state = State {
             file,
-            next: 1,
-            day: today,
-            day_of_file: today,
-            oldest: u64::MAX,
-            entries: BTreeMap::new(),
-            open: BTreeSet::new(),
-            by_id: HashMap::new(),
-            taken: Vec::new(),
-            changed: Vec::new(),
+            sum: contents.sum,
+            boot,
+            clock,
+            opened_at: clock::unix_seconds(),
+            first: book.next(),
+            came: earlier,
+            believed: earlier,
+            is_told: false,
+            book,
         };
-        let mut dropped = false;
-        // The day of every new order that may have left, by number.
-        let mut days = BTreeMap::new();
-        for record in contents.records {
-            match record {
-                Record::Header { .. } => {}
-                Record::Begin { number, intent } => {
-                    state.next = state.next.max(number.saturating_add(1));
-                    if intent.order_id.is_none() {
-                        days.insert(number, intent.day());
-                    }
-                    if intent.lives(now_ms) {
-                        state.changed.extend(intent.order_id.clone());
-                        state.add(number, intent);
-                    } else {
-                        dropped = true;
-                    }
-                }
-                Record::End { number, end } => {
-                    if end == End::NotSent {
-                        days.remove(&number);
-                    }
-                    state.note_taken(number, &end);
-                    state.end(number, end);
-                }
-            }
-        }
-        let written = if dropped || contents.whole == 0 {
-            state.write_anew()
-        } else {
-            // What a killed process left half written.
-            state.file.cut_to(contents.whole as u64)
+        // What a killed process left half written.
+        let whole = contents.whole as u64;
+        state
+            .file
+            .cut_to(whole)
+            .map_err(|error| wrong(file::unusable(error)))?;
+        let written = match whole {
+            0 => state.begin_anew(None),
+            _ => state.append(state.opened()),
         };
-        written.map_err(|error| file::unusable(&error))?;
+        written.map_err(|error| wrong(error.message().to_owned()))?;
         Ok(Self {
             state: Mutex::new(state),
             opened: clock::now(),
-            new_orders: days.into_values().fold(BTreeMap::new(), |mut left, day| {
-                *left.entry(day).or_default() += 1;
-                left
-            }),
         })
     }
 
     /// How many new orders may have left before this was opened, by trading day.
     pub(crate) fn new_orders(&self) -> BTreeMap<u64, u64> {
-        self.new_orders.clone()
+        self.state().book.new_orders().clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -250,11 +216,8 @@ impl Ledger {
         &self,
         intent_id: &str,
         intent: &Intent,
-        now_ms: u64,
     ) -> Result<Option<Earlier>, Error> {
-        let mut state = self.state();
-        state.forget_old(now_ms);
-        state.earlier(intent_id, intent)
+        self.state().earlier(intent_id, intent)
     }
 
     /// Writes down what is about to be sent.
@@ -262,29 +225,26 @@ impl Ledger {
     /// # Errors
     ///
     /// If it cannot be written: then nothing may be sent.
-    pub(crate) fn begin(&self, intent: Intent, now_ms: u64) -> Result<Begun, Error> {
+    pub(crate) fn begin(&self, intent: Intent) -> Result<Begun, Error> {
         let mut state = self.state();
-        state.forget_old(now_ms);
         if let Some(id) = &intent.intent_id {
             if let Some(earlier) = state.earlier(id, &intent)? {
                 return Ok(Begun::Earlier(earlier));
             }
         }
-        if state.day != state.day_of_file {
-            state.file.must_be_ours()?;
-            let written = state.write_anew();
-            written.map_err(|error| state.file.unwritten(error))?;
-        }
-        let number = state.next;
-        let Some(next) = number.checked_add(1) else {
+        let Some(number) = state.book.next() else {
             return Err(state.file.unwritten("its numbers are used up"));
         };
-        let record = Record::Begin { number, intent };
-        state.append(&record)?;
-        state.next = next;
-        if let Record::Begin { number, intent } = record {
-            state.add(number, intent);
-        }
+        let (clock, ms) = (state.clock, clock::now().ms());
+        let by = Age::guess(state.believed, clock, ms, intent.sent_at_ms / 1000);
+        let record = Record::Begin {
+            number,
+            by,
+            intent: intent.clone(),
+        };
+        state.append(record)?;
+        let age = Age::new(Some((clock, ms)), by);
+        state.book.begin(number, intent, age);
         Ok(Begun::New(Ticket(number)))
     }
 
@@ -310,7 +270,7 @@ impl Ledger {
         end: &End,
     ) -> Result<bool, Error> {
         let mut state = self.state();
-        let mut open = state.open().rev();
+        let mut open = state.book.open().rev();
         let is = |intent: &Intent| intent.tag == tag && intent.sent_at_ms == sent_at_ms;
         let Some((number, _)) = open.find(|(_, intent)| is(intent)) else {
             return Ok(false);
@@ -319,16 +279,28 @@ impl Ledger {
         state.write_end(number, end).map(|()| true)
     }
 
+    /// The broker's clock (unix seconds) in an answer to what was asked then.
+    /// Gives what was open and is forgotten now, because it shows another trading
+    /// day.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written down: then nothing is forgotten.
+    pub(crate) fn saw(&self, date: u64, asked: Moment) -> Result<Vec<Intent>, Error> {
+        self.state().saw(date, asked)
+    }
+
     /// Each instruction that an earlier process of this day knew to be taken, and
     /// its answer. Given out once.
     pub(crate) fn take_taken(&self) -> Vec<(Intent, String)> {
-        std::mem::take(&mut self.state().taken)
+        let today = trading_day(clock::unix_seconds());
+        self.state().book.take_taken(today)
     }
 
     /// The number of each order that an earlier process of this day changed, or
     /// meant to. Given out once.
     pub(crate) fn take_changed(&self) -> Vec<String> {
-        std::mem::take(&mut self.state().changed)
+        self.state().book.take_changed()
     }
 
     /// When this process took over the ledger.
@@ -344,24 +316,21 @@ impl Ledger {
     /// The newest open instruction with this tag, or about this order.
     pub(crate) fn find(&self, tag: Option<&str>, order_id: Option<&str>) -> Option<Intent> {
         let state = self.state();
-        let found = state.open().rev().find(|(_, intent)| match tag {
+        let found = state.book.open().rev().find(|(_, intent)| match tag {
             Some(tag) => intent.tag == tag,
             None => order_id.is_some() && intent.order_id.as_deref() == order_id,
         });
         found.map(|(_, intent)| intent.clone())
     }
 
-    /// All that is open.
-    pub(crate) fn all_open(&self) -> Vec<Intent> {
+    /// What is open, the oldest first.
+    pub(crate) fn open_intents(&self) -> Vec<Intent> {
         let state = self.state();
-        state.open().map(|(_, intent)| intent.clone()).collect()
-    }
-
-    /// What is open of this trading day, the oldest first.
-    pub(crate) fn open_intents(&self, now_ms: u64) -> Vec<Intent> {
-        let mut state = self.state();
-        state.forget_old(now_ms);
-        state.open().map(|(_, intent)| intent.clone()).collect()
+        state
+            .book
+            .open()
+            .map(|(_, intent)| intent.clone())
+            .collect()
     }
 }
 
@@ -370,108 +339,157 @@ impl State {
         if *end == End::Unknown {
             return Ok(());
         }
-        let record = Record::End {
+        self.append(Record::End {
             number,
             end: end.clone(),
-        };
-        self.append(&record)?;
-        self.end(number, end.clone());
+        })?;
+        self.book.end(number, end.clone());
         Ok(())
     }
 
-    fn append(&mut self, record: &Record) -> Result<(), Error> {
+    /// The line of a record that is written now.
+    fn line(&self, after: u32, record: Record) -> Result<Made, Error> {
+        let now = clock::now().ms();
+        let stamp = self.boot.clone().map(|boot| (boot, now));
+        let line = record::line(after, stamp, record);
+        line.map_err(|error| self.file.unwritten(error))
+    }
+
+    fn append(&mut self, record: Record) -> Result<(), Error> {
         self.file.must_be_ours()?;
-        let line = record::line(record).map_err(|error| self.file.unwritten(error))?;
-        self.file.append(&line)
-    }
-
-    /// Writes a new file with what counts today.
-    fn write_anew(&mut self) -> io::Result<()> {
-        let header = Record::Header {
-            format: HEADER.to_owned(),
-        };
-        let mut bytes = record::line(&header)?;
-        for (number, entry) in &self.entries {
-            let (number, intent) = (*number, entry.intent.clone());
-            bytes.extend(record::line(&Record::Begin { number, intent })?);
-            if let Some(end) = entry.end.clone() {
-                bytes.extend(record::line(&Record::End { number, end })?);
-            }
-        }
-        self.file.replace(&bytes)?;
-        self.day_of_file = self.day;
+        let line = self.line(self.sum, record)?;
+        self.file.append(&line.bytes)?;
+        self.sum = line.sum;
         Ok(())
     }
 
-    fn add(&mut self, number: u64, intent: Intent) {
-        self.oldest = self.oldest.min(intent.day());
-        if let Some(id) = &intent.intent_id {
-            self.by_id.insert(id.clone(), number);
+    /// Begins the file anew: nothing that it held counts any more.
+    fn begin_anew(&mut self, date: Option<Record>) -> Result<(), Error> {
+        self.file.must_be_ours()?;
+        let header = record::header().map_err(|error| self.file.unwritten(error))?;
+        let (mut bytes, mut sum) = (header.bytes, header.sum);
+        for record in [Some(self.opened()), date].into_iter().flatten() {
+            let line = self.line(sum, record)?;
+            bytes.extend(line.bytes);
+            sum = line.sum;
         }
-        self.open.insert(number);
-        self.entries.insert(number, Entry { intent, end: None });
+        self.file.begin_anew(&bytes)?;
+        self.sum = sum;
+        self.book.clear();
+        Ok(())
     }
 
-    /// What is open, the oldest first.
-    fn open(&self) -> impl DoubleEndedIterator<Item = (u64, &Intent)> {
-        let open = self.open.iter();
-        open.filter_map(|number| Some((*number, &self.entries.get(number)?.intent)))
+    fn opened(&self) -> Record {
+        Record::Opened {
+            pid: self.file.pid,
+            at: self.opened_at,
+        }
     }
 
-    /// Drops what does not count any more.
-    fn forget_old(&mut self, now_ms: u64) {
-        self.day = trading_day(now_ms / 1000);
-        if self.oldest < self.day {
-            let entries = &mut self.entries;
-            entries.retain(|_, entry| entry.intent.lives(now_ms));
-            self.open.retain(|number| entries.contains_key(number));
-            self.by_id.retain(|_, number| entries.contains_key(number));
-            let days = entries.values().map(|entry| entry.intent.day());
-            self.oldest = days.min().unwrap_or(u64::MAX);
+    fn saw(&mut self, at: u64, asked: Moment) -> Result<Vec<Intent>, Error> {
+        let (asked_ms, ms) = (asked.ms(), clock::now().ms());
+        let clock = self.clock;
+        let seen = Some(Seen {
+            clock,
+            asked_ms,
+            ms,
+        });
+        let sight = Sight { at, seen };
+        // One answer alone may come from a machine whose clock is wrong, or from
+        // a cache.
+        let goes_on = |came: Sight| came.agrees_with(&sight);
+        let fits = self.came.is_some_and(goes_on) || age::agree(at, clock::unix_seconds());
+        self.came = Some(sight);
+        if !fits {
+            return Ok(Vec::new());
         }
+        let asked_up_ms = self.boot.is_some().then_some(asked_ms);
+        if self.book.gains_by(&sight) {
+            self.append(Record::Date { at, asked_up_ms })?;
+            self.book.dated = Some(sight);
+        }
+        (self.believed, self.is_told) = (Some(sight), true);
+        let forgotten = self.book.saw(&sight);
+        if self.book.is_over(at) {
+            self.begin_anew(Some(Record::Date { at, asked_up_ms }))?;
+        }
+        Ok(forgotten)
     }
 
     fn earlier(&self, intent_id: &str, intent: &Intent) -> Result<Option<Earlier>, Error> {
-        let number = self.by_id.get(intent_id);
-        let Some(used) = number.and_then(|number| self.entries.get(number)) else {
+        let Some((number, used)) = self.book.by_id(intent_id) else {
             return Ok(None);
         };
         if !used.intent.is_same(intent) {
             let problem = "was used today for another instruction or account";
             return Err(Error::argument("params.intent_id", problem));
         }
+        let another_day = || used.intent.local_day() != trading_day(clock::unix_seconds());
+        let of_another_process = self.first.is_none_or(|first| number < first);
         Ok(Some(match &used.end {
             None => Earlier::Unsettled(used.intent.clone()),
             Some(end) => Earlier::Answered {
                 tag: used.intent.tag.clone(),
                 end: end.clone(),
+                is_doubtful: of_another_process && !self.is_told && another_day(),
             },
         }))
     }
+}
 
-    fn note_taken(&mut self, number: u64, end: &End) {
-        if let (Some(entry), End::Accepted { json, .. }) = (self.entries.get(&number), end) {
-            self.taken.push((entry.intent.clone(), json.clone()));
+/// What a ledger file says to somebody who does not hold it.
+pub(crate) struct Looked {
+    /// What is open, the oldest first.
+    pub(crate) open: Vec<Intent>,
+    pub(crate) held_by: Option<HeldBy>,
+}
+
+/// Who holds a ledger, as far as it is known.
+pub(crate) struct HeldBy {
+    pub(crate) pid: Option<u32>,
+    /// Unix seconds.
+    pub(crate) since: Option<u64>,
+}
+
+/// Reads a ledger file that another process may hold and write at this moment.
+/// Takes no hold of it and keeps nobody from it.
+///
+/// # Errors
+///
+/// If it cannot be read, is damaged, or was written by a newer version.
+pub(crate) fn look(path: &Path) -> Result<Looked, Error> {
+    let wrong = |problem: String| Error::argument("ledger_file", problem);
+    let mut tries = 0;
+    loop {
+        let (bytes, holder) = file::look(path).map_err(wrong)?;
+        tries += 1;
+        let read = record::read(&bytes);
+        // It may be begun anew at this moment.
+        if holder.is_some() && tries < TRIES && read.as_ref().is_ok_and(|it| it.whole == 0) {
+            thread::sleep(PAUSE);
+            continue;
         }
-    }
-
-    /// Keeps what an intent id may be asked for again, drops the rest.
-    fn end(&mut self, number: u64, end: End) {
-        self.open.remove(&number);
-        let Some(entry) = self.entries.get_mut(&number) else {
-            return;
-        };
-        match &entry.intent.intent_id {
-            Some(_) if end != End::NotSent => entry.end = Some(end),
-            id => {
-                if let Some(id) = id
-                    .as_ref()
-                    .filter(|id| self.by_id.get(*id) == Some(&number))
-                {
-                    self.by_id.remove(id);
-                }
-                self.entries.remove(&number);
+        match read {
+            Ok(contents) => {
+                let book = Book::of(contents.lines);
+                let held_by = holder.map(|holder| {
+                    let is_it = |(pid, _): &(u32, u64)| holder.pid.is_none_or(|it| it == *pid);
+                    let opened = book.opened.filter(is_it);
+                    HeldBy {
+                        pid: holder.pid.or(opened.map(|(pid, _)| pid)),
+                        since: opened.map(|(_, at)| at),
+                    }
+                });
+                let open = book.open().map(|(_, intent)| intent.clone()).collect();
+                return Ok(Looked { open, held_by });
             }
+            // It may have been begun anew while it was read.
+            Err(_) if tries < TRIES && holder.is_some() => thread::sleep(PAUSE),
+            Err(unread) => return Err(wrong(unread.to_string())),
         }
     }
 }
+
+/// So often, and so long apart, a file is read that its holder changes meanwhile.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(10);

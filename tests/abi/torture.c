@@ -702,6 +702,7 @@ static int misuse(void)
             on_client(client, bad[i], KNEO_INVALID_ARGUMENT);
         CHECK(done(kneo_totp_login(client, bad[i], "TEST1", "123456")) == KNEO_INVALID_ARGUMENT);
         CHECK(done(kneo_totp_generate(bad[i])) == KNEO_INVALID_ARGUMENT);
+        CHECK(done(kneo_ledger_open_intents(bad[i])) == KNEO_INVALID_ARGUMENT);
         kneo_client *out = client;
         int32_t status = done(kneo_client_open(bad[i], &out));
         if (bad[i] == NULL || *bad[i] == 0) {

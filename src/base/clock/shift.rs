@@ -79,7 +79,7 @@ pub(super) fn parse(text: &str) -> Option<(i64, i64)> {
 }
 
 #[cfg(test)]
-pub(crate) use thread::shifted;
+pub(crate) use thread::{Shifted, shifted};
 
 #[cfg(test)]
 mod thread {

@@ -1,0 +1,77 @@
+//! What the client and the ledger tell each other besides instructions: the
+//! broker's clock, and what is open in a ledger that somebody else may hold.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::call::Call;
+use super::register::Settled;
+use super::settle::shown_intent;
+use super::{Inner, meta};
+use crate::base::clock::Moment;
+use crate::base::error::Error;
+use crate::base::reply::Reply;
+use crate::broker::operation::{Operation, TimeClass};
+use crate::ledger;
+
+impl Inner {
+    /// Tells the ledger the broker's clock, as an answer to what was asked then
+    /// shows it.
+    pub(super) fn saw(&self, call: &Call, op: &Operation, date: Option<u64>, asked: Moment) {
+        let (Some(ledger), Some(date)) = (&self.ledger, date) else {
+            return;
+        };
+        if op.time == TimeClass::Download {
+            // Of a host that may give what it kept since yesterday.
+            return;
+        }
+        let note = match ledger.saw(date, asked) {
+            Ok(forgotten) if forgotten.is_empty() => return,
+            Ok(forgotten) => {
+                for intent in &forgotten {
+                    self.forget(intent);
+                }
+                let named =
+                    |intent: &ledger::Intent| format!("{} {}", intent.operation, intent.tag);
+                let named: Vec<_> = forgotten.iter().map(named).collect();
+                format!(
+                    "the broker's clock shows another trading day; forgotten is what was open in \
+                     the ledger of an earlier one: {}",
+                    named.join(", ")
+                )
+            }
+            Err(problem) => format!("the ledger could not be written: {}", problem.message()),
+        };
+        call.notes.borrow_mut().push(note);
+    }
+
+    /// What the ledger has forgotten holds up no other instruction with its tag.
+    fn forget(&self, intent: &ledger::Intent) {
+        let mut register = self.register();
+        let open = register.by_tag(&intent.tag);
+        if open.is_some_and(|open| !open.running && open.intent == *intent) {
+            register.settle(intent, None, Settled::Forgotten);
+        }
+    }
+}
+
+/// The open instructions of a ledger file, and who holds it. Needs no client,
+/// takes no hold of the file and keeps nobody from it.
+///
+/// # Errors
+///
+/// [`crate::Status::InvalidArgument`] if it cannot be read, is damaged, or was
+/// written by a newer version.
+pub fn ledger_open_intents(ledger_file: &str) -> Result<Reply, Error> {
+    const NAME: &str = "ledger_open_intents";
+    let looked = ledger::look(Path::new(ledger_file));
+    let looked = looked.map_err(|error| error.finished(false, false, meta(NAME)))?;
+    let intents: Vec<_> = looked.open.iter().map(shown_intent).collect();
+    let held_by = looked
+        .held_by
+        .map(|holder| json!({"pid": holder.pid, "since": holder.since}));
+    let mut reply = Reply::local(json!({"intents": intents, "held_by": held_by}).to_string());
+    reply.meta = meta(NAME);
+    Ok(reply)
+}
