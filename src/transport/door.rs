@@ -34,9 +34,10 @@ use url::Url;
 use super::body::{Point, Refused, SingleUse};
 use super::cookies::Cookies;
 use super::event_loop::EventLoop;
-use super::recall::Recall;
+use super::recall::{Recall, TURN};
 use super::stream::Stream;
-use super::{OUR_NAME, Settings, failure, host_of};
+use super::unpack::{Broken, Unpacker};
+use super::{OUR_NAME, Settings, Steps, failure, host_of};
 use crate::base::clock::{self, Moment, unix};
 use crate::base::status::Status;
 use crate::broker::message::{Answer, Failure, Request};
@@ -232,11 +233,20 @@ impl Door {
         self.jar
             .set_cookies(&mut parts.headers.get_all(SET_COOKIE).iter(), &url);
         let mut answer = Answer::from_head(parts.status.as_u16(), &parts.headers, unix());
+        // It was not asked for, but some gateways pack all that they hand on.
+        let mut unpacker = Unpacker::of(&parts.headers);
+        let undecoded = |Broken| failure::undecoded(&host);
+        let mut steps = Steps::new();
         while let Some(frame) = next_frame(&mut connection, &mut body).await {
-            if let Ok(data) = frame.map_err(failed)?.into_data() {
-                answer.push(&data)?;
+            if let Ok(mut data) = frame.map_err(failed)?.into_data() {
+                while let Some(piece) = unpacker.next(&mut data).map_err(undecoded)? {
+                    answer.push(piece)?;
+                    steps.next().await;
+                }
             }
+            steps.next().await;
         }
+        unpacker.end().map_err(undecoded)?;
         recall.disarm();
         line.keep(connection).await;
         Ok(answer)
@@ -245,7 +255,9 @@ impl Door {
     async fn connect(&self, url: &Url) -> Result<Connection, Failure> {
         let stream = self.settings.connect(url).await?;
         let recall = Recall::of(&stream);
-        let (sender, driver) = http1::handshake(stream)
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(TURN)
+            .handshake(stream)
             .await
             .map_err(|error| failure::no_connection(&host_of(url), &error))?;
         Ok(Connection {

@@ -38,16 +38,6 @@ async fn lookup(name: String) -> io::Result<Vec<SocketAddr>> {
     looking.await.map_err(io::Error::other)?
 }
 
-impl reqwest::dns::Resolve for Names {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let name = name.as_str().to_owned();
-        Box::pin(async move {
-            let found = lookup(name).await?;
-            Ok(Box::new(found.into_iter()) as reqwest::dns::Addrs)
-        })
-    }
-}
-
 impl Service<Name> for Names {
     type Response = vec::IntoIter<SocketAddr>;
     type Error = io::Error;

@@ -1,7 +1,5 @@
 //! Which connections go through a proxy, and which proxy.
 
-use std::sync::Arc;
-
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
@@ -34,8 +32,7 @@ impl std::fmt::Debug for Proxy {
 }
 
 /// The proxies of one client: none, one for all, or those of the system.
-#[derive(Clone)]
-pub(crate) struct Proxies(Option<Arc<Matcher>>);
+pub(crate) struct Proxies(Option<Matcher>);
 
 /// A proxy to open a tunnel through.
 pub(crate) struct Tunnel {
@@ -47,8 +44,8 @@ impl Proxies {
     pub(crate) fn new(wanted: &Proxy) -> Self {
         Self(match wanted {
             Proxy::None => None,
-            Proxy::System => Some(Arc::new(Matcher::from_system())),
-            Proxy::Url(url) => Some(Arc::new(Matcher::builder().all(url.as_str()).build())),
+            Proxy::System => Some(Matcher::from_system()),
+            Proxy::Url(url) => Some(Matcher::builder().all(url.as_str()).build()),
         })
     }
 
@@ -68,34 +65,6 @@ impl Proxies {
             proxy: found.uri().clone(),
             credentials,
         })
-    }
-
-    /// The same rule in the shape that reqwest takes.
-    pub(crate) fn for_reqwest(&self) -> Option<reqwest::Proxy> {
-        self.0.as_ref()?;
-        let this = self.clone();
-        Some(reqwest::Proxy::custom(move |url| {
-            let found = this.find(url)?;
-            let mut proxy = Url::parse(&found.proxy.to_string()).ok()?;
-            if let Some((user, password)) = this.login(url) {
-                proxy.set_username(&user).ok()?;
-                proxy.set_password(password.as_deref()).ok()?;
-            }
-            Some(proxy)
-        }))
-    }
-
-    /// User and password for the proxy of `url`, as reqwest wants them: in
-    /// the proxy's URL.
-    fn login(&self, url: &Url) -> Option<(String, Option<String>)> {
-        let header = self.find(url)?.credentials?;
-        let encoded = header.to_str().ok()?.strip_prefix("Basic ")?;
-        let bytes = data_encoding::BASE64.decode(encoded.as_bytes()).ok()?;
-        let text = String::from_utf8(bytes).ok()?;
-        match text.split_once(':') {
-            Some((user, password)) => Some((user.to_owned(), Some(password.to_owned()))),
-            None => Some((text, None)),
-        }
     }
 }
 
@@ -124,10 +93,6 @@ mod tests {
         assert_eq!(
             found.credentials.expect("the URL has a login"),
             "Basic dTpw"
-        );
-        assert_eq!(
-            proxies.login(&far),
-            Some(("u".to_owned(), Some("p".to_owned())))
         );
         assert!(Proxies::new(&Proxy::None).find(&far).is_none());
     }
