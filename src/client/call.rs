@@ -276,13 +276,15 @@ impl Inner {
             }
         };
         under_way.must_go_on()?;
-        let mut stop = pin!(async {
+        // Without tokio's budget: work that never comes to its end uses it up each time,
+        // and then nobody would look.
+        let mut stop = pin!(tokio::task::unconstrained(async {
             tokio::select! {
                 biased;
                 () = stop => closed(),
                 cancelled = under_way.cancelled() => cancelled,
             }
-        });
+        }));
         let mut work = pin!(work);
         let mut stopped = false;
         loop {
