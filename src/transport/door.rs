@@ -67,9 +67,10 @@ pub(crate) struct Lane {
     pub(crate) event_loop: EventLoop,
 }
 
-/// A connection that is kept from call to call. Empty while it is in use.
+/// A connection that is kept from call to call. Empty while it is in use. In a
+/// box: with its TLS it is large, and goes from hand to hand on small stacks.
 #[derive(Default)]
-pub(crate) struct Line(Option<Connection>);
+pub(crate) struct Line(Option<Box<Connection>>);
 
 struct Connection {
     /// Scheme, host and port that it leads to.
@@ -175,7 +176,7 @@ impl Door {
                 return Ok(());
             }
         }
-        line.0 = Some(self.connect(url).await?);
+        line.0 = Some(Box::pin(self.connect(url)).await?);
         Ok(())
     }
 
@@ -252,7 +253,7 @@ impl Door {
         Ok(answer)
     }
 
-    async fn connect(&self, url: &Url) -> Result<Connection, Failure> {
+    async fn connect(&self, url: &Url) -> Result<Box<Connection>, Failure> {
         let stream = self.settings.connect(url).await?;
         let recall = Recall::of(&stream);
         let (sender, driver) = http1::Builder::new()
@@ -260,14 +261,14 @@ impl Door {
             .handshake(stream)
             .await
             .map_err(|error| failure::no_connection(&host_of(url), &error))?;
-        Ok(Connection {
+        Ok(Box::new(Connection {
             origin: url.origin(),
             sender,
             driver,
             recall,
             idle_since: clock::now(),
             closed: false,
-        })
+        }))
     }
 
     fn head(
@@ -304,7 +305,7 @@ impl Line {
     /// Closes a connection that was idle for too long.
     fn forget_old(&mut self) {
         let old = |kept: &Connection| kept.idle_since.elapsed() > LONGEST_IDLE;
-        if self.0.as_ref().is_some_and(old) {
+        if self.0.as_deref().is_some_and(old) {
             self.0 = None;
         }
     }
@@ -315,7 +316,7 @@ impl Line {
     }
 
     /// Keeps a connection for later if it is whole.
-    async fn keep(&mut self, mut connection: Connection) {
+    async fn keep(&mut self, mut connection: Box<Connection>) {
         std::future::poll_fn(|cx| {
             connection.turn(cx);
             Poll::Ready(())

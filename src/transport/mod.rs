@@ -32,7 +32,7 @@ use crate::base::status::Status;
 use crate::broker::message::Failure;
 pub(crate) use body::Point;
 pub(crate) use cookies::Cookies;
-pub(crate) use event_loop::EventLoop;
+pub(crate) use event_loop::{EventLoop, beside};
 pub(crate) use net::{Fetched, Net};
 use proxy::Proxies;
 pub(crate) use proxy::Proxy;

@@ -10,8 +10,8 @@ use std::vec;
 use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 
+use super::event_loop::beside;
 use crate::base::loopback::is_localhost;
-use crate::base::process;
 
 /// Looks names up.
 ///
@@ -29,12 +29,14 @@ async fn lookup(name: String) -> io::Result<Vec<SocketAddr>> {
         return Ok(both.map(|ip| SocketAddr::new(ip, 0)).to_vec());
     }
     // The system's lookup cannot be cancelled: the thread stays with it after
-    // the call has given up, and is counted until it is done, run or not.
-    let counted = process::shared().threads.count();
-    let looking = tokio::task::spawn_blocking(move || {
-        let _counted = counted;
+    // the call has given up.
+    let looking = beside("kneo-lookup", move || {
         (name.as_str(), 0).to_socket_addrs().map(Vec::from_iter)
     });
+    let looking = looking.map_err(|error| {
+        let message = format!("no thread for the name lookup: {error}");
+        io::Error::new(error.kind(), message)
+    })?;
     looking.await.map_err(io::Error::other)?
 }
 
