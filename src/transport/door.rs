@@ -34,7 +34,7 @@ use url::Url;
 use super::body::{Point, Refused, SingleUse};
 use super::cookies::Cookies;
 use super::event_loop::EventLoop;
-use super::recall::{Recall, TURN};
+use super::recall::{LARGEST_READ, Recall};
 use super::stream::Stream;
 use super::unpack::{Broken, Unpacker};
 use super::{OUR_NAME, Settings, Steps, failure, host_of};
@@ -257,7 +257,7 @@ impl Door {
         let stream = self.settings.connect(url).await?;
         let recall = Recall::of(&stream);
         let (sender, driver) = http1::Builder::new()
-            .max_buf_size(TURN)
+            .max_buf_size(LARGEST_READ)
             .handshake(stream)
             .await
             .map_err(|error| failure::no_connection(&host_of(url), &error))?;

@@ -18,7 +18,7 @@ use url::Url;
 
 use super::body::{Point, SingleUse};
 use super::cookies::Cookies;
-use super::recall::TURN;
+use super::recall::LARGEST_READ;
 use super::stream::{NoConnection, Opener};
 use super::unpack::{Broken, Unpacker};
 use super::{OUR_NAME, Settings, Steps, failure, host_of};
@@ -41,7 +41,7 @@ impl Net {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(LONGEST_IDLE)
             .pool_timer(TokioTimer::new())
-            .http1_max_buf_size(TURN)
+            .http1_max_buf_size(LARGEST_READ)
             .build(Opener(settings));
         Self { jar, client }
     }

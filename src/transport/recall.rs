@@ -37,7 +37,9 @@ use super::stream::Stream;
 /// comes at once. The layers above go on for as long as there is something to read: what
 /// is done with so much of the worst (interim answers, chunks of one byte) takes some
 /// milliseconds, and then the call looks at its deadline and at those who end it.
-pub(super) const TURN: usize = 64 * 1024;
+const TURN: usize = 32 * 1024;
+/// The most that HTTP/1.1 reads at once, and the largest head of an answer.
+pub(super) const LARGEST_READ: usize = 64 * 1024;
 
 type Plain = HttpConnector<Names>;
 
