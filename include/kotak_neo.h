@@ -32,7 +32,10 @@
  * market feed, "order_feed" the other one.
  *
  * Threads. Any handle may be used from any thread at any time. There are no
- * callbacks. A call blocks until the answer is there or its deadline passed.
+ * callbacks. A call blocks until the answer is there or its deadline passed,
+ * whatever the other side sends. A thread that calls needs a stack of 128 KiB
+ * (131072 bytes), its own frames included; one that only sends orders on a
+ * connection that is there needs 64 KiB.
  *
  * Shutdown. End or interrupt your calls, free what you hold, then call
  * kneo_shutdown before the library is unloaded.
@@ -89,7 +92,8 @@
 #define KNEO_TIMEOUT 7
 
 /**
- * Name lookup, connection or TLS failed, or an answer was cut off.
+ * Name lookup, connection or TLS failed, or an answer was cut off. Also if the
+ * system had no thread, memory or descriptor for it: the message tells which.
  */
 #define KNEO_NETWORK 8
 
@@ -115,7 +119,8 @@
 #define KNEO_CLOSED 12
 
 /**
- * A defect in this library.
+ * A defect in this library, or the system refused what it needs but for a
+ * connection.
  */
 #define KNEO_INTERNAL 13
 

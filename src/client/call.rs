@@ -170,6 +170,11 @@ impl Call {
     }
 }
 
+/// What a call does. As a trait object: what is around it is compiled once for all
+/// calls. In a box from its beginning: it is large, the stack may be small, and it is
+/// dropped within the loop.
+type Work<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + 'a>>;
+
 impl Inner {
     /// Makes one call. The calling thread drives all I/O.
     pub(super) fn call(
@@ -190,10 +195,11 @@ impl Inner {
         common: &Common,
         work: impl AsyncFnOnce(&Call) -> Result<Reply, Error> + Send,
     ) -> Result<Reply, Error> {
-        outside_runtimes(|| {
+        outside_runtimes(op, || {
             let _counted = process::shared().calls.count();
             let call = self.begin(op, common);
-            let result = self.run(&self.event_loop, op, &call, whole, work(&call));
+            let work = Box::pin(work(&call));
+            let result = self.run(&self.event_loop, op, &call, whole, work);
             self.finish(op.name, &call, result)
         })
     }
@@ -208,13 +214,14 @@ impl Inner {
         work: impl AsyncFnOnce(&Call, &mut Line) -> Result<Reply, Error> + Send,
         close: impl FnOnce(&Call, Result<Reply, Error>) -> Result<Reply, Error> + Send,
     ) -> Result<Reply, Error> {
-        outside_runtimes(|| {
+        outside_runtimes(op, || {
             let _counted = process::shared().calls.count();
             let call = self.begin(op, common);
             let ran = catch_unwind(AssertUnwindSafe(|| match self.door.lane() {
                 Ok(mut lane) => {
                     let Lane { line, event_loop } = &mut lane;
-                    let result = self.run(event_loop, op, &call, None, work(&call, line));
+                    let work = Box::pin(work(&call, line));
+                    let result = self.run(event_loop, op, &call, None, work);
                     self.door.keep(lane);
                     result
                 }
@@ -266,11 +273,8 @@ impl Inner {
         op: &'static Operation,
         call: &Call,
         whole: Option<&UnderWay<'_>>,
-        work: impl Future<Output = Result<Reply, Error>>,
+        work: Work<'_>,
     ) -> Result<Reply, Error> {
-        // As a trait object: what is around the work is compiled once for all calls.
-        // In a box, so that it is dropped within the loop, and needs little stack.
-        let work: Pin<Box<dyn Future<Output = Result<Reply, Error>> + '_>> = Box::pin(work);
         let driven = event_loop.drive(self.until_stopped(op, call, whole, work));
         driven.unwrap_or_else(|| Err(closed()))
     }
@@ -280,7 +284,7 @@ impl Inner {
         op: &Operation,
         call: &Call,
         whole: Option<&UnderWay<'_>>,
-        work: impl Future<Output = Result<Reply, Error>>,
+        mut work: Work<'_>,
     ) -> Result<Reply, Error> {
         let mut stop = pin!(self.stop.notified());
         // From here on a stop is seen; one that came before shows in the flag.
@@ -297,14 +301,15 @@ impl Inner {
             }
         };
         under_way.must_go_on()?;
-        let mut stop = pin!(async {
+        // Without tokio's budget: work that never comes to its end uses it up each time,
+        // and then nobody would look.
+        let mut stop = pin!(tokio::task::unconstrained(async {
             tokio::select! {
                 biased;
                 () = stop => closed(),
                 cancelled = under_way.cancelled() => cancelled,
             }
-        });
-        let mut work = pin!(work);
+        }));
         let mut stopped = false;
         loop {
             tokio::select! {
@@ -418,23 +423,32 @@ impl TimeClass {
     }
 }
 
-/// Calls `work` outside of somebody's async runtime: in one, another cannot be
+/// Makes a call outside of somebody's async runtime: in one, another cannot be
 /// entered.
-fn outside_runtimes<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+fn outside_runtimes(
+    op: &'static Operation,
+    work: impl FnOnce() -> Result<Reply, Error> + Send,
+) -> Result<Reply, Error> {
     if tokio::runtime::Handle::try_current().is_err() {
         return work();
     }
-    std::thread::scope(|scope| match scope.spawn(work).join() {
-        Ok(result) => result,
-        Err(panic) => resume_unwind(panic),
+    let thread = std::thread::Builder::new().name("kneo-call".to_owned());
+    std::thread::scope(|scope| match thread.spawn_scoped(scope, work) {
+        Ok(thread) => match thread.join() {
+            Ok(result) => result,
+            Err(panic) => resume_unwind(panic),
+        },
+        Err(error) => {
+            let message = format!("no thread for a call within an async runtime: {error}");
+            Err(Error::new(Status::Network, message).finished(false, true, super::meta(op.name)))
+        }
     })
 }
 
+/// The system has no descriptor or no memory for one: no connection can be had.
 pub(super) fn no_event_loop(error: &io::Error) -> Error {
-    Error::new(
-        Status::Internal,
-        format!("no event loop could be made: {error}"),
-    )
+    let message = format!("no event loop could be made: {error}; nothing was sent");
+    Error::new(Status::Network, message)
 }
 
 /// A panic of this library, in a call that may have sent an instruction.

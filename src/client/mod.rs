@@ -127,7 +127,10 @@ impl Client {
         let opened = Config::parse(config.unwrap_or("")).and_then(Inner::new);
         match opened {
             Ok(inner) => Ok(Self(Arc::new(inner))),
-            Err(error) => Err(error.finished(false, false, meta("client_open"))),
+            Err(error) => {
+                let again = error.status().is_transient();
+                Err(error.finished(false, again, meta("client_open")))
+            }
         }
     }
 

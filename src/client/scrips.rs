@@ -12,7 +12,7 @@ use crate::base::calendar::{iso_day, trading_day};
 use crate::base::clock::{self, Moment};
 use crate::base::error::Error;
 use crate::base::process;
-use crate::base::reply::Reply;
+use crate::base::reply::{Meta, Reply};
 use crate::base::status::Status;
 use crate::broker::operation;
 use crate::broker::params::{self, Common, PARAMS};
@@ -78,6 +78,65 @@ struct Found {
     table: Arc<Table>,
     day: u64,
     problem: Option<String>,
+}
+
+/// The end of a search that reads a file and waits for nothing just then.
+struct Ending<'a> {
+    client: &'a Inner,
+    whole: &'a UnderWay<'a>,
+    /// How long the search may take, and until when.
+    limit: Option<(Duration, Moment)>,
+    why: Mutex<Option<Error>>,
+}
+
+impl<'a> Ending<'a> {
+    fn new(client: &'a Inner, whole: &'a UnderWay<'a>, limit: Option<(Duration, Moment)>) -> Self {
+        Self {
+            client,
+            whole,
+            limit,
+            why: Mutex::default(),
+        }
+    }
+
+    /// Asked by all threads that read, between two steps.
+    fn has_come(&self) -> bool {
+        let mut why = self.why();
+        if why.is_none() {
+            *why = self.look().err();
+        }
+        why.is_some()
+    }
+
+    fn why(&self) -> MutexGuard<'_, Option<Error>> {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(&self) -> Result<(), Error> {
+        self.client.must_be_open()?;
+        self.whole.must_go_on()?;
+        match self.limit {
+            Some((limit, deadline)) if clock::now() >= deadline => {
+                let ms = limit.as_millis();
+                let message = format!("the scrip file was not read within {ms} ms");
+                Err(Error::new(Status::Timeout, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Why it has come.
+    fn error(&self) -> Error {
+        self.why().take().unwrap_or_else(super::call::closed)
+    }
+}
+
+fn meta(common: &Common) -> Meta {
+    let mut meta = super::meta(operation::SEARCH_SCRIP.name);
+    if let Some(id) = &common.call_id {
+        meta.extra.insert("call_id".to_owned(), id.as_str().into());
+    }
+    meta
 }
 
 impl Segment {
@@ -221,6 +280,8 @@ impl Inner {
     ) -> Result<Found, Error> {
         let op = &operation::SEARCH_SCRIP;
         let started = clock::now();
+        let limit = common.timeout.unwrap_or(self.config.timeouts.download);
+        let end = Ending::new(self, whole, Some((limit, started + limit)));
         let mut gate = None;
         // Held until the table is there, so that others wait for this one.
         self.part_of(Some(whole), op, common, async |_| {
@@ -233,7 +294,9 @@ impl Inner {
         let store = self.store();
         let kept = store.as_ref().and_then(|store| store.of_day(name, today));
         if let Some(kept) = kept {
-            if let Ok(table) = Table::read(name, kept.csv) {
+            if let Ok(read) = Table::read_while(name, kept.csv, &|| !end.has_come()) {
+                let stopped = || end.error().finished(false, true, meta(common));
+                let table = read.ok_or_else(stopped)?;
                 let table = segment.put(table, today, true);
                 return Ok(Found {
                     table,
@@ -248,7 +311,6 @@ impl Inner {
             (view.bytes, view.total) = (0, None);
         }
         let mut csv = Vec::new();
-        let limit = common.timeout.unwrap_or(self.config.timeouts.download);
         let rest = Common {
             timeout: Some(limit.saturating_sub(started.elapsed())),
             ..common.clone()
@@ -259,10 +321,15 @@ impl Inner {
         });
         let read = fetched.and_then(|_| {
             segment.view().stage = Stage::Indexing;
-            Table::read(name, csv).map_err(|Broken(why)| {
-                let message = format!("the broker's scrip file of {name} {why}");
-                Error::new(Status::Protocol, message).finished(true, true, super::meta(op.name))
-            })
+            let finished = |error: Error| error.finished(true, true, meta(common));
+            match Table::read_while(name, csv, &|| !end.has_come()) {
+                Ok(Some(table)) => Ok(table),
+                Ok(None) => Err(finished(end.error())),
+                Err(Broken(why)) => {
+                    let message = format!("the broker's scrip file of {name} {why}");
+                    Err(finished(Error::new(Status::Protocol, message)))
+                }
+            }
         });
         let error = match read {
             Ok(table) => {
@@ -289,7 +356,9 @@ impl Inner {
             None => store.and_then(|store| store.newest_before(name, today)),
         };
         if let Some(kept) = older {
-            if let Ok(table) = Table::read(name, kept.csv) {
+            // It serves those too whose time is over, but not those who gave up.
+            let end = Ending::new(self, whole, None);
+            if let Ok(Some(table)) = Table::read_while(name, kept.csv, &|| !end.has_come()) {
                 segment.put(table, kept.day, true);
             }
         }
@@ -373,5 +442,49 @@ impl Inner {
         }
         let message = "the scrip file was redirected too often";
         Err(Error::new(Status::Protocol, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How the reading of a file ends for a call of this client, if it does.
+    fn ended(client: &Client, name: Option<&str>, act: impl FnOnce()) -> Option<(Status, Status)> {
+        let whole = client.0.named.begin(name).expect("it is free");
+        let now = clock::now();
+        let minute = Duration::from_secs(60);
+        let [one, other] =
+            [Some((minute, now + minute)), None].map(|limit| Ending::new(&client.0, &whole, limit));
+        assert!(!one.has_come());
+        act();
+        // A cancel is seen once: by whom it ends.
+        let came = one.has_come();
+        assert_eq!(one.has_come(), came, "it stays so");
+        came.then(|| {
+            let again = match other.has_come() {
+                true => other.error().status(),
+                false => Status::Ok,
+            };
+            (one.error().status(), again)
+        })
+    }
+
+    #[test]
+    fn reading_a_file_ends_as_waiting_does() {
+        let client = Client::open(None).expect("all defaults");
+        assert_eq!(ended(&client, None, || {}), None);
+        let closed = Some((Status::Closed, Status::Closed));
+        assert_eq!(ended(&client, None, || client.interrupt()), closed);
+        let cancel = || drop(client.cancel("it").expect("it is open"));
+        let once = Some((Status::Closed, Status::Ok));
+        assert_eq!(ended(&client, Some("it"), cancel), once);
+        // An older file is read for those too whose time is over.
+        let late = Some((Status::Timeout, Status::Ok));
+        let sleep = || std::mem::forget(clock::shifted(0, 61_000));
+        let awake = clock::shifted(0, 0);
+        assert_eq!(ended(&client, None, sleep), late);
+        drop(awake);
+        assert_eq!(ended(&client, None, || client.close()), closed);
     }
 }

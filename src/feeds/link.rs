@@ -225,10 +225,11 @@ where
     Ok(())
 }
 
-/// Why a feed could not be started.
+/// Why a feed could not be started, or not read its books: no thread, or no
+/// descriptor for its event loop.
 pub(crate) fn no_thread(error: io::Error) -> Error {
     let message = format!("no thread for the feed could be had: {error}");
-    Error::new(Status::Internal, message)
+    Error::new(Status::Network, message)
 }
 
 #[cfg(test)]

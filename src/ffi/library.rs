@@ -26,7 +26,8 @@ pub const KNEO_REJECTED: i32 = 5;
 pub const KNEO_RATE_LIMITED: i32 = 6;
 /// No answer in time. "sent" in the JSON tells whether anything left.
 pub const KNEO_TIMEOUT: i32 = 7;
-/// Name lookup, connection or TLS failed, or an answer was cut off.
+/// Name lookup, connection or TLS failed, or an answer was cut off. Also if the
+/// system had no thread, memory or descriptor for it: the message tells which.
 pub const KNEO_NETWORK: i32 = 8;
 /// An order instruction may have been taken: see kneo_order_outcome.
 pub const KNEO_UNKNOWN_OUTCOME: i32 = 9;
@@ -38,7 +39,8 @@ pub const KNEO_UNAVAILABLE: i32 = 11;
 /// The call was cancelled, or its handle was closed or interrupted while it
 /// waited.
 pub const KNEO_CLOSED: i32 = 12;
-/// A defect in this library.
+/// A defect in this library, or the system refused what it needs but for a
+/// connection.
 pub const KNEO_INTERNAL: i32 = 13;
 /// A wait ended with nothing to give.
 pub const KNEO_END: i32 = 14;

@@ -38,6 +38,9 @@ const MOST_THREADS: usize = 4;
 /// The least that is worth a thread.
 const LEAST_PART: usize = 1 << 20;
 
+/// After so many rows it is asked whether anybody still wants the file.
+const STEP: usize = 1024;
+
 /// Rows that are kept as JSON, some two kilobytes each.
 const MOST_WRITTEN: usize = 1024;
 
@@ -172,8 +175,15 @@ struct Part {
 
 impl Part {
     /// Reads all lines of `body`, which begins at `offset` of the file, in so
-    /// many parts, each on a thread. The threads end before this returns.
-    fn read_all(parts: usize, body: &[u8], offset: usize, layout: Layout) -> Self {
+    /// many parts, each on a thread. The threads end before this returns, and
+    /// soon if `go_on` says no.
+    fn read_all(
+        parts: usize,
+        body: &[u8],
+        offset: usize,
+        layout: Layout,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Self {
         let mut pieces = Vec::with_capacity(parts);
         let mut start = 0;
         for part in 1..=parts {
@@ -185,7 +195,7 @@ impl Part {
             pieces.push((&body[start..end.max(start)], offset + start));
             start = end.max(start);
         }
-        let read = |(lines, offset): (&[u8], usize)| Self::read(lines, offset, layout);
+        let read = |(lines, offset): (&[u8], usize)| Self::read(lines, offset, layout, go_on);
         std::thread::scope(|scope| {
             let mut pieces = pieces.into_iter();
             let first = pieces.next();
@@ -210,7 +220,12 @@ impl Part {
         })
     }
 
-    fn read(lines: &[u8], offset: usize, layout: Layout) -> Self {
+    fn read(
+        lines: &[u8],
+        offset: usize,
+        layout: Layout,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Self {
         let Layout { count, at, dates } = layout;
         let mut part = Self {
             columns: Columns::new(count),
@@ -221,8 +236,8 @@ impl Part {
         let mut found: Vec<&[u8]> = Vec::with_capacity(count);
         let mut start = 0;
         let mut last: Option<(&[u8], usize)> = None;
-        for end in memchr_iter(b'\n', lines) {
-            if part.rows.len() > MOST_ROWS {
+        for (at_line, end) in memchr_iter(b'\n', lines).enumerate() {
+            if part.rows.len() > MOST_ROWS || (at_line % STEP == 0 && !go_on()) {
                 // Nobody wants the rest.
                 break;
             }
@@ -279,6 +294,16 @@ fn short(number: usize) -> u32 {
 impl Table {
     /// Reads a file of `segment`.
     pub(crate) fn read(segment: &str, bytes: Vec<u8>) -> Result<Self, Broken> {
+        let read = Self::read_while(segment, bytes, &|| true)?;
+        read.ok_or_else(|| Broken("was not read to its end".to_owned()))
+    }
+
+    /// The same, unless `go_on` says no meanwhile: then there is none.
+    pub(crate) fn read_while(
+        segment: &str,
+        bytes: Vec<u8>,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Self>, Broken> {
         let broken = |why: &str| Err(Broken(why.to_owned()));
         if bytes.trim_ascii().is_empty() {
             return broken("is empty");
@@ -332,7 +357,10 @@ impl Table {
         let body = bytes.get(head + 1..).unwrap_or_default();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let parts = cores.min(MOST_THREADS).min(1 + body.len() / LEAST_PART);
-        let mut all = Part::read_all(parts, body, head + 1, layout);
+        let mut all = Part::read_all(parts, body, head + 1, layout, go_on);
+        if !go_on() {
+            return Ok(None);
+        }
         if all.rows.len() > MOST_ROWS {
             return broken("has too many rows");
         }
@@ -349,7 +377,7 @@ impl Table {
         for (_, rows) in &mut all.groups.all {
             rows.sort_by_key(|row| strike_order(all.rows[*row as usize].strike));
         }
-        Ok(Self {
+        Ok(Some(Self {
             columns: all.columns.all,
             keys,
             rows: all.rows,
@@ -361,7 +389,7 @@ impl Table {
             at,
             bad_rows: all.bad_rows,
             bytes,
-        })
+        }))
     }
 
     /// How many scrips there are.
@@ -559,7 +587,9 @@ mod tests {
             },
             dates: Dates::of("nse_fo"),
         };
-        let whole = Part::read(body.as_bytes(), 10, layout);
+        let none = Part::read_all(2, body.as_bytes(), 10, layout, &|| false);
+        assert!(none.rows.is_empty(), "nobody wants it");
+        let whole = Part::read(body.as_bytes(), 10, layout, &|| true);
         let kinds: Vec<_> = whole.columns.all.iter().map(|one| one.kind).collect();
         let expected = [
             Kind::Int,
@@ -575,7 +605,7 @@ mod tests {
         assert_eq!((whole.bad_rows, whole.groups.all.len()), (4, 2));
         assert!(whole.columns.all[4].has_blanks && !whole.columns.all[0].has_blanks);
         for parts in 1..=9 {
-            let added = Part::read_all(parts, body.as_bytes(), 10, layout);
+            let added = Part::read_all(parts, body.as_bytes(), 10, layout, &|| true);
             assert_eq!(added.rows, whole.rows, "{parts}");
             assert_eq!(added.columns.all, whole.columns.all, "{parts}");
             assert_eq!(added.groups.all, whole.groups.all, "{parts}");

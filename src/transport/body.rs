@@ -152,6 +152,16 @@ impl SingleUse {
         }
     }
 
+    /// No bytes at all: it is never asked for them.
+    pub(super) fn empty() -> Self {
+        Self {
+            bytes: None,
+            length: 0,
+            point: Point::default(),
+            recall: None,
+        }
+    }
+
     /// The same, and `recall` is armed when the point is passed.
     pub(super) fn with_recall(mut self, recall: Recall) -> Self {
         self.recall = Some(recall);

@@ -34,9 +34,10 @@ use url::Url;
 use super::body::{Point, Refused, SingleUse};
 use super::cookies::Cookies;
 use super::event_loop::EventLoop;
-use super::recall::{self, Recall};
+use super::recall::{self, LARGEST_READ, Recall};
 use super::stream::Stream;
-use super::{OUR_NAME, Settings, failure, host_of};
+use super::unpack::{Broken, Unpacker};
+use super::{OUR_NAME, Settings, Steps, failure, host_of};
 use crate::base::clock::{self, Moment, unix};
 use crate::base::status::Status;
 use crate::broker::message::{Answer, Failure, Request};
@@ -66,9 +67,10 @@ pub(crate) struct Lane {
     pub(crate) event_loop: EventLoop,
 }
 
-/// A connection that is kept from call to call. Empty while it is in use.
+/// A connection that is kept from call to call. Empty while it is in use. In a
+/// box: with its TLS it is large, and goes from hand to hand on small stacks.
 #[derive(Default)]
-pub(crate) struct Line(Option<Connection>);
+pub(crate) struct Line(Option<Box<Connection>>);
 
 struct Connection {
     /// Scheme, host and port that it leads to.
@@ -184,7 +186,7 @@ impl Door {
                 return Ok(());
             }
         }
-        line.0 = Some(self.connect(url).await?);
+        line.0 = Some(Box::pin(self.connect(url)).await?);
         Ok(())
     }
 
@@ -243,30 +245,41 @@ impl Door {
         self.jar
             .set_cookies(&mut parts.headers.get_all(SET_COOKIE).iter(), &url);
         let mut answer = Answer::from_head(parts.status.as_u16(), &parts.headers, unix());
+        // It was not asked for, but some gateways pack all that they hand on.
+        let mut unpacker = Unpacker::of(&parts.headers);
+        let undecoded = |Broken| failure::undecoded(&host);
+        let mut steps = Steps::new();
         while let Some(frame) = next_frame(&mut connection, &mut body).await {
-            if let Ok(data) = frame.map_err(failed)?.into_data() {
-                answer.push(&data, largest)?;
+            if let Ok(mut data) = frame.map_err(failed)?.into_data() {
+                while let Some(piece) = unpacker.next(&mut data).map_err(undecoded)? {
+                    answer.push(piece, largest)?;
+                    steps.next().await;
+                }
             }
+            steps.next().await;
         }
+        unpacker.end().map_err(undecoded)?;
         recall.disarm();
         line.keep(connection).await;
         Ok(answer)
     }
 
-    async fn connect(&self, url: &Url) -> Result<Connection, Failure> {
+    async fn connect(&self, url: &Url) -> Result<Box<Connection>, Failure> {
         let stream = self.settings.connect(url).await?;
         let recall = Recall::of(&stream);
-        let (sender, driver) = http1::handshake(stream)
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(LARGEST_READ)
+            .handshake(stream)
             .await
             .map_err(|error| failure::no_connection(&host_of(url), &error))?;
-        Ok(Connection {
+        Ok(Box::new(Connection {
             origin: url.origin(),
             sender,
             driver,
             recall,
             idle_since: clock::now(),
             closed: false,
-        })
+        }))
     }
 
     fn head(
@@ -309,7 +322,7 @@ impl Line {
     /// Closes a connection that was idle for too long.
     fn forget_old(&mut self) {
         let old = |kept: &Connection| kept.idle_since.elapsed() > LONGEST_IDLE;
-        if self.0.as_ref().is_some_and(old) {
+        if self.0.as_deref().is_some_and(old) {
             self.0 = None;
         }
     }
@@ -320,7 +333,7 @@ impl Line {
     }
 
     /// Keeps a connection for later if it is whole.
-    async fn keep(&mut self, mut connection: Connection) {
+    async fn keep(&mut self, mut connection: Box<Connection>) {
         std::future::poll_fn(|cx| {
             connection.turn(cx);
             Poll::Ready(())

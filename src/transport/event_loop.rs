@@ -1,12 +1,12 @@
 //! An event loop that its callers drive: sockets and timers on the calling
-//! thread. Only what blocks runs on threads beside it (the books of an order
-//! feed); they are counted for the shutdown, and none is waited for when the
-//! loop goes.
+//! thread. What blocks runs on threads beside it: they are counted for the
+//! shutdown, and none is waited for when the loop goes.
 
 use std::io;
 use std::pin::{Pin, pin};
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
 
 use crate::base::process;
 
@@ -23,9 +23,6 @@ impl EventLoop {
         let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            .thread_name("kneo-beside")
-            .on_thread_start(|| process::shared().threads.enter())
-            .on_thread_stop(|| process::shared().threads.leave())
             .build()?;
         Ok(Self(Some(runtime)))
     }
@@ -46,11 +43,32 @@ impl EventLoop {
 impl Drop for EventLoop {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            // Does not wait for what blocks, and is allowed inside another
-            // runtime.
+            // Is allowed inside another runtime.
             runtime.shutdown_background();
         }
     }
+}
+
+/// Does `work`, which blocks, on a thread of its own. Not tokio's: where the
+/// system has no thread to give, that one panics.
+///
+/// # Errors
+///
+/// If the system gives no thread.
+pub(crate) fn beside<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<oneshot::Receiver<T>> {
+    // Until it is done, run or not.
+    let counted = process::shared().threads.count();
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(move || {
+        let _counted = counted;
+        // Who has given up meanwhile needs no answer.
+        let _gone = tell.send(work());
+    })?;
+    Ok(told)
 }
 
 #[cfg(test)]

@@ -45,9 +45,13 @@ pub(super) fn broken(host: &str, error: &(dyn StdError + 'static), sent: bool) -
     }
 }
 
-/// Whether the connection caused the error, and not what came over it.
-pub(super) fn came_from_connection(error: &(dyn StdError + 'static)) -> bool {
-    find::<hyper::Error>(error).is_some()
+/// A body that is not packed as its head says.
+pub(super) fn undecoded(host: &str) -> Failure {
+    Failure {
+        status: Status::Protocol,
+        message: format!("the answer of {host} could not be decoded"),
+        sent: true,
+    }
 }
 
 /// The first cause of an error: the outer ones only say that there is one.

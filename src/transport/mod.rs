@@ -16,6 +16,7 @@ mod proxy;
 mod recall;
 mod stream;
 mod tls;
+mod unpack;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -25,13 +26,14 @@ use std::time::Duration;
 use once_cell::sync::OnceCell;
 use url::Url;
 
+use crate::base::clock::{self, Moment};
 use crate::base::error::Error;
 use crate::base::secret::Secret;
 use crate::base::status::Status;
 use crate::broker::message::Failure;
 pub(crate) use body::Point;
 pub(crate) use cookies::Cookies;
-pub(crate) use event_loop::EventLoop;
+pub(crate) use event_loop::{EventLoop, beside};
 pub(crate) use net::{Fetched, Net};
 use proxy::Proxies;
 pub(crate) use proxy::Proxy;
@@ -83,6 +85,27 @@ impl Settings {
                 message: format!("TLS could not be set up: {error}"),
                 sent: false,
             })
+    }
+}
+
+/// Work that has no need to wait, cut into steps: between two of them the call looks at
+/// its deadline and at those who end it, and other calls of the client get their turn.
+struct Steps(Moment);
+
+impl Steps {
+    /// How long a step may take.
+    const LONGEST: Duration = Duration::from_millis(5);
+
+    fn new() -> Self {
+        Self(clock::now())
+    }
+
+    /// Lets others have their turn, if it is time to.
+    async fn next(&mut self) {
+        if self.0.elapsed() >= Self::LONGEST {
+            tokio::task::yield_now().await;
+            self.0 = clock::now();
+        }
     }
 }
 

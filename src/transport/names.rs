@@ -163,9 +163,13 @@ impl Lookups {
         let counted = process::shared().threads.count();
         let this = self.clone();
         let thread = std::thread::Builder::new().name("kneo-names".to_owned());
-        thread.spawn(move || {
+        let started = thread.spawn(move || {
             let _counted = counted;
             this.work();
+        });
+        started.map_err(|error| {
+            let message = format!("no thread for the name lookup: {error}");
+            io::Error::new(error.kind(), message)
         })?;
         pending.threads += 1;
         Ok(())
@@ -241,16 +245,6 @@ async fn lookup(name: String) -> io::Result<Vec<SocketAddr>> {
         return Ok(both.map(|ip| SocketAddr::new(ip, 0)).to_vec());
     }
     LOOKUPS.get().find(&name).await
-}
-
-impl reqwest::dns::Resolve for Names {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let name = name.as_str().to_owned();
-        Box::pin(async move {
-            let found = lookup(name).await?;
-            Ok(Box::new(found.into_iter()) as reqwest::dns::Addrs)
-        })
-    }
 }
 
 impl Service<Name> for Names {

@@ -4,116 +4,145 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{COOKIE, LOCATION};
-use once_cell::sync::OnceCell;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, COOKIE, LOCATION, SET_COOKIE, USER_AGENT,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, Uri};
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use reqwest::cookie::CookieStore as _;
 use url::Url;
 
 use super::body::{Point, SingleUse};
 use super::cookies::{Cookies, MOST_SENT};
-use super::{OUR_NAME, Settings, failure, host_of, names};
+use super::recall::LARGEST_READ;
+use super::stream::{NoConnection, Opener};
+use super::unpack::{Broken, Unpacker};
+use super::{OUR_NAME, Settings, Steps, failure, host_of};
 use crate::base::clock::unix;
 use crate::base::status::Status;
 use crate::broker::message::{Answer, Failure, Request};
 
+/// A connection that was idle for longer is not used again.
+const LONGEST_IDLE: Duration = Duration::from_secs(55);
+
 /// Sends reads and logins.
 pub(crate) struct Net {
-    settings: Arc<Settings>,
     jar: Arc<Cookies>,
-    /// Made at the first request: opening a client loads nothing.
-    client: OnceCell<reqwest::Client>,
+    client: Client<Opener, SingleUse>,
 }
 
 impl Net {
+    /// Opens no connection yet, and loads nothing.
     pub(crate) fn new(settings: Arc<Settings>, jar: Arc<Cookies>) -> Self {
-        Self {
-            settings,
-            jar,
-            client: OnceCell::new(),
-        }
-    }
-
-    fn client(&self) -> Result<&reqwest::Client, Failure> {
-        self.client.get_or_try_init(|| {
-            let settings = &self.settings;
-            let mut builder = reqwest::Client::builder()
-                .tls_backend_preconfigured(settings.tls()?.any_http.clone())
-                .dns_resolver(Arc::new(names::Names))
-                .cookie_provider(Arc::clone(&self.jar))
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .user_agent(OUR_NAME)
-                .connect_timeout(settings.connect)
-                .pool_idle_timeout(Duration::from_secs(55))
-                .referer(false)
-                .no_proxy();
-            if let Some(address) = settings.local_address {
-                builder = builder.local_address(address);
-            }
-            if let Some(proxy) = settings.proxies.for_reqwest() {
-                builder = builder.proxy(proxy);
-            }
-            builder.build().map_err(|error| Failure {
-                status: Status::Internal,
-                message: format!(
-                    "the HTTP client could not be made: {}",
-                    failure::innermost(&error)
-                ),
-                sent: false,
-            })
-        })
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(LONGEST_IDLE)
+            .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(LARGEST_READ)
+            .build(Opener(settings));
+        Self { jar, client }
     }
 
     /// Sends `request` and reads the whole answer. `point` tells whether a
     /// body has been started, also after this future was dropped.
     pub(crate) async fn send(&self, request: Request, point: &Point) -> Result<Answer, Failure> {
         let (host, largest) = (host_of(&request.url), request.largest_answer);
-        let client = self.client()?;
         // Gives connections that died while nobody was driving a turn to
         // notice it: one for the sockets, one for the tasks that they wake.
         tokio::task::yield_now().await;
         tokio::task::yield_now().await;
-        let mut headers = request.headers;
-        // Here and not by reqwest, which could not tell what is left out.
-        let carried = self.jar.carried(&request.url, MOST_SENT);
+        let body = match request.body.filter(|bytes| !bytes.is_empty()) {
+            Some(bytes) => SingleUse::new(bytes, point.clone()),
+            None => {
+                // An empty body is never asked for, so it cannot tell.
+                point.pass();
+                SingleUse::empty()
+            }
+        };
+        let response = self
+            .ask(request.method, &request.url, request.headers, body, point)
+            .await?;
+        let (parts, body) = response.into_parts();
+        let mut answer = Answer::from_head(parts.status.as_u16(), &parts.headers, unix());
+        let take = |piece: &[u8]| answer.push(piece, largest);
+        receive(&host, &parts.headers, body, take).await?;
+        Ok(answer)
+    }
+
+    /// Sends a request, with its cookies, and takes the head of the answer.
+    async fn ask(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: SingleUse,
+        point: &Point,
+    ) -> Result<Response<Incoming>, Failure> {
+        let wrong = |problem: &dyn std::fmt::Display| Failure {
+            status: Status::Internal,
+            message: format!("the request could not be written: {problem}"),
+            sent: false,
+        };
+        let uri: Uri = url.as_str().parse().map_err(|error| wrong(&error))?;
+        let mut request = http::Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let headers = request.headers_mut();
+        let any = HeaderValue::from_static("*/*");
+        headers.entry(ACCEPT).or_insert(any);
+        headers.insert(USER_AGENT, HeaderValue::from_static(OUR_NAME));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(Unpacker::KNOWN));
+        let carried = self.jar.carried(url, MOST_SENT);
         if let Some(trouble) = carried.trouble() {
             point.note(trouble);
         }
         headers.extend(carried.header.map(|cookies| (COOKIE, cookies)));
-        let mut builder = client.request(request.method, request.url).headers(headers);
-        // An empty body is never asked for, so it cannot tell.
-        builder = match request.body.filter(|bytes| !bytes.is_empty()) {
-            Some(bytes) => builder.body(reqwest::Body::wrap(SingleUse::new(bytes, point.clone()))),
-            None => {
-                point.pass();
-                builder
-            }
-        };
-        let failed = |error: reqwest::Error| self.failure(&host, &error, point);
-        let mut response = builder.send().await.map_err(failed)?;
-        let mut answer = Answer::from_head(response.status().as_u16(), response.headers(), unix());
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            answer.push(&chunk, largest)?;
-        }
-        Ok(answer)
+        let asked = self.client.request(request).await;
+        let response = asked.map_err(|error| failed(&host_of(url), &error, point))?;
+        let cookies = response.headers().get_all(SET_COOKIE);
+        self.jar.set_cookies(&mut cookies.iter(), url);
+        Ok(response)
     }
+}
 
-    fn failure(&self, host: &str, error: &reqwest::Error, point: &Point) -> Failure {
-        if error.is_connect() {
-            return match error.is_timeout() {
-                true => failure::no_connection_within(self.settings.connect, host),
-                false => failure::no_connection(host, error),
-            };
-        }
-        // A body that ends too early counts as one that cannot be decoded.
-        if error.is_decode() && !failure::came_from_connection(error) {
-            return Failure {
-                status: Status::Protocol,
-                message: format!("the answer of {host} could not be decoded"),
-                sent: true,
-            };
-        }
-        failure::broken(host, error, point.passed())
+/// Why there is no answer.
+fn failed(host: &str, error: &legacy::Error, point: &Point) -> Failure {
+    match failure::find(error) {
+        Some(NoConnection(failure)) => Failure {
+            status: failure.status,
+            message: failure.message.clone(),
+            sent: false,
+        },
+        None if error.is_connect() => failure::no_connection(host, error),
+        None => failure::broken(host, error, point.passed()),
     }
+}
+
+/// Reads a whole body, and gives it away piece by piece as it was before it was packed.
+async fn receive(
+    host: &str,
+    headers: &HeaderMap,
+    mut body: Incoming,
+    mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let undecoded = |Broken| failure::undecoded(host);
+    let mut unpacker = Unpacker::of(headers);
+    let mut steps = Steps::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| failure::broken(host, &error, true))?;
+        if let Ok(mut data) = frame.into_data() {
+            while let Some(piece) = unpacker.next(&mut data).map_err(undecoded)? {
+                take(piece)?;
+                steps.next().await;
+            }
+        }
+        steps.next().await;
+    }
+    unpacker.end().map_err(undecoded)
 }
 
 /// What a download gave.
@@ -137,8 +166,10 @@ impl Net {
         let host = host_of(&url);
         let point = Point::default();
         point.pass();
-        let failed = |error: reqwest::Error| self.failure(&host, &error, &point);
-        let mut response = self.client()?.get(url).send().await.map_err(failed)?;
+        let (method, headers) = (Method::GET, HeaderMap::new());
+        let response = self
+            .ask(method, &url, headers, SingleUse::empty(), &point)
+            .await?;
         let http = response.status().as_u16();
         let location = response.headers().get(LOCATION);
         match (http, location.and_then(|to| to.to_str().ok())) {
@@ -146,7 +177,10 @@ impl Net {
             (301 | 302 | 303 | 307 | 308, Some(to)) => return Ok(Fetched::Redirect(to.to_owned())),
             _ => return Ok(Fetched::Refused(http)),
         }
-        let total = response.content_length();
+        let (parts, incoming) = response.into_parts();
+        // What is packed does not say how much there is in it.
+        let is_plain = !parts.headers.contains_key(CONTENT_ENCODING);
+        let total = incoming.size_hint().exact().filter(|_| is_plain);
         let too_large = || Failure {
             status: Status::Protocol,
             message: format!("the file is larger than {largest} bytes"),
@@ -156,14 +190,16 @@ impl Net {
             return Err(too_large());
         }
         let mut body = Vec::with_capacity(usize::try_from(total.unwrap_or(0)).unwrap_or(0));
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            body.extend_from_slice(&chunk);
-            let so_far = body.len() as u64;
+        let take = |piece: &[u8]| {
+            let so_far = (body.len() + piece.len()) as u64;
             if so_far > largest {
                 return Err(too_large());
             }
+            body.extend_from_slice(piece);
             progress(so_far, total);
-        }
+            Ok(())
+        };
+        receive(&host, &parts.headers, incoming, take).await?;
         Ok(Fetched::Body(body))
     }
 }

@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::sync::Arc;
 
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
@@ -38,8 +37,7 @@ impl std::fmt::Debug for Proxy {
 }
 
 /// The proxies of one client: none, one for all, or those of the system.
-#[derive(Clone)]
-pub(crate) struct Proxies(Option<Arc<Matcher>>);
+pub(crate) struct Proxies(Option<Matcher>);
 
 /// A proxy to open a tunnel through.
 pub(crate) struct Tunnel {
@@ -61,9 +59,9 @@ impl Proxies {
                     );
                     return Err(Error::argument("config.proxy", problem));
                 }
-                Some(Arc::new(Matcher::from_system()))
+                Some(Matcher::from_system())
             }
-            Proxy::Url(url) => Some(Arc::new(Matcher::builder().all(url.as_str()).build())),
+            Proxy::Url(url) => Some(Matcher::builder().all(url.as_str()).build()),
         }))
     }
 
@@ -90,43 +88,23 @@ impl Proxies {
         })
     }
 
-    /// The same rule in the shape that reqwest takes.
-    pub(crate) fn for_reqwest(&self) -> Option<reqwest::Proxy> {
-        self.0.as_ref()?;
-        let this = self.clone();
-        Some(reqwest::Proxy::custom(move |url| {
-            let found = this.find(url)?;
-            let mut proxy = Url::parse(&found.proxy.to_string()).ok()?;
-            if let Some((user, password)) = this.login(url) {
-                proxy.set_username(&user).ok()?;
-                proxy.set_password(password.as_deref()).ok()?;
-            }
-            Some(proxy)
-        }))
-    }
-
     /// Password and header of the login at the proxy of `url`.
     pub(crate) fn secrets(&self, url: &Url) -> Vec<Secret> {
         let found = self.find(url).and_then(|found| found.credentials);
         let header = found.as_ref().and_then(|header| header.to_str().ok());
         let pair = header.and_then(|header| header.strip_prefix("Basic "));
-        let password = self.login(url).and_then(|(_, password)| password);
+        let password = pair.and_then(password);
         let both = pair.map(str::to_owned).into_iter().chain(password);
         both.map(Secret::new).collect()
     }
+}
 
-    /// User and password for the proxy of `url`, as reqwest wants them: in
-    /// the proxy's URL.
-    fn login(&self, url: &Url) -> Option<(String, Option<String>)> {
-        let header = self.find(url)?.credentials?;
-        let encoded = header.to_str().ok()?.strip_prefix("Basic ")?;
-        let bytes = data_encoding::BASE64.decode(encoded.as_bytes()).ok()?;
-        let text = String::from_utf8(bytes).ok()?;
-        match text.split_once(':') {
-            Some((user, password)) => Some((user.to_owned(), Some(password.to_owned()))),
-            None => Some((text, None)),
-        }
-    }
+/// The password in user and password as a header has them.
+fn password(pair: &str) -> Option<String> {
+    let bytes = data_encoding::BASE64.decode(pair.as_bytes()).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    text.split_once(':')
+        .map(|(_, password)| password.to_owned())
 }
 
 /// The variable of the environment that names the proxy and cannot be read: the
@@ -184,10 +162,6 @@ mod tests {
         assert_eq!(
             found.credentials.expect("the URL has a login"),
             "Basic dTpw"
-        );
-        assert_eq!(
-            proxies.login(&far),
-            Some(("u".to_owned(), Some("p".to_owned())))
         );
         let secrets = proxies.secrets(&far);
         let shown: Vec<&str> = secrets.iter().map(Secret::expose).collect();

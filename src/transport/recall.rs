@@ -15,9 +15,11 @@
 //!   call sets it. There the time that they try is waited for instead.
 //!
 //! What neither can reach is told as a time, after which nothing is on its way any more.
+//!
+//! All that comes is read here too, so here its reading is cut into [turns](TURN).
 
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -35,6 +37,14 @@ use tower_service::Service;
 use super::body::{LONGEST_TRY, Point};
 use super::names::Names;
 use super::stream::Stream;
+
+/// After room for so many bytes without a wait the reader has to wait for its next turn, which
+/// comes at once. The layers above go on for as long as there is something to read: what
+/// is done with so much of the worst (interim answers, chunks of one byte) takes some
+/// milliseconds, and then the call looks at its deadline and at those who end it.
+const TURN: usize = 32 * 1024;
+/// The most that HTTP/1.1 reads at once, and the largest head of an answer.
+pub(super) const LARGEST_READ: usize = 64 * 1024;
 
 type Plain = HttpConnector<Names>;
 
@@ -100,6 +110,8 @@ pub(crate) struct Held {
     recall: Recall,
     /// For how many milliseconds the system tries to send; zero: as long as it likes.
     limit: u32,
+    /// Room that this turn was read into.
+    read: usize,
 }
 
 /// Arms a stream, and disarms it.
@@ -150,6 +162,7 @@ impl Held {
             tcp,
             recall: Recall::default(),
             limit: 0,
+            read: 0,
         }
     }
 
@@ -226,7 +239,18 @@ impl Read for Held {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        if self.read >= TURN {
+            self.read = 0;
+            // Wakes it after the timers and sockets had their turn, and not before.
+            return pin!(tokio::task::yield_now()).poll(cx).map(Ok);
+        }
+        let room = buffer.remaining();
+        let polled = Pin::new(&mut self.tcp).poll_read(cx, buffer);
+        match polled {
+            Poll::Pending => self.read = 0,
+            Poll::Ready(_) => self.read += room,
+        }
+        polled
     }
 }
 

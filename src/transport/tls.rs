@@ -25,7 +25,7 @@ const LARGEST_CA_FILE: u64 = 16 * 1024 * 1024;
 /// The TLS configurations for one set of trust roots.
 pub(crate) struct Tls {
     /// Offers HTTP/2 and HTTP/1.1.
-    pub(crate) any_http: ClientConfig,
+    pub(crate) any_http: Arc<ClientConfig>,
     /// Offers HTTP/1.1 only: orders and WebSockets.
     pub(crate) http1: Arc<ClientConfig>,
 }
@@ -150,7 +150,7 @@ impl Tls {
         any_http.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
-            any_http,
+            any_http: Arc::new(any_http),
             http1: Arc::new(http1),
         })
     }

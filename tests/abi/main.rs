@@ -9,6 +9,8 @@
 //!   waiting threads and in every phase; fork; single calls ended by name;
 //!   shutdown with calls under way and the start after it; resets with SIGPIPE
 //!   deadly; unload and reload
+//! - `stacks.c`: each kind of call on a thread with a small stack
+//! - `starved.c`: no thread, memory or descriptor to be had
 //!
 //! The programs of every host are in `hosts.rs` and `excel.rs`.
 
@@ -16,6 +18,7 @@
 #[cfg(debug_assertions)]
 mod orders;
 mod panics;
+mod resources;
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char};

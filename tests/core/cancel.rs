@@ -310,7 +310,7 @@ fn a_search_keeps_its_name_while_it_reads_its_file() {
             assert_eq!(error.status(), Status::Closed, "{error:?}");
             assert_eq!(json(&error.meta())["call_id"], "mine");
         });
-        // The file was read all the same.
+        // What nobody wanted any more is fetched anew.
         call(&client, "search_scrip", &named).expect("the name is free");
     }
 }

@@ -14,6 +14,7 @@
 //! - `gate`: limits of the configuration and the halt: what they refuse is not sent
 //! - `steps`: an instruction cut short at every step, in every way
 //! - `transport`: TLS, hosts, faults of the network, deadlines, interrupts
+//! - `deadline`: a call ends in time, whatever a server sends without end
 //! - `lies`: answers that lie about an order
 //! - `wire`: answers to orders byte by byte, and proxies
 //! - `scrips`: instruments: downloads, cache, bad files
@@ -23,6 +24,7 @@
 //! - `hosts`: the library inside other programs: threads, async runtimes
 
 mod cancel;
+mod deadline;
 mod decimals;
 mod feed;
 mod gate;

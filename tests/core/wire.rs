@@ -152,6 +152,22 @@ fn ok(body: &str) -> Vec<u8> {
 }
 
 /// Places one order with a server that answers with these bytes and closes.
+/// A body of gzip, stored as it is.
+fn packed(body: &str) -> Vec<u8> {
+    let length = u16::try_from(body.len()).expect("it is short");
+    let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
+    gzip.extend(length.to_le_bytes());
+    gzip.extend((!length).to_le_bytes());
+    gzip.extend(body.as_bytes());
+    gzip.extend(crc32fast::hash(body.as_bytes()).to_le_bytes());
+    gzip.extend(u32::from(length).to_le_bytes());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        gzip.len()
+    );
+    [head.as_bytes(), &gzip].concat()
+}
+
 fn answered(bytes: Vec<u8>) -> Result<Reply, Error> {
     let server = serve(vec![vec![Deed::Answer(bytes)]]);
     let client = trader(server.port);
@@ -182,6 +198,8 @@ fn every_true_answer_is_believed() {
         after("HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"),
         format!("HTTP/1.0 200 OK\r\n\r\n{TAKEN}").into_bytes(),
         ok(r#"{"nOrdNo":250122000624384,"stat":"Ok","stCode":200}"#),
+        // Nobody asked for it, and it says what it is.
+        packed(TAKEN),
     ] {
         let what = String::from_utf8_lossy(&bytes).into_owned();
         let reply = answered(bytes).unwrap_or_else(|error| panic!("{what}: {error:?}"));

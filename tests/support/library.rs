@@ -27,10 +27,14 @@ pub fn built(name: &str) -> Result<PathBuf, String> {
 /// Lays out the shared library in the new folder `dir` as an installation
 /// would, with the versioned name that a linked program asks for.
 pub fn lay_out(dir: &Path) -> Result<(), String> {
-    let shared = built("libkotak_neo.so")?;
+    lay_out_file(&built("libkotak_neo.so")?, dir)
+}
+
+/// The same with another build of the library.
+pub fn lay_out_file(shared: &Path, dir: &Path) -> Result<(), String> {
     fs::create_dir(dir)
-        .and_then(|()| symlink(&shared, dir.join("libkotak_neo.so")))
-        .and_then(|()| symlink(&shared, dir.join("libkotak_neo.so.1")))
+        .and_then(|()| symlink(shared, dir.join("libkotak_neo.so")))
+        .and_then(|()| symlink(shared, dir.join("libkotak_neo.so.1")))
         .map_err(|error: io::Error| format!("{}: {error}", dir.display()))
 }
 

@@ -221,6 +221,7 @@ impl Default for Options {
 pub struct Sandbox {
     state: Arc<State>,
     files: Option<CaFiles>,
+    server_config: Option<Arc<rustls::ServerConfig>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -240,14 +241,15 @@ impl Sandbox {
         let listener = TcpListener::bind((options.address, options.port))?;
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
-        let (url, acceptor, files) = match tls::prepare(options.tls, options.http2)? {
+        let (url, server_config, files) = match tls::prepare(options.tls, options.http2)? {
             None => (format!("http://127.0.0.1:{port}"), None, None),
             Some(tls) => (
                 format!("https://localhost:{port}"),
-                Some(TlsAcceptor::from(tls.config)),
+                Some(tls.config),
                 Some(tls.files),
             ),
         };
+        let acceptor = server_config.clone().map(TlsAcceptor::from);
         let state = Arc::new(State::new(options, url, totp_secret));
 
         // One thread is enough, and leaves the rest of the machine to what is measured.
@@ -266,6 +268,7 @@ impl Sandbox {
         Ok(Self {
             state,
             files,
+            server_config,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -287,6 +290,12 @@ impl Sandbox {
     #[must_use]
     pub fn other_ca_file(&self) -> Option<&Path> {
         self.files.as_ref().map(|files| files.other_ca.as_path())
+    }
+
+    /// Its side of TLS, for servers of a test's own that clients of the sandbox trust.
+    #[must_use]
+    pub fn server_config(&self) -> Option<Arc<rustls::ServerConfig>> {
+        self.server_config.clone()
     }
 
     /// Who can log in.

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
 use url::Url;
 
 use super::OrderFeed;
@@ -29,10 +28,10 @@ use crate::base::status::Status;
 use crate::base::words;
 use crate::broker::order_book;
 use crate::broker::session::Trade;
-use crate::feeds::link::{Retries, Switch, brief, other_session};
+use crate::feeds::link::{Retries, Switch, brief, no_thread, other_session};
 use crate::feeds::socket::{Ended, Frame, Socket, within};
 use crate::feeds::state::{Change, State};
-use crate::transport::Settings;
+use crate::transport::{Settings, beside};
 
 /// What the feed needs of its client.
 pub(crate) trait Account: Send + Sync + 'static {
@@ -115,7 +114,7 @@ impl Life {
 /// Books that are being read. Dropping it ends the reading.
 struct Reading {
     cancel: Arc<Switch>,
-    answer: JoinHandle<Result<[Reply; 2], Error>>,
+    answer: oneshot::Receiver<Result<[Reply; 2], Error>>,
 }
 
 impl Drop for Reading {
@@ -336,7 +335,14 @@ impl<A: Account> Supervisor<A> {
                     }
                 }
                 () = clock::sleep_until(next_reading), if due => {
-                    reading = Some(self.begin_reading());
+                    match self.begin_reading() {
+                        Ok(begun) => reading = Some(begun),
+                        Err(error) => {
+                            let wait = patience.next();
+                            next_reading = clock::now() + wait;
+                            self.tell_failed_books(&error, wait);
+                        }
+                    }
                 }
                 _ = self.logins.changed() => {
                     if !self.is_current(session) {
@@ -373,13 +379,12 @@ impl<A: Account> Supervisor<A> {
         now.is_some_and(|now| Arc::ptr_eq(&now, session))
     }
 
-    fn begin_reading(&self) -> Reading {
+    fn begin_reading(&self) -> Result<Reading, Error> {
         let cancel = Arc::new(Switch::default());
         let (account, stop) = (Arc::clone(&self.account), Arc::clone(&cancel));
-        Reading {
-            cancel,
-            answer: tokio::task::spawn_blocking(move || account.books(&stop)),
-        }
+        let answer = beside("kneo-books", move || account.books(&stop));
+        let answer = answer.map_err(no_thread)?;
+        Ok(Reading { cancel, answer })
     }
 }
 
