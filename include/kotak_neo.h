@@ -103,7 +103,8 @@
 #define KNEO_UNKNOWN_OUTCOME 9
 
 /**
- * The answer is not what the broker documents, or is larger than 16 MiB.
+ * The answer is not what the broker documents, or is larger than is read.
+ * A login was granted with a token that no request could carry.
  */
 #define KNEO_PROTOCOL 10
 
@@ -891,7 +892,8 @@ void kneo_response_free(kneo_response *response);
  * - "proxy": "http://user:password@host:port" (the login may be left out)
  *   or "system"; none unless given, and never for loopback
  * - "local_address": IP address to connect from
- * - "max_orders_per_second": 1 to 1000000 (10)
+ * - "max_orders_per_second": 1 to 1000000 (10), in any second of the broker's;
+ *   clients of one account in this process share what was sent
  * - "ledger_file", "ledger_sync" ("process" or "disk"),
  *   "outcome_window_ms" (120000), "cache_dir"
  * - "read_only": true lets no instruction leave, cancels included
@@ -1256,7 +1258,7 @@ kneo_response *kneo_modify_order(kneo_client *client, const char *params);
 
 /**
  * Cancels an order that is open. It leaves at most once. One slot in ten of
- * "max_orders_per_second" is kept for cancels.
+ * "max_orders_per_second" (rounded down) is kept for cancels.
  *
  * client: a live client with a trade session.
  * params: a JSON object: "order_id" (nOrdNo); optional "amo" (YES for an
@@ -1289,11 +1291,12 @@ kneo_response *kneo_cancel_order(kneo_client *client, const char *params);
  * - "placed": "row" is the order in the order book, "state" its status
  * - "applied": the order has the state that was asked for
  * - "absent": it was not taken; sending anew is safe. That takes two
- *   readings after "outcome_window_ms" from the sending (from the opening of
- *   this client, if an earlier process sent it), of the same account and
- *   trading day, with clocks that agree, that show every order known to be
- *   there, no row that may be it, or its order without the change. Where no
- *   order is known to be there, trades and positions are read too
+ *   readings, both "outcome_window_ms" after nothing of it can be on its way
+ *   any more (seconds after the end of its call, or after the opening of this
+ *   client, if an earlier process sent it), of the same account and trading
+ *   day, with clocks that agree, that show every order known to be there, no
+ *   row that may be it, or its order without the change. Where no order is
+ *   known to be there, trades and positions are read too
  * - "unknown": not proved; "message" names what the proof lacks, and
  *   "candidates" are rows that may be it. It stays so once the trading day is
  *   over: look at the order and trade history in the broker's app. A change to
