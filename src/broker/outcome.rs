@@ -169,8 +169,9 @@ pub(crate) enum Sent {
     At(Moment),
     /// By a call that has ended. After `over` nothing of it is on its way any more.
     Ended { at: Moment, over: Moment },
-    /// By an earlier process; the same moment as above.
-    Before { over: Moment },
+    /// By an earlier process; the same moment as above. `told`: the broker's time of the
+    /// sending, in unix seconds, where its ledger shows it.
+    Before { told: Option<u64>, over: Moment },
 }
 
 impl Sent {
@@ -178,7 +179,7 @@ impl Sent {
     pub(crate) fn over(self) -> Moment {
         match self {
             Self::At(when) => when,
-            Self::Ended { over, .. } | Self::Before { over } => over,
+            Self::Ended { over, .. } | Self::Before { over, .. } => over,
         }
     }
 }
@@ -281,7 +282,8 @@ impl Instructed {
                 all.push(then(clocks.ours));
                 all.extend(clocks.broker.map(then));
             }
-            Sent::Before { .. } => {
+            Sent::Before { told, .. } => {
+                all.extend(told);
                 // As if nobody had set our clock since.
                 let moved = |broker: u64| (self.noted() + broker).saturating_sub(clocks.ours);
                 all.extend(clocks.broker.map(moved));
@@ -292,6 +294,10 @@ impl Instructed {
 
     /// Whether sending and reading are of one trading day, whichever clock is right.
     fn is_of_day(&self, clocks: &Clocks) -> bool {
+        // What an earlier process noted by our clock alone, nobody can check.
+        if matches!(self.sent, Sent::Before { told: None, .. }) {
+            return false;
+        }
         let day = trading_day(clocks.broker.unwrap_or(clocks.ours));
         let near = |time: u64| [time.saturating_sub(NEAR_S), time.saturating_add(NEAR_S)];
         let read = [Some(clocks.ours), clocks.broker];

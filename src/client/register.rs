@@ -532,7 +532,7 @@ mod tests {
         let mut register = Register::default();
         let mut lost = lost;
         let over = clock::now();
-        (lost.sent, lost.sent_at_ms) = (Sent::Before { over }, 5);
+        (lost.sent, lost.sent_at_ms) = (Sent::Before { told: None, over }, 5);
         register.recall(&modify("before", "9"), None);
         assert!(!beside(&register, &lost).changed_since);
         let after = Intent {

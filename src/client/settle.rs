@@ -104,12 +104,12 @@ impl Inner {
         let how = tag.as_deref().and_then(|tag| snapshot.how(tag));
         let open = open.or_else(|| {
             let ledger = self.ledger.as_ref()?;
-            let intent = ledger.find(tag.as_deref(), order_id.as_deref())?;
+            let (intent, told) = ledger.find(tag.as_deref(), order_id.as_deref())?;
             let tag = intent.tag.clone();
             // What is seen of it counts for later calls.
             let mut register = self.register();
             let over = ledger.opened() + self.door.on_its_way(None);
-            register.adopt(intent, Sent::Before { over });
+            register.adopt(intent, Sent::Before { told, over });
             register.by_tag(&tag).cloned()
         });
         let Some(open) = open else {

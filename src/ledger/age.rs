@@ -79,13 +79,23 @@ pub(super) struct Age {
     by: Option<u64>,
     /// Whether a `Date` that came after it has told.
     told: bool,
+    /// The broker's time at which it had begun, where a `Date` of the same boot tells;
+    /// some seconds late at the most.
+    began: Option<u64>,
 }
 
 impl Age {
-    /// `moment` is of a clock that can be compared, and `by` what was guessed
-    /// when it began.
-    pub(super) fn new(moment: Option<(Clock, i64)>, by: Option<u64>) -> Self {
+    /// `moment` is of a clock that can be compared, `by` what was guessed when it
+    /// began, and `earlier` the last `Date` before.
+    pub(super) fn new(
+        moment: Option<(Clock, i64)>,
+        by: Option<u64>,
+        earlier: Option<Sight>,
+    ) -> Self {
+        let began = moment.zip(earlier);
+        let began = began.and_then(|((clock, ms), sight)| sight.latest(Some(clock), ms));
         Self {
+            began,
             clock: moment.map(|(clock, _)| clock),
             ms: moment.map_or(0, |(_, ms)| ms),
             by,
@@ -107,6 +117,8 @@ impl Age {
             return self;
         }
         self.told = true;
+        let began = sight.latest(self.clock, self.ms);
+        self.began = self.began.or(began);
         let before_it = sight.at.saturating_add(2);
         let consistent = sight.seen.is_some_and(|seen| self.ms <= seen.ms);
         self.by = match sight.latest(self.clock, self.ms) {
@@ -123,6 +135,10 @@ impl Age {
             (Some(before), Some(after)) => !agree(before, after),
             (before, after) => before != after,
         }
+    }
+
+    pub(super) fn began(self) -> Option<u64> {
+        self.began
     }
 
     pub(super) fn is_told(self) -> bool {

@@ -71,7 +71,8 @@ impl Book {
                     *self.new_orders.entry(intent.local_day()).or_default() += 1;
                 }
                 self.changed.extend(intent.order_id.clone());
-                self.begin(number, intent, Age::new(clock.zip(line.up_ms), by));
+                let age = Age::new(clock.zip(line.up_ms), by, self.dated);
+                self.begin(number, intent, age);
             }
             Record::End { number, end } => {
                 if let Some(entry) = self.entries.get(&number) {
@@ -163,6 +164,11 @@ impl Book {
     pub(super) fn open(&self) -> impl DoubleEndedIterator<Item = (u64, &Intent)> {
         let open = self.open.iter();
         open.filter_map(|number| Some((*number, &self.entries.get(number)?.intent)))
+    }
+
+    /// The broker's time of the beginning, where a `Date` tells.
+    pub(super) fn began(&self, number: u64) -> Option<u64> {
+        self.entries.get(&number)?.age.began()
     }
 
     /// What an intent id stands for.

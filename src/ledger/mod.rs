@@ -243,7 +243,7 @@ impl Ledger {
             intent: intent.clone(),
         };
         state.append(record)?;
-        let age = Age::new(Some((clock, ms)), by);
+        let age = Age::new(Some((clock, ms)), by, state.believed);
         state.book.begin(number, intent, age);
         Ok(Begun::New(Ticket(number)))
     }
@@ -313,14 +313,19 @@ impl Ledger {
         self.find(Some(tag), None).is_some()
     }
 
-    /// The newest open instruction with this tag, or about this order.
-    pub(crate) fn find(&self, tag: Option<&str>, order_id: Option<&str>) -> Option<Intent> {
+    /// The newest open instruction with this tag, or about this order, and the broker's
+    /// time of its beginning, where that is known.
+    pub(crate) fn find(
+        &self,
+        tag: Option<&str>,
+        order_id: Option<&str>,
+    ) -> Option<(Intent, Option<u64>)> {
         let state = self.state();
-        let found = state.book.open().rev().find(|(_, intent)| match tag {
+        let (number, intent) = state.book.open().rev().find(|(_, intent)| match tag {
             Some(tag) => intent.tag == tag,
             None => order_id.is_some() && intent.order_id.as_deref() == order_id,
-        });
-        found.map(|(_, intent)| intent.clone())
+        })?;
+        Some((intent.clone(), state.book.began(number)))
     }
 
     /// What is open, the oldest first.

@@ -166,7 +166,7 @@ fn what_has_no_end_is_open_also_in_the_next_process() {
     assert_eq!(
         ledger
             .find(Some("c"), None)
-            .map(|found| found.tag)
+            .map(|found| found.0.tag)
             .as_deref(),
         Some("c")
     );

@@ -92,6 +92,8 @@ struct History {
     outage: Option<usize>,
     other_account: Option<usize>,
     other_is_told: bool,
+    /// What the ledger of a dead process tells of the broker's time of the sending.
+    told: Option<u64>,
     /// The readings, and which of them lack some rows for a moment.
     readings: Vec<(i64, bool)>,
 }
@@ -170,13 +172,16 @@ impl History {
         };
         let clock = wrong(dice, 20, 8 * 60 * SECOND);
         let mut error = wrong(dice, 10, 30 * SECOND);
-        let set = (!lost.by_dead_process && chance(dice, 10))
+        let set = chance(dice, 10)
             .then(|| (left + between(dice, 0, 2 * window), wrong(dice, 50, SECOND)));
         let alike = |ours: i64| ours.abs() > HOUR / 2 && (ours - error).abs() < HOUR / 2;
         if alike(clock) || set.is_some_and(|(_, ours)| alike(ours)) {
             error = 0;
         }
+        // The clock of the broker as an earlier process saw it.
+        let told = chance(dice, 90).then(|| (begun + error).unsigned_abs() / 1000);
         let mut history = Self {
+            told,
             later: (kind == InstructionKind::Modify && chance(dice, 25))
                 .then(|| left + between(dice, 1, 2 * window)),
             show: match dice.roll(10) {
@@ -467,6 +472,7 @@ impl History {
             let running = time < lost.call_over;
             asked.sent = match running {
                 _ if lost.by_dead_process => Sent::Before {
+                    told: self.told,
                     over: moment(lost.call_over),
                 },
                 true => Sent::At(moment(lost.begun)),

@@ -385,6 +385,20 @@ fn the_book_of_another_account_or_day_proves_nothing() {
     assert_eq!(lacks(told(before + 200, before, before)), Premise::SameDay);
 }
 
+/// Its clock may have been set since, and the machine started anew.
+#[test]
+fn the_clock_of_an_earlier_process_proves_no_day() {
+    let over = clock::now();
+    let told = |told: Option<u64>| {
+        let sent = Sent::Before { told, over };
+        after_all(&Instructed { sent, ..place() }, &[], |_| {})
+    };
+    assert_eq!(told(Some(SENT_S)), Verdict::Absent(None));
+    assert_eq!(lacks(told(None)), Premise::SameDay);
+    assert_eq!(lacks(told(Some(SENT_S - 24 * 3600))), Premise::SameDay);
+    assert_eq!(lacks(told(Some(SENT_S - 3600))), Premise::ClocksAgree);
+}
+
 /// A call may go on for long after the sending, and what it left may arrive later still.
 #[test]
 fn the_window_begins_when_nothing_is_on_its_way_any_more() {
@@ -392,7 +406,13 @@ fn the_window_begins_when_nothing_is_on_its_way_any_more() {
     const ON_ITS_WAY: Duration = Duration::from_secs(3600);
     let when = clock::now();
     let over = when + ON_ITS_WAY;
-    for sent in [Sent::Ended { at: when, over }, Sent::Before { over }] {
+    for sent in [
+        Sent::Ended { at: when, over },
+        Sent::Before {
+            told: Some(SENT_S),
+            over,
+        },
+    ] {
         let asked = Instructed { sent, ..place() };
         let mut progress = Progress::default();
         let mut told = |at: Moment| {
@@ -420,7 +440,11 @@ fn a_wrong_clock_proves_nothing() {
     const HOUR: u64 = 3600;
     const AHEAD: u64 = 5 * HOUR + HOUR / 2;
     let when = clock::now();
-    let (mine, before) = (Sent::At(when), Sent::Before { over: when });
+    let before_at = |told: u64| Sent::Before {
+        told: Some(told),
+        over: when,
+    };
+    let (mine, before) = (Sent::At(when), before_at(SENT_S));
     // What came in at the sending, under another tag.
     let alike = book(&row("rewritten", "10", "22-Jan-2025 14:28:02"));
     let told = |rows: &[Row], noted: u64, sent: Sent, ours: u64, broker: Option<u64>| {
@@ -466,7 +490,7 @@ fn a_wrong_clock_proves_nothing() {
     let old = |sent| told(&alike, later, sent, later, Some(later));
     assert_eq!(old(mine), Verdict::Absent(None));
     // The clock of an earlier process cannot be checked any more.
-    assert_eq!(lacks(old(before)), Premise::NoRowAlike);
+    assert_eq!(lacks(old(before_at(later))), Premise::NoRowAlike);
     // Nor is an order of the same tag told to be this one, if it may be older.
     let tagged = book(&row("mine", "10", "22-Jan-2025 14:28:02"));
     for (noted, ours, broker) in [
