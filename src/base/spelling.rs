@@ -86,7 +86,11 @@ impl Reading {
         let mut at = 0;
         while let Some(far) = memchr::memchr3(b'\\', b'%', b'&', &self.said[at..]) {
             at += far;
-            let Some((length, meant)) = undone(&self.said[at..]) else {
+            let undone = match self.said[at..] {
+                [b'\\', b'"', ..] if !self.escapes(at, at + 1) => None,
+                _ => undone(&self.said[at..]),
+            };
+            let Some((length, meant)) = undone else {
                 at += 1;
                 continue;
             };
@@ -138,6 +142,12 @@ impl Reading {
         let last = |place: Range<usize>| place.end - 1;
         let first = self.depth_of(at, |place| place.start);
         first.max(self.depth_of(at, last))
+    }
+
+    /// Whether a backslash before a quote escapes it. If it came out of a spelling
+    /// and the quote stands there as it is, it is a part of what that encloses.
+    pub(crate) fn escapes(&self, slash: usize, quote: usize) -> bool {
+        self.depth(quote).0 > 0 || self.depth(slash).0 == 0
     }
 
     fn depth_of(&self, at: usize, part: fn(Range<usize>) -> usize) -> (usize, Option<u8>) {

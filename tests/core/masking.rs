@@ -119,7 +119,7 @@ fn nested(text: &str, dice: &mut Dice) -> String {
 fn usually_nested(text: &str, dice: &mut Dice) -> String {
     if dice.roll(2) == 0 {
         let share = dice.roll(11);
-        let way = *dice.pick(&WAYS);
+        let way = *dice.pick(&WAYS[..3]);
         return way.write(text, share, dice);
     }
     let mut text = text.to_owned();
@@ -301,7 +301,7 @@ fn is_json(text: &str) -> bool {
 fn no_spelling_of_a_secret_comes_through() {
     let mut dice = Dice::new(20_261_128);
     let mut seen = 0;
-    const CASES: usize = 12_000;
+    const CASES: usize = 10_000;
     for case in 0..CASES {
         let secret = secret(&mut dice);
         let text = nested(&framed(&secret, &mut dice), &mut dice);
@@ -367,6 +367,7 @@ fn a_key_hides_its_value_in_every_spelling() {
             readings(&text).last()
         );
         assert!(!shows(&shown, &value), "{told}");
+        assert!(!is_json(&text) || is_json(&shown), "{told}");
         assert_eq!(marks(&shown), 2, "{told}");
     }
     assert!(seen > CASES * 9 / 10, "the reader found only {seen}");

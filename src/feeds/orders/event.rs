@@ -2,10 +2,8 @@
 //! that the queue adds to all. The broker's rows stand in "data" as they came,
 //! but for secrets that they quote.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::merge::{Fill, Origin, Step};
@@ -46,7 +44,7 @@ pub(super) fn order(step: &Step, row: &RawValue, origin: Origin, known: &Known) 
         members.push_str(r#","late":true"#);
     }
     members.push_str(r#","data":"#);
-    members.push_str(&data(row, known));
+    members.push_str(&known.mask(row.get()));
     members
 }
 
@@ -57,12 +55,12 @@ pub(super) fn trade(fill: &Fill, row: &RawValue, known: &Known) -> String {
         or_null(fill.trade.as_deref()),
         fill.quantity,
         fill.fill,
-        data(row, known)
+        known.mask(row.get())
     )
 }
 
 pub(super) fn position(row: &RawValue, known: &Known) -> String {
-    let data = data(row, known);
+    let data = known.mask(row.get());
     format!(r#""type":"position","origin":"live","data":{data}"#)
 }
 
@@ -88,17 +86,6 @@ pub(super) fn message(text: &str) -> String {
 /// The reader was too slow.
 pub(super) fn overflow(kept: usize) -> String {
     format!(r#""type":"overflow","kept":{kept}"#)
-}
-
-/// The broker's row. One that is no JSON any more without its secrets stands
-/// as a string.
-fn data<'a>(row: &'a RawValue, known: &Known) -> Cow<'a, str> {
-    match known.mask(row.get()) {
-        Cow::Owned(masked) if serde_json::from_str::<IgnoredAny>(&masked).is_err() => {
-            quoted(&masked).into()
-        }
-        data => data,
-    }
 }
 
 fn or_null(text: Option<&str>) -> String {
