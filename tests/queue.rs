@@ -487,7 +487,7 @@ impl Way {
         mine.map(|(_, queue)| queue).sum()
     }
 
-    /// From now on nothing goes this way. Everything else does.
+    /// From now on nothing goes this way, and nothing comes back. Everything else does.
     fn cut(self) {
         self.rule("add");
     }
@@ -497,10 +497,14 @@ impl Way {
     }
 
     fn rule(self, what: &str) {
-        let (from, to) = (self.from.to_string(), self.to.to_string());
-        run(Command::new("ip")
-            .args(["rule", what, "pref", FIRST_RULE, "ipproto", "tcp"])
-            .args(["sport", &from, "dport", &to, "blackhole"]));
+        // Both ways: the other side may have something to send again, and each segment
+        // that comes begins the time anew for which a refused one is tried.
+        for (from, to) in [(self.from, self.to), (self.to, self.from)] {
+            let (from, to) = (from.to_string(), to.to_string());
+            run(Command::new("ip")
+                .args(["rule", what, "pref", FIRST_RULE, "ipproto", "tcp"])
+                .args(["sport", &from, "dport", &to, "blackhole"]));
+        }
     }
 }
 
