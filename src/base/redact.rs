@@ -429,7 +429,7 @@ impl<'a, 'r> Search<'a, 'r> {
         // "token: none" is a sentence.
         let is_word = key.quote.is_none() && !is_pair && !is_header;
         let is_plain = value.len() < SHORTEST_TOKEN && !value.iter().any(u8::is_ascii_digit);
-        if !is_empty(value) && !(is_word && is_plain) {
+        if !(is_empty(value) || is_word && is_plain) {
             self.found_bare(key, start..end);
         }
         end
