@@ -115,7 +115,7 @@
 
 /**
  * The call was cancelled, or its handle was closed or interrupted while it
- * waited.
+ * waited; or an instruction of a client that was halted.
  */
 #define KNEO_CLOSED 12
 
@@ -919,8 +919,8 @@ kneo_response *kneo_client_open(const char *config, kneo_client **out);
 
 /**
  * Ends the calls that are under way on this client with KNEO_CLOSED, within
- * a moment. The session stays, and later calls work. NULL and dead handles
- * are ignored.
+ * a moment; an instruction that may have left ends with KNEO_UNKNOWN_OUTCOME.
+ * The session stays, and later calls work. NULL and dead handles are ignored.
  */
 void kneo_client_interrupt(kneo_client *client);
 
@@ -970,8 +970,8 @@ kneo_response *kneo_client_halt(kneo_client *client);
 
 /**
  * Frees a client: closes its connections, wipes its session, and ends the
- * calls that other threads make on it with KNEO_CLOSED. The broker is not
- * told; kneo_logout does that. NULL and dead handles are ignored.
+ * calls that other threads make on it, as kneo_client_interrupt does. The
+ * broker is not told; kneo_logout does that. NULL and dead handles are ignored.
  */
 void kneo_client_free(kneo_client *client);
 
@@ -1247,8 +1247,8 @@ kneo_response *kneo_place_order(kneo_client *client, const char *params);
  *   "trading_symbol", "transaction_type" (read from the order book unless all
  *   are given), "market_protection", "dd", "filled_quantity".
  *
- * Returns what kneo_place_order returns; an unknown outcome is settled by
- * "order_id".
+ * Returns what kneo_place_order returns; an unknown outcome is settled by the
+ * "tag" that the error shows, or by "order_id".
  *
  * # Safety
  *
@@ -1266,8 +1266,8 @@ kneo_response *kneo_modify_order(kneo_client *client, const char *params);
  *   needs; read from the order book unless given), "isVerify" (true reads the
  *   order book first, in generations 1 and 2), "intent_id".
  *
- * Returns what kneo_place_order returns; an unknown outcome is settled by
- * "order_id".
+ * Returns what kneo_place_order returns; an unknown outcome is settled by the
+ * "tag" that the error shows, or by "order_id".
  *
  * # Safety
  *
@@ -1280,8 +1280,9 @@ kneo_response *kneo_cancel_order(kneo_client *client, const char *params);
  * It sends no instruction, and may be called as often as wanted.
  *
  * client: a live client with a trade session of the same account.
- * params: a JSON object with one of "tag" and "order_id" (for a modification
- *   or a cancel). "timeout_ms" is the "read" timeout unless given.
+ * params: a JSON object with one of "tag" (of any instruction) and "order_id"
+ *   (for the newest modification or cancel of that order that is not settled).
+ *   "timeout_ms" is the "read" timeout unless given.
  *   The call reads again and again until the outcome is proved or the time is
  *   nearly over, so a long time waits for the proof and a short one polls.
  *
@@ -1300,7 +1301,9 @@ kneo_response *kneo_cancel_order(kneo_client *client, const char *params);
  * - "unknown": not proved; "message" names what the proof lacks, and
  *   "candidates" are rows that may be it. It stays so once the trading day is
  *   over: look at the order and trade history in the broker's app. A change to
- *   a market order may stay so: the broker shows a limit order instead
+ *   a market order may stay so: the broker shows a limit order instead. So is
+ *   an "order_id" of which no change is open: "row" shows the order, and
+ *   "operation" is null
  *
  * What was seen counts for the next call. Otherwise the errors of a read.
  *
@@ -1313,7 +1316,8 @@ kneo_response *kneo_order_outcome(kneo_client *client, const char *params);
 /**
  * The instructions that were begun and are not settled: those of the ledger,
  * also of an earlier process, until the broker shows another trading day (IST),
- * or without a ledger_file those of this client. Needs no network.
+ * and those whose call is running; or without a ledger_file those of this client
+ * whose call has ended. Needs no network.
  *
  * client: a live client.
  *

@@ -1,7 +1,6 @@
 //! One request and its answer.
 
 use http::{HeaderName, HeaderValue};
-use reqwest::cookie::CookieStore;
 use url::Url;
 use zeroize::Zeroizing;
 

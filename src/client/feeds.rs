@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use reqwest::cookie::CookieStore;
 use tokio::sync::watch;
 use url::Url;
 

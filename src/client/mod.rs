@@ -19,7 +19,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use reqwest::cookie::CookieStore;
 use serde_json::json;
 use tokio::sync::Notify;
 use url::Url;

@@ -302,17 +302,31 @@ impl Inner {
             (None, None) => false,
         };
         let found: Vec<_> = rows.iter().filter(is_it).collect();
-        match (found.is_empty(), not_taken) {
-            (false, _) => finding.shows("placed", &found),
-            (true, true) => finding.says(
+        if !found.is_empty() {
+            finding.shows("placed", &found);
+            if search.tag.is_none() {
+                // The order is there, but which of its changes was meant?
+                let message = "no change of this order is open here; the order book shows it as \
+                               it is, which proves nothing of a change";
+                finding.says("unknown", message);
+            }
+            return finding;
+        }
+        let (outcome, message) = match search.how {
+            Some(Settled::NotTaken) => (
                 "absent",
                 "the broker refused it, or it never left, or it was proved absent before",
             ),
-            (true, false) => finding.says(
+            Some(Settled::Taken) => (
+                "unknown",
+                "it was settled before as taken; the order book has no row with its tag",
+            ),
+            Some(Settled::Forgotten) | None => (
                 "unknown",
                 "this client knows of no such instruction, and the order book has no such order",
             ),
-        }
+        };
+        finding.says(outcome, message);
         finding
     }
 

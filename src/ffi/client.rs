@@ -85,8 +85,8 @@ pub unsafe extern "C" fn kneo_client_open(
 }
 
 /// Ends the calls that are under way on this client with KNEO_CLOSED, within
-/// a moment. The session stays, and later calls work. NULL and dead handles
-/// are ignored.
+/// a moment; an instruction that may have left ends with KNEO_UNKNOWN_OUTCOME.
+/// The session stays, and later calls work. NULL and dead handles are ignored.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_client_interrupt(client: *mut kneo_client) {
     guard((), || {
@@ -150,8 +150,8 @@ pub extern "C" fn kneo_client_halt(client: *mut kneo_client) -> *mut kneo_respon
 }
 
 /// Frees a client: closes its connections, wipes its session, and ends the
-/// calls that other threads make on it with KNEO_CLOSED. The broker is not
-/// told; kneo_logout does that. NULL and dead handles are ignored.
+/// calls that other threads make on it, as kneo_client_interrupt does. The
+/// broker is not told; kneo_logout does that. NULL and dead handles are ignored.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_client_free(client: *mut kneo_client) {
     guard_writes((), || {

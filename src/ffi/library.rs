@@ -37,7 +37,7 @@ pub const KNEO_PROTOCOL: i32 = 10;
 /// The broker answered 5xx or 424.
 pub const KNEO_UNAVAILABLE: i32 = 11;
 /// The call was cancelled, or its handle was closed or interrupted while it
-/// waited.
+/// waited; or an instruction of a client that was halted.
 pub const KNEO_CLOSED: i32 = 12;
 /// A defect in this library, or the system refused what it needs but for a
 /// connection.

@@ -68,8 +68,8 @@ pub unsafe extern "C" fn kneo_place_order(
 ///   "trading_symbol", "transaction_type" (read from the order book unless all
 ///   are given), "market_protection", "dd", "filled_quantity".
 ///
-/// Returns what kneo_place_order returns; an unknown outcome is settled by
-/// "order_id".
+/// Returns what kneo_place_order returns; an unknown outcome is settled by the
+/// "tag" that the error shows, or by "order_id".
 ///
 /// # Safety
 ///
@@ -95,8 +95,8 @@ pub unsafe extern "C" fn kneo_modify_order(
 ///   needs; read from the order book unless given), "isVerify" (true reads the
 ///   order book first, in generations 1 and 2), "intent_id".
 ///
-/// Returns what kneo_place_order returns; an unknown outcome is settled by
-/// "order_id".
+/// Returns what kneo_place_order returns; an unknown outcome is settled by the
+/// "tag" that the error shows, or by "order_id".
 ///
 /// # Safety
 ///
@@ -117,8 +117,9 @@ pub unsafe extern "C" fn kneo_cancel_order(
 /// It sends no instruction, and may be called as often as wanted.
 ///
 /// client: a live client with a trade session of the same account.
-/// params: a JSON object with one of "tag" and "order_id" (for a modification
-///   or a cancel). "timeout_ms" is the "read" timeout unless given.
+/// params: a JSON object with one of "tag" (of any instruction) and "order_id"
+///   (for the newest modification or cancel of that order that is not settled).
+///   "timeout_ms" is the "read" timeout unless given.
 ///   The call reads again and again until the outcome is proved or the time is
 ///   nearly over, so a long time waits for the proof and a short one polls.
 ///
@@ -137,7 +138,9 @@ pub unsafe extern "C" fn kneo_cancel_order(
 /// - "unknown": not proved; "message" names what the proof lacks, and
 ///   "candidates" are rows that may be it. It stays so once the trading day is
 ///   over: look at the order and trade history in the broker's app. A change to
-///   a market order may stay so: the broker shows a limit order instead
+///   a market order may stay so: the broker shows a limit order instead. So is
+///   an "order_id" of which no change is open: "row" shows the order, and
+///   "operation" is null
 ///
 /// What was seen counts for the next call. Otherwise the errors of a read.
 ///
@@ -158,7 +161,8 @@ pub unsafe extern "C" fn kneo_order_outcome(
 
 /// The instructions that were begun and are not settled: those of the ledger,
 /// also of an earlier process, until the broker shows another trading day (IST),
-/// or without a ledger_file those of this client. Needs no network.
+/// and those whose call is running; or without a ledger_file those of this client
+/// whose call has ended. Needs no network.
 ///
 /// client: a live client.
 ///

@@ -247,8 +247,8 @@ impl Book {
         self.untold.clear();
     }
 
-    /// Tag and answer of the new orders that are known to be taken, if they may
-    /// be of this trading day. Given out once.
+    /// The instructions that are known to be taken, each with its answer, if they
+    /// may be of this trading day. Given out once.
     pub(super) fn take_taken(&mut self, day: u64) -> Vec<(Intent, String)> {
         let taken = std::mem::take(&mut self.taken).into_iter();
         let taken = taken.filter(|taken| taken.age.may_be_of(day));

@@ -5,7 +5,6 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 use cookie_store::Cookie;
 use http::HeaderValue;
-use reqwest::cookie::CookieStore;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -174,16 +173,9 @@ impl Cookies {
     pub(super) fn carried(&self, url: &Url, room: usize) -> Carried {
         self.read().carried(url, room.min(MOST_SENT))
     }
-}
 
-impl std::fmt::Debug for Cookies {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl CookieStore for Cookies {
-    fn set_cookies(&self, headers: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
+    /// Keeps what an answer sets.
+    pub(super) fn set_cookies(&self, headers: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
         let mut headers = headers.peekable();
         if headers.peek().is_none() {
             return;
@@ -196,8 +188,15 @@ impl CookieStore for Cookies {
         }
     }
 
-    fn cookies(&self, url: &Url) -> Option<HeaderValue> {
+    /// What a request to this URL carries.
+    pub(crate) fn cookies(&self, url: &Url) -> Option<HeaderValue> {
         self.carried(url, MOST_SENT).header
+    }
+}
+
+impl std::fmt::Debug for Cookies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
     }
 }
 

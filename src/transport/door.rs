@@ -28,7 +28,6 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use reqwest::cookie::CookieStore;
 use url::Url;
 
 use super::body::{Point, Refused, SingleUse};

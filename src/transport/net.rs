@@ -13,7 +13,6 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use reqwest::cookie::CookieStore as _;
 use url::Url;
 
 use super::body::{Point, SingleUse};

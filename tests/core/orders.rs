@@ -889,6 +889,18 @@ fn changes_are_settled_by_the_state_of_the_order() {
         let found = outcome(&client, json!({"order_id": id, "timeout_ms": 30_000}));
         assert_eq!(found["outcome"], expected, "{found}");
         assert_eq!(found["operation"], "modify_order");
+        // Asked again, it is not called placed because the order is there.
+        let again = outcome(&client, json!({"order_id": id}));
+        assert_eq!(again["outcome"], "unknown", "{again}");
+        assert_eq!(again["row"]["nOrdNo"], json!(id));
+        let tag = told(&error, "tag");
+        let again = outcome(&client, json!({"tag": tag}));
+        if expected == "absent" {
+            assert_eq!(again["outcome"], "absent", "{again}");
+        } else {
+            let message = again["message"].as_str().expect("a message");
+            assert!(message.contains("settled before as taken"), "{again}");
+        }
     }
     assert_eq!(sandbox.modifications_taken(), 1);
     let cancel = json!({ "order_id": id }).to_string();
@@ -914,10 +926,12 @@ fn what_nobody_sent_is_not_called_absent() {
     let found = outcome(&client, json!({"tag": "never-heard-of"}));
     assert_eq!(found["outcome"], "unknown", "{found}");
     let id = placed(&client);
-    assert_eq!(
-        outcome(&client, json!({"order_id": id}))["outcome"],
-        "placed"
-    );
+    // That the order is there says nothing of a change of it.
+    let found = outcome(&client, json!({"order_id": id}));
+    assert_eq!(found["outcome"], "unknown", "{found}");
+    assert_eq!(found["row"]["nOrdNo"], json!(id));
+    assert_eq!(found["state"], "open");
+    assert_eq!(found["ask_again_after_ms"], Value::Null);
     fault(&sandbox, "/quick/user/orders", answer(503, "text/html", ""));
     let failed = client.order_outcome(r#"{"tag":"x","timeout_ms":100}"#);
     assert_eq!(status(&failed), Status::Unavailable);
