@@ -101,13 +101,21 @@ impl Inner {
         };
         let snapshot = register.snapshot();
         drop(register);
-        let how = tag.as_deref().and_then(|tag| snapshot.how(tag));
+        let mut how = tag.as_deref().and_then(|tag| snapshot.how(tag));
         let open = open.or_else(|| {
             let ledger = self.ledger.as_ref()?;
             let intent = ledger.find(tag.as_deref(), order_id.as_deref())?;
-            let tag = intent.tag.clone();
             // What is seen of it counts for later calls.
             let mut register = self.register();
+            let ended = register.ended(&intent);
+            if let Some(ended) = ended.filter(|_| intent.order_id.is_none()) {
+                // Only the ledger lacks the end of this order: it could not be written, or is
+                // about to be. In the book it would be taken for another one, since it is known
+                // to be placed.
+                how = Some(ended);
+                return None;
+            }
+            let tag = intent.tag.clone();
             let over = ledger.opened() + self.door.on_its_way(None);
             register.adopt(intent, Sent::Before { over });
             register.by_tag(&tag).cloned()
