@@ -178,7 +178,7 @@ impl Register {
         self.note(intent, placed, how, Some(clock::now()));
     }
 
-    /// What an earlier process of this day knew to be taken.
+    /// What an earlier process knew to be taken.
     pub(super) fn recall(&mut self, intent: &Intent, placed: Option<&str>) {
         self.note(intent, placed, Settled::Taken, None);
     }
