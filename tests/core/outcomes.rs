@@ -236,6 +236,8 @@ fn an_empty_book_counts_only_if_trades_and_positions_agree() {
     let sandbox = unlimited();
     let client = trader(&sandbox, &json!({"outcome_window_ms": 1000}));
     let tag = lost(&sandbox, &client, &order(), FaultKind::ResetBefore);
+    // The window begins three seconds after the end of the call.
+    std::thread::sleep(std::time::Duration::from_secs(4));
     let trade = json!({"nOrdNo": "250122000000001", "trdSym": "IDEA-EQ", "fldQty": 3});
     let position = json!({"trdSym": "IDEA-EQ", "flBuyQty": "3", "flSellQty": "0"});
     for (path, kind) in [
