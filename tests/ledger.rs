@@ -732,6 +732,37 @@ fn what_cannot_be_written_down_is_not_sent() {
     );
 }
 
+/// The disk is full, or somebody has moved the file, just when the answer has come: the
+/// ledger goes on to call the order open, and this process knows better.
+#[test]
+fn an_order_whose_end_could_not_be_written_down_is_not_absent() {
+    if env::var_os(CHILD).is_some() {
+        return;
+    }
+    let sandbox = sandbox();
+    let folder = Folder::new("unended");
+    let file = folder.text("ledger");
+    let (client, _) = trader(&sandbox, &json!({"ledger_file": file}));
+    sandbox.set_fault(Fault {
+        path: PLACE.to_owned(),
+        times: Some(1),
+        kind: FaultKind::Slow { ms: 500 },
+    });
+    let taken = thread::scope(|scope| {
+        let place = scope.spawn(|| client.place_order(&order(&json!({"tag": "mine"}))));
+        while sandbox.orders_taken() == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        std::fs::rename(&file, folder.text("moved")).expect("nobody prevents it");
+        place.join().expect("no panic").expect("taken")
+    });
+    assert!(taken.meta().to_string().contains("stays open"), "{taken:?}");
+    assert!(client.open_intents().expect("read").json().contains("mine"));
+    for _ in 0..2 {
+        assert_eq!(outcome(&client, "mine"), "placed");
+    }
+}
+
 /// Killed at every step of an order, on purpose. Steps are known to debug builds
 /// only.
 #[cfg(debug_assertions)]

@@ -219,7 +219,12 @@ pub(crate) fn may_be_symbol(a: &str, b: &str) -> bool {
                 let whole = !a.contains('.') && !b.contains('.');
                 one.may_be(&other, whole)
             }
-            _ => second.iter().any(|one| one.is_empty()),
+            // Some write the expiry last: such a one is no contract to us.
+            (Some(one), None) => {
+                one.may_be_in(&second[0]) || second.iter().any(|one| one.is_empty())
+            }
+            (None, Some(other)) => other.may_be_in(&first[0]),
+            (None, None) => second.iter().any(|one| one.is_empty()),
         }
     }
 }
@@ -251,6 +256,14 @@ impl<'a> Contract<'a> {
             kind,
             digits,
         })
+    }
+
+    /// Whether a text that cannot be read as a contract may be this one.
+    fn may_be_in(&self, text: &str) -> bool {
+        text.is_empty()
+            || text
+                .strip_prefix(self.underlying)
+                .is_some_and(|rest| rest.contains(self.kind))
     }
 
     fn may_be(&self, other: &Self, whole: bool) -> bool {
@@ -359,6 +372,9 @@ mod tests {
             ("NIFTY26SEP24000CE", "NIFTY26SEP24000CE", true),
             ("NIFTY26SEP24000CE", "NIFTY 26 SEP 24000 CE", true),
             ("NIFTY26SEP24000CE", "NIFTY2692424000CE", true),
+            ("NIFTY26SEP24000CE", "NIFTY 24000 CE 26SEP", true),
+            ("NIFTY26SEPFUT", "NIFTY FUT 26SEP", true),
+            ("NIFTY26SEP24000CE", "NIFTY 24000 PE 26SEP", false),
             ("NIFTY26SEP24000CE", "NIFTY26SEP24100CE", false),
             ("NIFTY26SEP24000CE", "NIFTY26SEP24000PE", false),
             ("NIFTY26SEP24000CE", "BANKNIFTY26SEP24000CE", false),

@@ -155,6 +155,14 @@ impl Register {
         }
     }
 
+    /// How this very instruction ended, if that is known here.
+    pub(super) fn ended(&self, intent: &Intent) -> Option<Settled> {
+        let tag = self.hash(&intent.tag);
+        let is_it = |it: &&Ended| it.tag == tag && it.sent_at_ms == intent.sent_at_ms;
+        let how = self.settled.iter().rev().find(is_it)?.how;
+        (how != Settled::Forgotten).then_some(how)
+    }
+
     /// Its call has ended without a proof.
     pub(super) fn leave_open(&mut self, tag: &str, sent: Sent) {
         if let Some(open) = self.open.iter_mut().find(|open| open.intent.tag == tag) {
@@ -170,7 +178,7 @@ impl Register {
         self.note(intent, placed, how, Some(clock::now()));
     }
 
-    /// What an earlier process of this day knew to be taken.
+    /// What an earlier process knew to be taken.
     pub(super) fn recall(&mut self, intent: &Intent, placed: Option<&str>) {
         self.note(intent, placed, Settled::Taken, None);
     }

@@ -101,13 +101,21 @@ impl Inner {
         };
         let snapshot = register.snapshot();
         drop(register);
-        let how = tag.as_deref().and_then(|tag| snapshot.how(tag));
+        let mut how = tag.as_deref().and_then(|tag| snapshot.how(tag));
         let open = open.or_else(|| {
             let ledger = self.ledger.as_ref()?;
             let (intent, told) = ledger.find(tag.as_deref(), order_id.as_deref())?;
-            let tag = intent.tag.clone();
             // What is seen of it counts for later calls.
             let mut register = self.register();
+            let ended = register.ended(&intent);
+            if let Some(ended) = ended.filter(|_| intent.order_id.is_none()) {
+                // Only the ledger lacks the end of this order: it could not be written, or is
+                // about to be. In the book it would be taken for another one, since it is known
+                // to be placed.
+                how = Some(ended);
+                return None;
+            }
+            let tag = intent.tag.clone();
             let over = ledger.opened() + self.door.on_its_way(None);
             register.adopt(intent, Sent::Before { told, over });
             register.by_tag(&tag).cloned()
@@ -269,8 +277,10 @@ impl Inner {
                 Ok(Err(error)) => error.message().to_owned(),
                 Err(_) => "did not answer in time".to_owned(),
             };
-            let line = format_args!("order_outcome: {}: {problem}", op.name);
-            self.log.line(Level::Warn, line);
+            self.log.line(
+                Level::Warn,
+                format_args!("order_outcome: {}: {problem}", op.name),
+            );
             None
         };
         let trades = read(&operation::TRADE_REPORT).await?;

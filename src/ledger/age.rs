@@ -156,9 +156,4 @@ impl Age {
     pub(super) fn is_over(self, at: u64) -> bool {
         self.over_at().is_some_and(|over_at| at >= over_at)
     }
-
-    /// Whether it may be of this trading day.
-    pub(super) fn may_be_of(self, day: u64) -> bool {
-        self.by.is_none_or(|by| trading_day(by) >= day)
-    }
 }

@@ -247,11 +247,9 @@ impl Book {
         self.untold.clear();
     }
 
-    /// The instructions that are known to be taken, each with its answer, if they
-    /// may be of this trading day. Given out once.
-    pub(super) fn take_taken(&mut self, day: u64) -> Vec<(Intent, String)> {
+    /// The instructions that are known to be taken, each with its answer. Given out once.
+    pub(super) fn take_taken(&mut self) -> Vec<(Intent, String)> {
         let taken = std::mem::take(&mut self.taken).into_iter();
-        let taken = taken.filter(|taken| taken.age.may_be_of(day));
         taken.map(|taken| (taken.intent, taken.json)).collect()
     }
 

@@ -17,7 +17,7 @@ use crate::base::error::Error;
 use crate::base::status::Status;
 
 /// Far more than a day of orders makes; a larger file is none of ours.
-const LARGEST: u64 = 1 << 30;
+pub(super) const LARGEST: u64 = 1 << 30;
 
 /// A ledger file that this process holds.
 pub(super) struct LedgerFile {
@@ -48,7 +48,11 @@ impl LedgerFile {
             return Err(TOO_LARGE.to_owned());
         }
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(unusable)?;
+        // Some files have a length that says nothing.
+        let read = (&mut file).take(LARGEST + 1).read_to_end(&mut bytes);
+        if read.map_err(unusable)? as u64 > LARGEST {
+            return Err(TOO_LARGE.to_owned());
+        }
         let held = Self {
             path,
             sync,

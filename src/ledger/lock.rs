@@ -90,6 +90,7 @@ mod sys {
     use rustix::io::Errno;
     use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
+    use super::super::file::LARGEST;
     use super::*;
     use crate::base::process::PerProcess;
 
@@ -257,10 +258,15 @@ mod sys {
     /// All of a file, wherever its owner is in it.
     fn read(file: &File) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        let mut part = [0; 64 * 1024];
+        // Not on the stack: callers may have a small one.
+        let mut part = vec![0; 64 * 1024];
         loop {
             match file.read_at(&mut part, bytes.len() as u64) {
                 Ok(0) => return Ok(bytes),
+                // Some files have a length that says nothing.
+                Ok(_) if bytes.len() as u64 > LARGEST => {
+                    return Err(io::Error::other("it has no end"));
+                }
                 Ok(count) => bytes.extend_from_slice(&part[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

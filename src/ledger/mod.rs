@@ -290,11 +290,11 @@ impl Ledger {
         self.state().saw(date, asked)
     }
 
-    /// Each instruction that an earlier process of this day knew to be taken, and
-    /// its answer. Given out once.
+    /// Each instruction that an earlier process knew to be taken, and its answer, unless it
+    /// is over by the broker's clock. That of this machine may be wrong just now, so it
+    /// leaves none out. Given out once.
     pub(crate) fn take_taken(&self) -> Vec<(Intent, String)> {
-        let today = trading_day(clock::unix_seconds());
-        self.state().book.take_taken(today)
+        self.state().book.take_taken()
     }
 
     /// The number of each order that an earlier process of this day changed, or

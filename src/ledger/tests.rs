@@ -434,7 +434,8 @@ fn the_next_process_forgets_nothing_by_itself() {
             panic!("{doubtful:?}")
         };
         assert!(is_doubtful);
-        assert!(ledger.take_taken().is_empty(), "it was of another day");
+        // The clock of the machine may be the wrong one, and the book of the day must show it.
+        assert_eq!(ledger.take_taken().len(), 1);
         drop(ledger);
     }
     // With the first answer that fits the clock of the machine it is known.

@@ -108,8 +108,7 @@ impl Point {
         self.passed.when.get_or_init(clock::now);
         self.passed.yes.store(true, Ordering::Release);
         if let Some(slot) = &self.slot {
-            let deadline = self.not_after.unwrap_or_else(clock::now);
-            slot.leave(deadline, self.patience().unwrap_or_default());
+            slot.leave(self.patience().unwrap_or_default());
         }
     }
 

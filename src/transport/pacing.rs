@@ -235,9 +235,9 @@ pub(crate) struct Slot {
 enum Stage {
     /// Nothing has left.
     Reserved,
-    /// It may be on its way: until this moment at the soonest, and then as long as the system
-    /// tries to send it.
-    Left(Moment, Duration),
+    /// It may be on its way: until its call ends, and then for as long as the system tries to
+    /// send it.
+    Left(Duration),
     /// It came.
     Answered,
 }
@@ -255,12 +255,12 @@ impl Slot {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The instruction leaves now. Its call ends at `deadline`, and the system goes on trying
-    /// to send it for `patience` at the most.
-    pub(super) fn leave(&self, deadline: Moment, patience: Duration) {
+    /// The instruction leaves now. When its call has ended the system may go on trying to send
+    /// it for `patience` at the most.
+    pub(super) fn leave(&self, patience: Duration) {
         let mut stage = self.stage();
         if matches!(*stage, Stage::Reserved) {
-            *stage = Stage::Left(deadline, patience);
+            *stage = Stage::Left(patience);
         }
     }
 
@@ -283,10 +283,8 @@ impl Drop for Slot {
         let now = clock::now();
         match stage {
             Stage::Reserved => turns.give_back(self.kind, now),
-            Stage::Left(deadline, patience) => {
-                let last = deadline.max(now) + patience;
-                turns.free_at(self.kind, last + WINDOW, now);
-            }
+            // Its call has ended.
+            Stage::Left(patience) => turns.free_at(self.kind, now + patience + WINDOW, now),
             Stage::Answered => {}
         }
     }
