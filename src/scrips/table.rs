@@ -273,7 +273,7 @@ impl Table {
 
     pub(crate) fn with_token(&self, token: &str) -> Vec<u32> {
         let wanted = token.trim().as_bytes();
-        self.exact(&self.by_token, self.at.token, wanted, |cell| whole(cell))
+        self.exact(&self.by_token, self.at.token, wanted, whole)
     }
 
     /// Rows with this trading symbol, whatever its blanks and its case. If some
