@@ -101,9 +101,11 @@ impl Table {
         if head > LONGEST_HEAD {
             return broken("has a header that is too long");
         }
-        let names: Vec<String> = cells(line(&bytes[..head]))
+        let header = line(&bytes[..head]);
+        let header = header.strip_prefix("\u{feff}".as_bytes()).unwrap_or(header);
+        let names: Vec<String> = cells(header)
             .take(MOST_COLUMNS + 1)
-            .map(|name| text(trim(&name)).trim_start_matches('\u{feff}').to_owned())
+            .map(|name| text(trim(&name)).to_owned())
             .collect();
         let place = |name: &str| names.iter().position(|given| given == name);
         if names.len() > MOST_COLUMNS {

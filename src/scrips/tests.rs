@@ -274,6 +274,10 @@ fn a_complete_file_needs_no_last_line_break() {
         format!("{HEAD}{}\r", ROWS.trim_end().replace('\n', "\r\n")),
         format!("{HEAD}{}\"a,b\"", ROWS.trim_end()),
         format!("\u{feff}{HEAD}{ROWS}"),
+        format!(
+            "\u{feff}\"pSymbol\"{}{ROWS}",
+            HEAD.trim_start_matches("pSymbol")
+        ),
     ] {
         let table = Table::read("nse_fo", file.into_bytes()).expect("a complete file");
         assert_eq!((table.len(), table.faults()), (5, Default::default()));
@@ -393,6 +397,48 @@ fn rows_with_one_symbol_are_all_given() {
     assert_eq!(tokens("a b"), "1");
     assert_eq!(tokens("ab"), "2 3");
     assert_eq!(tokens("a  b"), "1 2 3");
+}
+
+/// Whatever bytes a file has, its rows are JSON and are found.
+#[test]
+fn no_byte_makes_a_table_panic_or_lie() {
+    let mut dice = Dice::new(17);
+    let mut read = 0;
+    for (segment, file) in [
+        ("nse_fo", format!("{HEAD}{ROWS}").into_bytes()),
+        ("cde_fo", real("cde_fo.2026-09-18.extract.csv")),
+        ("bse_cm", real("bse_cm-v1.2026-09-18.extract.csv")),
+    ] {
+        for _ in 0..400 {
+            let mut file = file.clone();
+            for _ in 0..1 + dice.roll(12) {
+                let at = dice.below(file.len());
+                match dice.roll(3) {
+                    0 => file[at] = dice.byte(),
+                    1 => file.insert(at, *dice.pick(b"\",\n\r\xff-.e9")),
+                    _ => drop(file.remove(at)),
+                }
+            }
+            let lines = file.split(|byte| *byte == b'\n').count();
+            let Ok(table) = Table::read(segment, file) else {
+                continue;
+            };
+            read += 1;
+            assert!(table.len() + table.faults().rows <= lines);
+            let all = search(&table, segment, json!({}));
+            let all = all.as_array().expect("a list");
+            assert_eq!(all.len(), table.len());
+            for row in all {
+                let Some(symbol) = row["pTrdSymbol"].as_str().filter(|text| text.is_ascii()) else {
+                    continue;
+                };
+                let found = search(&table, segment, json!({"trading_symbol": symbol}));
+                let has = found.as_array().is_some_and(|rows| rows.contains(row));
+                assert!(has || symbol.trim().is_empty(), "{symbol:?}: {row}");
+            }
+        }
+    }
+    assert!(read > 600, "{read} files were read");
 }
 
 fn real(name: &str) -> Vec<u8> {
