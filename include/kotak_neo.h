@@ -1457,9 +1457,10 @@ kneo_response *kneo_margin_required(kneo_client *client, const char *params);
  *
  * client: a live client.
  * params: a JSON object: "instrument_tokens", a list of 1 to 50 objects
- *   {"exchange_segment":"nse_cm","instrument_token":"11536"} (pSymbol, or the
- *   exact name of an index); "quote_type" (all, the default, ohlc, ltp, oi,
- *   52w, circuit_limits, scrip_details, depth).
+ *   {"exchange_segment":"nse_cm","instrument_token":"11536"} (pSymbol, as text
+ *   or a number, or the exact name of an index); "quote_type" (all, the
+ *   default, ohlc, ltp, oi, 52w, circuit_limits, scrip_details, depth). The
+ *   pSymbol of an index is sent as its name, if that is known, else refused.
  *
  * Returns KNEO_OK with the broker's list; prices are decimal strings in
  * rupees. The order of the list is not documented. The broker allows 25
@@ -1575,8 +1576,8 @@ kneo_response *kneo_call(kneo_client *client,
  *
  * client: a live client.
  * params: a JSON object with the official SDK's keyword names:
- * - "exchange_segment": nse_cm, bse_cm, nse_fo, bse_fo, mcx_fo, or NSE, BSE,
- *   NFO, BFO, MCX in upper or lower case
+ * - "exchange_segment": nse_cm, bse_cm, nse_fo, bse_fo, mcx_fo, cde_fo,
+ *   nse_com, or NSE, BSE, NFO, BFO, MCX, CDS in upper or lower case
  * - "symbol": part of the underlying's name (pSymbolName), as text, without
  *   regard to case; all unless given
  * - "expiry": a day like "22SEP2026", or a range "01SEP2026-30SEP2026"; not
@@ -1585,17 +1586,27 @@ kneo_response *kneo_call(kneo_client *client,
  * - "strike_price" in rupees: one value, "24000-25000", ">24000", "<24000";
  *   the ends are included
  * - "ignore_50multiple": taken and ignored, as by the SDK
- * - "token" (pSymbol) or "trading_symbol" (pTrdSymbol): the exact scrip,
- *   instead of "symbol"
+ * - "token" (pSymbol, a number or text) or "trading_symbol" (pTrdSymbol): the
+ *   exact scrip, instead of "symbol"; blanks and case make no difference
  *
  * "timeout_ms" is the "download" timeout unless given.
  *
- * Returns KNEO_OK with a list of the file's rows, by strike: keys and types as
- * the SDK gives them; "dStrikePrice;" and "dTickSize" are in paise,
- * "pExpiryDate" is a day like "22Sep2026" in derivative segments. No match is
- * an empty list. kneo_response_meta has "scrip_day" (YYYY-MM-DD) and "stale":
- * true if today's file cannot be had and an older one serves; "notes" says
- * why. Otherwise the errors of a read. May be repeated.
+ * Returns KNEO_OK with a list of the file's rows, by strike: its columns, each
+ * cell a number, true, false, text or null by itself; "pExpiryDate" is a day
+ * like "22Sep2026" in derivative segments. The file counts strikes and ticks
+ * differently in each segment, so every row also has, as numbers or null:
+ * - "strike_price" and "tick_size", in rupees
+ * - "lot_size": units of the underlying in a lot, as the broker counts orders
+ * - "contract_size": what a price is multiplied by to give the value of a lot
+ * - "freeze_quantity", in the units of "lot_size"; null: none is known
+ *
+ * No match is an empty list. kneo_response_meta has "scrip_day" (YYYY-MM-DD)
+ * and "stale": true if today's file cannot be had and an older one serves;
+ * "scrip_rows", and what of the file could not be read: "bad_rows", which no
+ * search finds, and "bad_cells", which count as blank; "date_conflicts":
+ * contracts whose expiry is not the day in their name. "notes" says each in
+ * words. Otherwise the errors of a read; KNEO_PROTOCOL names a column that this
+ * search needs and the file lacks. May be repeated.
  *
  * # Safety
  *
@@ -1611,7 +1622,8 @@ kneo_response *kneo_search_scrip(kneo_client *client, const char *params);
  *
  * Returns KNEO_OK with {"today","cache_dir","segments":[{"exchange_segment",
  * "state","bytes","total_bytes","day","stale","from_cache","rows","bad_rows",
- * "error"}]}: "state" is none, downloading, indexing, ready or failed;
+ * "bad_cells","date_conflicts","error"}]}: "state" is none, downloading,
+ * indexing, ready or failed;
  * "total_bytes" is null where the broker does not tell it; "day" is the day of
  * the file in use (YYYY-MM-DD) or null. Segments that nobody searched are not
  * listed.

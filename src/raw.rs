@@ -14,6 +14,7 @@ use crate::base::error::Error;
 use crate::base::redact::{self, Known};
 use crate::base::reply::Reply;
 use crate::base::secret::Secret;
+use crate::base::status::Status;
 use crate::broker::hosts::{Environment, Generation, Hosts};
 use crate::broker::judge::{self, Asked, Verdict};
 use crate::broker::login;
@@ -31,7 +32,7 @@ use crate::feeds::market::packet::{Packet, Packets, Step};
 use crate::feeds::market::{Feed, Options};
 use crate::feeds::orders::{OrderFeed as Events, Unconnected};
 use crate::feeds::tick::{Depth, Tick};
-use crate::scrips::{Query, Table};
+use crate::scrips::{Lacks, Query, Table};
 
 /// Reads a configuration; gives the one in force. Opens no file.
 ///
@@ -297,11 +298,14 @@ impl Scrips {
     ///
     /// # Errors
     ///
-    /// For wrong parameters.
+    /// For wrong parameters, and for a column that the file lacks.
     pub fn search(&self, params: &str) -> Result<Option<String>, Error> {
         let (_, query) = params::read(params, Query::read);
         let query = query?;
-        Ok(self.0.json(&query.rows(&self.0)))
+        let rows = query.rows(&self.0).map_err(|Lacks(column)| {
+            Error::new(Status::Protocol, format!("the file has no column {column}"))
+        })?;
+        Ok(self.0.json(&rows))
     }
 }
 

@@ -17,7 +17,9 @@ use serde_json::value::RawValue;
 
 const SECRET: &str = "fake-secret-0001";
 const HTTP: [u16; 12] = [200, 200, 201, 302, 400, 401, 403, 404, 424, 429, 500, 503];
-const SEGMENTS: [&str; 5] = ["nse_fo", "nse_cm", "bse_fo", "mcx_fo", "bse_cm"];
+const SEGMENTS: [&str; 7] = [
+    "nse_fo", "nse_cm", "bse_fo", "mcx_fo", "bse_cm", "cde_fo", "nse_com",
+];
 
 fn answer(mut input: Input<'_>) {
     let choice = usize::from(input.byte());

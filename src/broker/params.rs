@@ -129,8 +129,8 @@ pub(crate) fn scrip_segment(name: &str, text: &str) -> Result<&'static str, Erro
     match names.find(|(word, _)| *word == text) {
         Some((_, code)) => Ok(code),
         None => {
-            let problem =
-                "must be one of nse_cm, bse_cm, nse_fo, bse_fo, mcx_fo, or NSE, BSE, NFO, BFO, MCX";
+            let problem = "must be one of nse_cm, bse_cm, nse_fo, bse_fo, mcx_fo, cde_fo, nse_com, \
+                           or NSE, BSE, NFO, BFO, MCX, CDS";
             Err(Error::argument(name, problem))
         }
     }

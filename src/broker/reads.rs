@@ -11,7 +11,7 @@ use crate::base::calendar::parse_iso_day;
 use crate::base::error::Error;
 use crate::base::json::{self, Fields};
 use crate::broker::params::{form, must, positive};
-use crate::broker::words::{ORDER_TYPES, PRODUCTS, SEGMENTS, SIDES};
+use crate::broker::words::{ORDER_TYPES, PRODUCTS, SEGMENTS, SIDES, quoted};
 
 /// The most instruments that one call for quotes may name; the broker's rule.
 const MOST_QUOTES: usize = 50;
@@ -152,11 +152,18 @@ pub(crate) fn quotes(fields: &mut Fields) -> Result<Parts, Error> {
     for mut item in list {
         let segment = item.required("exchange_segment")?;
         let segment = word(&item, "exchange_segment", segment)?;
-        let token = item.required("instrument_token")?;
+        // A search gives a token as a number.
+        let token = match item.is_number("instrument_token") {
+            true => item.number_or_text("instrument_token")?.unwrap_or_default(),
+            false => item.required("instrument_token")?,
+        };
         if token.contains(['|', ',']) || token.len() > 64 {
             let problem = "must be a pSymbol or an index name, without | and ,";
             return Err(item.problem("instrument_token", problem));
         }
+        let token = quoted(&segment, &token)
+            .map_err(|why| item.problem("instrument_token", why))?
+            .to_owned();
         item.finish()?;
         symbols.push(encode_path(&format!("{segment}|{token}")));
     }
@@ -228,9 +235,12 @@ const INTERVALS: &[(&str, &str)] = &[
 pub(crate) fn historical_data(fields: &mut Fields) -> Result<Parts, Error> {
     let symbol = fields.required("neosymbol")?;
     let parts = symbol.split_once('|');
-    if !parts.is_some_and(|(segment, token)| !segment.is_empty() && !token.is_empty()) {
+    let parts = parts.filter(|(segment, token)| !segment.is_empty() && !token.is_empty());
+    let Some((segment, token)) = parts else {
         return Err(fields.problem("neosymbol", "must be like nse_cm|1333: segment, bar, token"));
-    }
+    };
+    let token = quoted(segment, token).map_err(|why| fields.problem("neosymbol", why))?;
+    let symbol = format!("{segment}|{token}");
     let interval = fields.choice("interval", INTERVALS, false)?;
     let interval = must(fields, "interval", interval)?.to_owned();
     let mut day = |key: &str| {

@@ -195,9 +195,10 @@ pub(crate) fn is_direct(before: Option<State>, next: State) -> bool {
 /// Words that mean the same, and the code that is sent to the broker.
 pub(crate) type Spellings = &'static [(&'static str, &'static str)];
 
-/// All spellings of segments: that of the commodities, those that every
+/// All spellings of segments: those of the commodities, those that every
 /// generation has, and those that only the older ones have.
-const SEGMENT_NAMES: [(&str, &str); 21] = [
+const SEGMENT_NAMES: [(&str, &str); 22] = [
+    ("nse_com", "nse_com"),
     ("mcx_fo", COMMODITIES),
     ("MCX", COMMODITIES),
     ("mcx", COMMODITIES),
@@ -247,9 +248,44 @@ pub(crate) const SEGMENTS: Spellings = &[
     ("mcx_fo", COMMODITIES),
 ];
 /// The older generations take more spellings, and no MCX orders.
-pub(crate) const OLDER_SEGMENTS: Spellings = SEGMENT_NAMES.split_at(3).1;
+pub(crate) const OLDER_SEGMENTS: Spellings = SEGMENT_NAMES.split_at(4).1;
 /// The segments that have a scrip file.
-pub(crate) const SCRIP_SEGMENTS: Spellings = SEGMENT_NAMES.split_at(15).0;
+pub(crate) const SCRIP_SEGMENTS: Spellings = SEGMENT_NAMES.split_at(19).0;
+
+/// Indices by segment and number, as scrip files have them, and the names that
+/// quotes and candles want instead.
+const INDICES: [(&str, u32, &str); 8] = [
+    ("nse_cm", 26_000, "Nifty 50"),
+    ("nse_cm", 26_009, "Nifty Bank"),
+    ("nse_cm", 26_013, "Nifty Next 50"),
+    ("nse_cm", 26_037, "Nifty Fin Service"),
+    ("nse_cm", 26_074, "NIFTY MID SELECT"),
+    ("bse_cm", 1, "SENSEX"),
+    ("bse_cm", 12, "BANKEX"),
+    ("bse_cm", 47, "SNSX50"),
+];
+/// NSE has no share with such a number.
+const INDEX_NUMBERS: std::ops::Range<u32> = 26_000..26_100;
+
+/// What the broker calls an instrument that is asked about: the name of an index
+/// that is given by its number.
+///
+/// # Errors
+///
+/// The index is one whose name is not known.
+pub(crate) fn quoted<'a>(segment: &str, token: &'a str) -> Result<&'a str, &'static str> {
+    let Ok(number) = token.trim().parse::<u32>() else {
+        return Ok(token);
+    };
+    let mut known = INDICES.iter();
+    match known.find(|(of, index, _)| *of == segment && *index == number) {
+        Some((_, _, name)) => Ok(name),
+        None if segment == "nse_cm" && INDEX_NUMBERS.contains(&number) => {
+            Err("is the number of an index, which the broker wants by its name, like INDIA VIX")
+        }
+        None => Ok(token),
+    }
+}
 
 pub(crate) const PRODUCTS: Spellings = &[
     ("CNC", "CNC"),
@@ -410,11 +446,30 @@ mod tests {
     }
 
     #[test]
+    fn an_index_goes_by_its_name() {
+        for (segment, token, name) in [
+            ("nse_cm", "26000", "Nifty 50"),
+            ("nse_cm", " 26074 ", "NIFTY MID SELECT"),
+            ("bse_cm", "1", "SENSEX"),
+            ("nse_cm", "Nifty 50", "Nifty 50"),
+            ("nse_cm", "11536", "11536"),
+            ("nse_cm", "26100", "26100"),
+            ("nse_cm", "1", "1"),
+            ("nse_fo", "26000", "26000"),
+            ("mcx_fo", "567", "567"),
+        ] {
+            assert_eq!(quoted(segment, token), Ok(name), "{segment} {token}");
+        }
+        assert!(quoted("nse_cm", "26017").is_err_and(|why| why.contains("by its name")));
+    }
+
+    #[test]
     fn spellings_of_segments() {
         assert_eq!(OLDER_SEGMENTS[0].0, "nse_cm");
         assert!(OLDER_SEGMENTS.iter().all(|(_, code)| *code != COMMODITIES));
         let with_a_file = |code: &str| SCRIP_SEGMENTS.iter().any(|(_, of)| *of == code);
         assert!(SEGMENTS.iter().all(|(_, code)| with_a_file(code)));
-        assert!(!with_a_file("cde_fo") && !with_a_file("bcs-fo"));
+        assert!(with_a_file("cde_fo") && with_a_file("nse_com"));
+        assert!(!with_a_file("bcs-fo"));
     }
 }

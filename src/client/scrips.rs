@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::call::Call;
 use super::cancel::UnderWay;
 use super::{Client, Inner};
 use crate::base::calendar::{iso_day, trading_day};
@@ -17,7 +18,7 @@ use crate::base::status::Status;
 use crate::broker::operation;
 use crate::broker::params::{self, Common, PARAMS};
 use crate::broker::reads::{self, Expect};
-use crate::scrips::{Broken, LARGEST_FILE, Query, Store, Table};
+use crate::scrips::{Broken, LARGEST_FILE, Lacks, Query, Store, Table};
 use crate::transport::Fetched;
 
 /// After a failure an older file serves this long without a new try.
@@ -139,6 +140,47 @@ fn meta(common: &Common) -> Meta {
     meta
 }
 
+impl Found {
+    /// What an answer cannot know is told with it: an older file, and what of the
+    /// file could not be read.
+    fn tell(&self, call: &Call, today: u64) {
+        let faults = self.table.faults();
+        let mut extra = call.extra.borrow_mut();
+        let mut tell = |key: &str, value: Value| extra.insert(key.to_owned(), value);
+        tell("scrip_day", iso_day(self.day).into());
+        tell("stale", (self.day != today).into());
+        tell("scrip_rows", self.table.len().into());
+        tell("bad_rows", faults.rows.into());
+        tell("bad_cells", faults.cells.into());
+        tell("date_conflicts", faults.dates.into());
+        let mut notes = call.notes.borrow_mut();
+        if let Some(problem) = &self.problem {
+            notes.push(format!(
+                "there is no scrip file of today, an older one serves: {problem}"
+            ));
+        }
+        if faults.rows > 0 {
+            let (bad, good) = (faults.rows, self.table.len());
+            notes.push(format!(
+                "{bad} rows of the scrip file could not be read, beside {good} that could: \
+                 no search finds them"
+            ));
+        }
+        if faults.cells > 0 {
+            notes.push(format!(
+                "{} cells of the scrip file could not be read and count as blank",
+                faults.cells
+            ));
+        }
+        if let Some((symbol, day)) = self.table.misdated() {
+            notes.push(format!(
+                "the expiry of {} rows contradicts the contract's name, first {symbol}: {day}",
+                faults.dates
+            ));
+        }
+    }
+}
+
 impl Segment {
     fn view(&self) -> MutexGuard<'_, View> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
@@ -171,6 +213,8 @@ impl Segment {
     fn show(&self, name: &str, today: u64) -> Value {
         let view = self.view();
         let day = view.table.as_ref().map(|_| iso_day(view.day));
+        let faults = view.table.as_ref().map(|table| table.faults());
+        let faults = faults.unwrap_or_default();
         json!({
             "exchange_segment": name,
             "state": view.stage.name(),
@@ -180,7 +224,9 @@ impl Segment {
             "stale": view.table.is_some() && view.day != today,
             "from_cache": view.from_cache,
             "rows": view.table.as_ref().map_or(0, |table| table.len()),
-            "bad_rows": view.table.as_ref().map_or(0, |table| table.bad_rows),
+            "bad_rows": faults.rows,
+            "bad_cells": faults.cells,
+            "date_conflicts": faults.dates,
             "error": view.error,
         })
     }
@@ -249,15 +295,16 @@ impl Inner {
             None => self.obtain(&whole, &segment, query.segment, today, &common)?,
         };
         self.end_of(&whole, op.name, &common, |call| {
-            let rows = query.rows(&found.table);
-            let mut extra = call.extra.borrow_mut();
-            extra.insert("scrip_day".to_owned(), iso_day(found.day).into());
-            extra.insert("stale".to_owned(), (found.day != today).into());
-            if let Some(problem) = found.problem {
-                call.notes.borrow_mut().push(format!(
-                    "there is no scrip file of today, an older one serves: {problem}"
-                ));
-            }
+            let day = iso_day(found.day);
+            found.tell(call, today);
+            let rows = query.rows(&found.table).map_err(|Lacks(column)| {
+                let segment = query.segment;
+                let message = format!(
+                    "the scrip file of {segment} of {day} has no column {column}, \
+                     which this search needs"
+                );
+                Error::new(Status::Protocol, message)
+            })?;
             let list = found.table.json(&rows).ok_or_else(|| {
                 let count = rows.len();
                 let problem = format!("{count} scrips fit: too many for one answer; ask for less");
@@ -390,7 +437,7 @@ impl Inner {
 
     async fn fetch_scrips(
         &self,
-        call: &super::call::Call,
+        call: &Call,
         segment: &Segment,
         name: &'static str,
     ) -> Result<Vec<u8>, Error> {

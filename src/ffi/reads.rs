@@ -153,9 +153,10 @@ pub unsafe extern "C" fn kneo_margin_required(
 ///
 /// client: a live client.
 /// params: a JSON object: "instrument_tokens", a list of 1 to 50 objects
-///   {"exchange_segment":"nse_cm","instrument_token":"11536"} (pSymbol, or the
-///   exact name of an index); "quote_type" (all, the default, ohlc, ltp, oi,
-///   52w, circuit_limits, scrip_details, depth).
+///   {"exchange_segment":"nse_cm","instrument_token":"11536"} (pSymbol, as text
+///   or a number, or the exact name of an index); "quote_type" (all, the
+///   default, ohlc, ltp, oi, 52w, circuit_limits, scrip_details, depth). The
+///   pSymbol of an index is sent as its name, if that is known, else refused.
 ///
 /// Returns KNEO_OK with the broker's list; prices are decimal strings in
 /// rupees. The order of the list is not documented. The broker allows 25

@@ -1,22 +1,28 @@
-//! The lines of a scrip-master file: their cells, and what the columns hold.
+//! The records of a scrip-master file and their cells, as RFC 4180 has them.
 //!
-//! No cell is quoted: a comma always parts two cells. A file has millions of
-//! them, so splitting is done eight bytes at a time.
+//! A cell with a comma, a quote or a line break in it stands in quotes. Nine rows
+//! of ten have none: those are split eight bytes at a time, for a file has
+//! millions of cells.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter, memchr2};
 
 use crate::base::json;
+
+/// The longest record that may go on over line breaks. A true one has some 1,500
+/// bytes; without a bound, a file full of stray quotes would be read once for each.
+const LONGEST_RECORD: usize = 16 * 1024;
 
 /// Without the carriage return of another system.
 pub(super) fn line(bytes: &[u8]) -> &[u8] {
     bytes.strip_suffix(b"\r").unwrap_or(bytes)
 }
 
-/// The cells of a line, all at once, or the first so many. Cells are short, so
-/// looking at eight bytes a time is several times faster than searching for one
-/// comma after another.
+/// The cells of a line without quotes, all at once, or the first so many. Cells
+/// are short, so looking at eight bytes a time is several times faster than
+/// searching for one comma after another.
 pub(super) fn split<'a>(line: &'a [u8], most: usize, cells: &mut Vec<&'a [u8]>) {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const COMMAS: u64 = ONES * b',' as u64;
@@ -53,22 +59,140 @@ pub(super) fn split<'a>(line: &'a [u8], most: usize, cells: &mut Vec<&'a [u8]>) 
     }
 }
 
-/// The cells of a line, one after the other.
-pub(super) fn cells(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(line);
-    std::iter::from_fn(move || {
-        let now = rest?;
-        match memchr(b',', now) {
-            Some(at) => {
-                rest = Some(&now[at + 1..]);
-                Some(&now[..at])
+/// Why a record has no further cells though it has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A quote that opened a cell has no other to close it.
+    Open,
+    /// Something follows the quote that closed a cell.
+    Stray,
+}
+
+/// The cells of a record, one after the other, without their quotes.
+pub(super) struct Cells<'a> {
+    rest: Option<&'a [u8]>,
+    fault: Option<Fault>,
+}
+
+impl Cells<'_> {
+    /// What was wrong where they ended.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+}
+
+/// The cells of a record, with quotes or without.
+pub(super) fn cells(record: &[u8]) -> Cells<'_> {
+    Cells {
+        rest: Some(record),
+        fault: None,
+    }
+}
+
+impl<'a> Iterator for Cells<'a> {
+    type Item = Cow<'a, [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let now = self.rest.take()?;
+        let Some(inside) = now.strip_prefix(b"\"") else {
+            let end = memchr(b',', now);
+            self.rest = end.map(|at| &now[at + 1..]);
+            return Some(Cow::Borrowed(&now[..end.unwrap_or(now.len())]));
+        };
+        let Some((end, doubled)) = closing(inside) else {
+            self.fault = Some(Fault::Open);
+            return None;
+        };
+        self.rest = match &inside[end + 1..] {
+            [] => None,
+            [b',', rest @ ..] => Some(rest),
+            _ => {
+                self.fault = Some(Fault::Stray);
+                return None;
             }
-            None => {
-                rest = None;
-                Some(now)
-            }
+        };
+        let cell = &inside[..end];
+        Some(match doubled {
+            true => Cow::Owned(undoubled(cell)),
+            false => Cow::Borrowed(cell),
+        })
+    }
+}
+
+/// Where the quote is that closes a cell, and whether there are doubled ones
+/// before it.
+fn closing(inside: &[u8]) -> Option<(usize, bool)> {
+    let mut quotes = memchr_iter(b'"', inside);
+    let mut doubled = false;
+    loop {
+        let at = quotes.next()?;
+        if inside.get(at + 1) != Some(&b'"') {
+            return Some((at, doubled));
         }
-    })
+        doubled = true;
+        quotes.next();
+    }
+}
+
+fn undoubled(cell: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(cell.len());
+    let mut rest = cell;
+    while let Some(at) = memchr(b'"', rest) {
+        out.extend_from_slice(&rest[..=at]);
+        rest = rest.get(at + 2..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// Where a record of `count` cells ends that begins with `bytes` and goes on over
+/// line breaks in quotes; its own line break is not counted. `None` where a quote
+/// is a stray one: the record is not well formed then, or would swallow a line
+/// that is a row by itself.
+pub(super) fn long_record(bytes: &[u8], count: usize) -> Option<usize> {
+    let near = &bytes[..bytes.len().min(LONGEST_RECORD)];
+    let whole = near.len() == bytes.len();
+    let mut at = 0;
+    for found in 1..=count {
+        if near.get(at) == Some(&b'"') {
+            at += 1 + closing(&near[at + 1..])?.0 + 1;
+            if near.get(at..at + 2) == Some(b"\r\n") {
+                at += 1;
+            }
+        } else {
+            let end = memchr2(b',', b'\n', &near[at..]);
+            at = end.map_or(near.len(), |more| at + more);
+        }
+        match near.get(at) {
+            Some(b',') if found < count => at += 1,
+            Some(b'\n') if found == count => {}
+            None if found == count && whole => {}
+            _ => return None,
+        }
+    }
+    let mut lines = near[..at].split(|byte| *byte == b'\n').skip(1);
+    let swallows = lines.any(|one| is_row(line(one), count));
+    (!swallows).then_some(at)
+}
+
+/// Whether a line is a row without any quote that is out of place. The first cell
+/// of a row has a token.
+fn is_row(line: &[u8], count: usize) -> bool {
+    if line.starts_with(b",") {
+        return false;
+    }
+    let mut all = cells(line);
+    let mut rest = Some(line);
+    let mut found = 0;
+    while let Some(now) = rest {
+        let Some(cell) = all.next() else { return false };
+        if !now.starts_with(b"\"") && memchr(b'"', &cell).is_some() {
+            return false;
+        }
+        found += 1;
+        rest = all.rest;
+    }
+    found == count
 }
 
 /// A cell without the blanks around it.
@@ -76,134 +200,103 @@ pub(super) fn trim(cell: &[u8]) -> &[u8] {
     cell.trim_ascii()
 }
 
-/// A cell as text.
+/// A cell as text; nothing if a byte of it is none.
 pub(super) fn text(cell: &[u8]) -> &str {
-    // Checked once for the whole file.
     std::str::from_utf8(cell).unwrap_or("")
 }
 
-/// What all non-blank cells of a column are.
+/// What a column holds, by its name. What a single cell holds is judged cell by
+/// cell: a foreign one must not change how all others look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Blank,
-    Int,
-    Float,
-    Flag,
+pub(super) enum Column {
+    /// Text, also where it looks like a number.
     Text,
+    /// Whole numbers.
+    Whole,
+    /// What it looks like.
+    Any,
 }
 
-impl Kind {
-    fn of(cell: &[u8]) -> Self {
-        match cell {
-            int if is_int(int) => Self::Int,
-            float if is_float(float) => Self::Float,
-            flag if is_flag(flag) => Self::Flag,
-            _ => Self::Text,
-        }
-    }
-
-    /// What cells of both kinds are.
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (one, other) if one == other => one,
-            (Self::Blank, kind) | (kind, Self::Blank) => kind,
-            (Self::Int, Self::Float) | (Self::Float, Self::Int) => Self::Float,
-            _ => Self::Text,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Column {
-    pub(super) kind: Kind,
-    /// Whether a cell is blank. A column of integers then holds floats.
-    pub(super) has_blanks: bool,
-}
-
-/// What the columns are, as far as rows were seen.
-pub(super) struct Columns {
-    pub(super) all: Vec<Column>,
-    /// The columns of each kind but text, which stays text. Looking at those of
-    /// a kind together spares a decision at every cell.
-    of_kind: [Vec<usize>; 4],
-}
-
-impl Columns {
-    pub(super) fn new(count: usize) -> Self {
-        let column = Column {
-            kind: Kind::Blank,
-            has_blanks: false,
-        };
-        let mut of_kind = [const { Vec::new() }; 4];
-        of_kind[Kind::Blank as usize] = (0..count).collect();
-        Self {
-            all: vec![column; count],
-            of_kind,
-        }
-    }
-
-    /// Takes the cells of one row in.
-    pub(super) fn meet(&mut self, cells: &[&[u8]]) {
-        self.sift(Kind::Blank, cells, |_| false);
-        self.sift(Kind::Int, cells, is_int);
-        self.sift(Kind::Float, cells, is_float);
-        self.sift(Kind::Flag, cells, is_flag);
-    }
-
-    /// Takes in what other rows are like.
-    pub(super) fn join(&mut self, other: &Self) {
-        for (column, other) in self.all.iter_mut().zip(&other.all) {
-            column.kind = column.kind.and(other.kind);
-            column.has_blanks |= other.has_blanks;
-        }
-    }
-
-    /// Finds the columns of a kind to which a cell does not belong.
-    #[inline]
-    fn sift(&mut self, kind: Kind, cells: &[&[u8]], belongs: impl Fn(&[u8]) -> bool) {
-        let mut at = 0;
-        while let Some(place) = self.of_kind[kind as usize].get(at).copied() {
-            let cell = cells[place];
-            if cell.is_empty() {
-                self.all[place].has_blanks = true;
-            } else if !belongs(cell) {
-                self.of_kind[kind as usize].swap_remove(at);
-                let kind = kind.and(Kind::of(cell));
-                self.all[place].kind = kind;
-                if kind != Kind::Text {
-                    self.of_kind[kind as usize].push(place);
-                }
-                continue;
-            }
-            at += 1;
-        }
-    }
-}
+/// Columns of text.
+const TEXTS: &[&str] = &[
+    "pGroup",
+    "pExchSeg",
+    "pInstType",
+    "pSymbolName",
+    "pTrdSymbol",
+    "pOptionType",
+    "pScripRefKey",
+    "pISIN",
+    "pCombinedSymbol",
+    "pDesc",
+    "pExchange",
+    "pInstName",
+    "pCreditRating",
+    "pDeliveryUnits",
+    "pPriceUnits",
+    "pInstrumentInfo",
+    "pRemarksText",
+    "pSegment",
+    "pTrdUnits",
+    "pSettlementType",
+    "surveillanceMessage",
+];
 
 impl Column {
-    pub(super) fn write(&self, out: &mut String, cell: &[u8]) {
-        if cell.is_empty() {
+    pub(super) fn named(name: &str) -> Self {
+        match name {
+            name if TEXTS.contains(&name) => Self::Text,
+            "pSymbol" | "pAssetCode" => Self::Whole,
+            // The broker's prefixes of integers.
+            name if name.starts_with(['l', 'i']) => Self::Whole,
+            _ => Self::Any,
+        }
+    }
+
+    pub(super) fn write(self, out: &mut String, cell: &[u8]) {
+        let Ok(given) = std::str::from_utf8(cell) else {
             out.push_str("null");
             return;
-        }
-        let given = text(trim(cell));
-        // Writing into a string cannot fail.
-        let _ = match self.kind {
-            Kind::Int if !self.has_blanks => match given.parse::<i64>() {
-                Ok(number) => write!(out, "{number}"),
-                Err(_) => write!(out, "null"),
-            },
-            Kind::Int | Kind::Float => match given.parse::<f64>() {
-                Ok(number) if number.is_finite() => write!(out, "{number:?}"),
-                _ => write!(out, "null"),
-            },
-            Kind::Flag => write!(out, "{}", given.eq_ignore_ascii_case("true")),
-            Kind::Blank | Kind::Text => {
-                json::write_string(out, text(cell));
-                Ok(())
-            }
         };
+        let bare = given.trim_ascii();
+        if given.is_empty() {
+            out.push_str("null");
+        } else if self == Self::Text {
+            json::write_string(out, given);
+        } else if is_int(bare.as_bytes()) {
+            // Of 18 digits at most, so it fits.
+            let number: i64 = bare.parse().unwrap_or_default();
+            let _ = write!(out, "{number}");
+        } else if let Some(number) = number(bare.as_bytes()) {
+            // Writing into a string cannot fail.
+            let _ = match self == Self::Whole && number.fract() == 0.0 && number.abs() < 1e15 {
+                true => write!(out, "{}", number as i64),
+                false => write!(out, "{number:?}"),
+            };
+        } else if is_flag(bare) {
+            let is_true = bare.eq_ignore_ascii_case("true");
+            out.push_str(if is_true { "true" } else { "false" });
+        } else {
+            json::write_string(out, given);
+        }
     }
+}
+
+/// The number in a cell: digits, perhaps with a sign, a point and an exponent.
+pub(super) fn number(cell: &[u8]) -> Option<f64> {
+    let cell = trim(cell);
+    if cell.len() <= 15 && is_int(cell) {
+        let (minus, digits) = match cell {
+            [b'-', digits @ ..] => (true, digits),
+            [b'+', digits @ ..] => (false, digits),
+            digits => (false, digits),
+        };
+        let digit = |sum: i64, byte: &u8| sum * 10 + i64::from(byte - b'0');
+        let size = digits.iter().fold(0, digit) as f64;
+        return Some(if minus { -size } else { size });
+    }
+    let number: f64 = is_float(cell).then(|| text(cell).parse().ok())??;
+    number.is_finite().then_some(number)
 }
 
 fn is_int(cell: &[u8]) -> bool {
@@ -214,9 +307,7 @@ fn is_int(cell: &[u8]) -> bool {
     (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
 }
 
-/// Digits, perhaps with a sign, a point and an exponent.
-pub(super) fn is_float(cell: &[u8]) -> bool {
-    let cell = trim(cell);
+fn is_float(cell: &[u8]) -> bool {
     let sign = |bytes: &mut &[u8]| {
         if let [b'-' | b'+', rest @ ..] = *bytes {
             *bytes = rest;
@@ -242,11 +333,8 @@ pub(super) fn is_float(cell: &[u8]) -> bool {
     count > 0 && rest.is_empty()
 }
 
-fn is_flag(cell: &[u8]) -> bool {
-    matches!(
-        cell,
-        b"true" | b"false" | b"True" | b"False" | b"TRUE" | b"FALSE"
-    )
+pub(super) fn is_flag(text: &str) -> bool {
+    matches!(text, "true" | "false" | "True" | "False" | "TRUE" | "FALSE")
 }
 
 #[cfg(test)]
@@ -270,9 +358,94 @@ mod tests {
             split(text.as_bytes(), 100, &mut found);
             let plain: Vec<_> = text.split(',').map(str::as_bytes).collect();
             assert_eq!(found, plain, "{text}");
+            let all: Vec<_> = cells(text.as_bytes()).collect();
+            assert_eq!(all, plain, "{text}");
             found.clear();
             split(text.as_bytes(), 3, &mut found);
             assert_eq!(found, plain[..plain.len().min(3)], "{text}");
         }
+    }
+
+    #[test]
+    fn quotes_hold_commas() {
+        for (text, wanted, fault) in [
+            (r#""""#, &[""][..], None),
+            (r#""a""#, &["a"], None),
+            (r#"a,"b,c",d"#, &["a", "b,c", "d"], None),
+            (r#""a","","b""c""""#, &["a", "", "b\"c\""], None),
+            (r#""a","#, &["a", ""], None),
+            ("\"a\nb\",c", &["a\nb", "c"], None),
+            // Within a cell a quote is a character.
+            (r#"5" pipe,b"#, &["5\" pipe", "b"], None),
+            (r#"a, "b", c"#, &["a", " \"b\"", " c"], None),
+            (r#"a,"b,c"#, &["a"], Some(Fault::Open)),
+            (r#"a,"b,c"""#, &["a"], Some(Fault::Open)),
+            (r#"a,"b"c,d"#, &["a"], Some(Fault::Stray)),
+        ] {
+            let mut found = cells(text.as_bytes());
+            let all: Vec<_> = found.by_ref().collect();
+            let wanted: Vec<_> = wanted.iter().map(|cell| cell.as_bytes()).collect();
+            assert_eq!(all, wanted, "{text}");
+            assert_eq!(found.fault(), fault, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_record_goes_on_only_where_it_is_one() {
+        for (text, count, end) in [
+            ("a,\"b\nc\"\nd,e\n", 2, Some(7)),
+            ("a,\"b\nc\"", 2, Some(7)),
+            ("a,\"b\r\nc\"\r\nd,e\n", 2, Some(9)),
+            ("\"a\n\",b\n", 2, Some(6)),
+            ("\"a\n\",\n", 2, Some(5)),
+            ("\"a\n\",b,c\n", 2, None),
+            ("\"a\n\",b,\n", 2, None),
+            ("\"a\n\"\n", 2, None),
+            // Nothing closes it, or what does opens another cell.
+            ("a,\"b\nc,d\n", 2, None),
+            ("a,\"b\nc,\"d\"\n", 2, None),
+            // A line between would be swallowed.
+            ("a,\"b\nc,d\ne\"\n", 2, None),
+        ] {
+            assert_eq!(long_record(text.as_bytes(), count), end, "{text:?}");
+        }
+        let far = format!("a,\"b{}\nc\"\n", " ".repeat(LONGEST_RECORD));
+        assert_eq!(long_record(far.as_bytes(), 2), None);
+    }
+
+    #[test]
+    fn a_cell_is_what_it_looks_like() {
+        let written = |name: &str, cell: &str| {
+            let mut out = String::new();
+            Column::named(name).write(&mut out, cell.as_bytes());
+            out
+        };
+        for (name, cell, json) in [
+            ("pSymbol", "50002", "50002"),
+            ("pSymbol", "5.0002e+04", "50002"),
+            ("pSymbol", "n/a", "\"n/a\""),
+            ("pSymbol", "", "null"),
+            ("pTrdSymbol", "50002", "\"50002\""),
+            ("pTrdSymbol", "1E5", "\"1E5\""),
+            ("pSymbolName", " NIFTY ", "\" NIFTY \""),
+            ("dTickSize", "5", "5"),
+            ("dTickSize", "5.5", "5.5"),
+            ("dTickSize", " 7 ", "7"),
+            ("dStrikePrice;", "2.2e+06", "2200000.0"),
+            ("lFreezeQty", "1e+08", "100000000"),
+            ("iMaxOrderSize", "1801.00", "1801"),
+            ("lLotSize", "2.5", "2.5"),
+            ("CASEligible", "false", "false"),
+            ("CASEligible", "True", "true"),
+            ("pRecordDate", "2024-09-24", "\"2024-09-24\""),
+            ("pFaceValue", "nan", "\"nan\""),
+            ("pFaceValue", "1e400", "\"1e400\""),
+            ("pFaceValue", "99999999999999999999", "1e20"),
+        ] {
+            assert_eq!(written(name, cell), json, "{name} {cell}");
+        }
+        let mut out = String::new();
+        Column::Text.write(&mut out, b"a\xff");
+        assert_eq!(out, "null");
     }
 }

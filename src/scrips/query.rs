@@ -1,6 +1,8 @@
 //! What a search asks for, and the rows that answer it: pure.
 
-use super::table::{OptionKind, Table};
+use super::read::OptionKind;
+use super::segment::{RUPEE, Scheme};
+use super::table::{self, Table};
 use crate::base::calendar::parse_date;
 use crate::base::error::Error;
 use crate::base::json::Fields;
@@ -14,7 +16,7 @@ pub(crate) struct Query {
     options: Vec<OptionWanted>,
     /// Days since 1970, both included.
     expiry: Option<(i32, i32)>,
-    /// In 1/10000 rupee, both included.
+    /// In 1/[`RUPEE`], both included.
     strike: Option<(i64, i64)>,
 }
 
@@ -32,8 +34,9 @@ enum OptionWanted {
     Text(String),
 }
 
-/// 1/10000 rupee in a rupee.
-const RUPEE: i64 = 10_000;
+/// A column that a search needs and the file lacks.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Lacks(pub(crate) &'static str);
 
 impl Query {
     pub(crate) fn read(fields: &mut Fields) -> Result<Self, Error> {
@@ -47,7 +50,8 @@ impl Query {
         let strike = strike_text(fields)?.filter(|text| !text.is_empty());
         // Taken for the sake of callers of the SDK, which ignores it too.
         fields.flag("ignore_50multiple")?;
-        if expiry.is_some() && strike.is_some() && !segment.ends_with("_fo") {
+        let dated = Scheme::of(segment).dated;
+        if expiry.is_some() && strike.is_some() && !dated {
             let problem = "the given segment has no expiry and no strike price";
             return Err(fields.problem("exchange_segment", problem));
         }
@@ -55,8 +59,8 @@ impl Query {
             (Some(_), Some(_)) => {
                 return Err(fields.problem("token", "give either token or trading_symbol"));
             }
-            (Some(token), None) => Find::Token(token.trim().to_owned()),
-            (None, Some(symbol)) => Find::Symbol(symbol.trim().to_owned()),
+            (Some(token), None) => Find::Token(token),
+            (None, Some(symbol)) => Find::Symbol(symbol),
             (None, None) => Find::Part(part.trim().to_lowercase()),
         };
         Ok(Self {
@@ -65,7 +69,7 @@ impl Query {
             options: options(option.as_deref().unwrap_or("")),
             expiry: match expiry {
                 None => None,
-                Some(_) if !segment.ends_with("_fo") => {
+                Some(_) if !dated => {
                     return Err(fields.problem("expiry", "the given segment has no expiry"));
                 }
                 Some(text) => Some(expiries(fields, &text)?),
@@ -77,16 +81,32 @@ impl Query {
         })
     }
 
-    /// The rows that match, by strike, then in the order of the file.
-    pub(crate) fn rows(&self, table: &Table) -> Vec<u32> {
+    /// The rows that match, by strike, then in the order of the file. Where they
+    /// cannot be known, for want of a column, none is not the answer.
+    pub(crate) fn rows(&self, table: &Table) -> Result<Vec<u32>, Lacks> {
+        let find = match &self.find {
+            Find::Part(part) if part.is_empty() => None,
+            Find::Part(_) => Some(table::NAME),
+            Find::Token(_) => Some(table::TOKEN),
+            Find::Symbol(_) => Some(table::SYMBOL),
+        };
+        let needed = [
+            find,
+            (!self.options.is_empty()).then_some(table::OPTION),
+            self.expiry.map(|_| table::EXPIRY),
+            self.strike.map(|_| table::STRIKE),
+        ];
+        if let Some(lacks) = needed.into_iter().flatten().find(|name| !table.has(name)) {
+            return Err(Lacks(lacks));
+        }
         let fits = |row: u32| self.fits(table, row);
         let mut rows = match &self.find {
-            Find::Part(part) => return table.rows_named(part, self.strike, fits),
+            Find::Part(part) => return Ok(table.rows_named(part, self.strike, fits)),
             Find::Token(token) => table.with_token(token),
             Find::Symbol(symbol) => table.with_symbol(symbol),
         };
         rows.retain(|row| fits(*row));
-        rows
+        Ok(rows)
     }
 
     fn fits(&self, table: &Table, row: u32) -> bool {
@@ -100,7 +120,7 @@ impl Query {
             .map(|(from, to)| (i64::from(from), i64::from(to)));
         let is_wanted = |wanted: &OptionWanted| match wanted {
             OptionWanted::Kind(kind) => table.option(row) == *kind,
-            OptionWanted::Text(text) => table.option_text(row).eq_ignore_ascii_case(text),
+            OptionWanted::Text(text) => table.has_option(row, text),
         };
         within(self.strike, table.strike(row))
             && within(expiry, table.expiry(row).map(i64::from))
@@ -182,7 +202,7 @@ fn strikes(fields: &Fields, text: &str) -> Result<(i64, i64), Error> {
     }
 }
 
-/// A plain decimal in 1/10000 rupee.
+/// A plain decimal in 1/[`RUPEE`].
 fn rupees(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
@@ -190,10 +210,10 @@ fn rupees(text: &str) -> Option<i64> {
         return None;
     }
     let kept = fraction.trim_end_matches('0');
-    if kept.len() > 4 {
+    if kept.len() > 7 {
         return None;
     }
-    let part: i64 = format!("{kept:0<4}").parse().ok()?;
+    let part: i64 = format!("{kept:0<7}").parse().ok()?;
     whole
         .parse::<i64>()
         .ok()?
@@ -219,13 +239,13 @@ mod tests {
             query(&text).map(|query| query.strike)
         };
         for (text, low, high) in [
-            ("\"24000\"", 240_000_000, 240_000_000),
-            ("24000.5", 240_005_000, 240_005_000),
-            ("\">24000.5\"", 240_005_000, i64::MAX),
-            ("\">=24000\"", 240_000_000, i64::MAX),
-            ("\"<24000\"", i64::MIN, 240_000_000),
-            ("\"24000-25000\"", 240_000_000, 250_000_000),
-            ("\"24000 - 25000\"", 240_000_000, 250_000_000),
+            ("\"24000\"", 240_000_000_000, 240_000_000_000),
+            ("24000.5", 240_005_000_000, 240_005_000_000),
+            ("\">24000.5\"", 240_005_000_000, i64::MAX),
+            ("\">=24000\"", 240_000_000_000, i64::MAX),
+            ("\"<24000\"", i64::MIN, 240_000_000_000),
+            ("\"24000-25000\"", 240_000_000_000, 250_000_000_000),
+            ("\"24000 - 25000\"", 240_000_000_000, 250_000_000_000),
         ] {
             assert_eq!(strike(text).expect(text), Some((low, high)), "{text}");
         }

@@ -1,83 +1,67 @@
 //! One scrip-master file, indexed: pure.
 //!
 //! The file's bytes are kept as they are; beside them stand, for each row, what
-//! searches compare. Rows become JSON only when they are given out, with the
-//! types that the official SDK gives them: a column is a number if all its
-//! cells are, and blanks are null.
+//! searches compare. Rows become JSON only when they are given out: numbers as
+//! numbers, blanks as null, and beside the file's cells what they mean in rupees
+//! and units.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
+use std::fmt::Write;
 use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
 use once_cell::sync::OnceCell;
 
-use super::csv::{Column, Columns, cells, is_float, line, split, text, trim};
+use super::csv::{Column, cells, line, number, text, trim};
+use super::read::{Faults, GoOn, Layout, MOST_ROWS, OptionKind, Part, Places, Row, short};
+use super::segment::{RUPEE, Scheme, units};
 use crate::base::calendar::date_text;
 use crate::base::json;
 
-/// Seconds from 1 January 1980, Indian time, to the unix epoch's count of the
-/// same wall clock.
-const NSE_EPOCH: i64 = 315_532_800;
-const DAY: i64 = 24 * 3600;
-/// More columns than any file has, a longer header, and more rows.
+/// More columns than any file has, and a longer header.
 const MOST_COLUMNS: usize = 256;
 const LONGEST_HEAD: usize = 64 * 1024;
-const MOST_ROWS: usize = 1_000_000;
 /// The largest answer that is made: several times what all rows of the largest
 /// file take.
 const LARGEST_LIST: usize = 1 << 30;
 /// The most that is set aside for an answer before its length is known.
 const MOST_AHEAD: usize = 16 * 1024 * 1024;
-/// One row in so many may be malformed before the file counts as broken.
-const TOLERANCE: usize = 100;
+/// The members that a row has beside those of the file, at their longest.
+const ADDED: usize = 192;
 
 /// More threads than this read no faster than the memory gives.
 const MOST_THREADS: usize = 4;
 /// The least that is worth a thread.
 const LEAST_PART: usize = 1 << 20;
 
-/// After so many rows it is asked whether anybody still wants the file.
-const STEP: usize = 1024;
-
 /// Rows that are kept as JSON, some two kilobytes each.
 const MOST_WRITTEN: usize = 1024;
+
+/// From this quantity on, and at nought, no order is frozen.
+const NO_FREEZE: f64 = 99_999_999.0;
+
+/// Columns that searches ask for.
+pub(crate) const TOKEN: &str = "pSymbol";
+pub(crate) const SYMBOL: &str = "pTrdSymbol";
+pub(crate) const NAME: &str = "pSymbolName";
+pub(crate) const OPTION: &str = "pOptionType";
+pub(crate) const EXPIRY: &str = "pExpiryDate";
+pub(crate) const STRIKE: &str = "dStrikePrice;";
 
 /// Why a file is none.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Broken(pub(crate) String);
 
-/// What searches compare of a row.
-#[derive(Debug, PartialEq)]
-struct Row {
-    start: u32,
-    end: u32,
-    /// In 1/100 of the file's unit, which is 1/100 rupee; `None` if blank.
-    strike: Option<i64>,
-    /// Days since 1970 in the calendar of the exchange.
-    expiry: Option<i32>,
-    option: OptionKind,
-}
-
-/// Kind of a contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OptionKind {
-    Call,
-    Put,
-    Future,
-    Other,
-}
-
-impl OptionKind {
-    pub(crate) fn read(text: &str) -> Self {
-        match text.trim() {
-            t if t.eq_ignore_ascii_case("ce") => Self::Call,
-            t if t.eq_ignore_ascii_case("pe") => Self::Put,
-            t if t.eq_ignore_ascii_case("xx") => Self::Future,
-            _ => Self::Other,
-        }
-    }
+/// The rows of one underlying.
+struct Group {
+    /// In lower case.
+    name: String,
+    rows: Vec<u32>,
+    /// The same by strike, then in the order of the file; made when asked for.
+    by_strike: OnceCell<Vec<u32>>,
 }
 
 /// The scrips of one segment.
@@ -87,8 +71,7 @@ pub(crate) struct Table {
     /// Names of the columns as JSON, each with its colon.
     keys: Vec<String>,
     rows: Vec<Row>,
-    /// Names of underlyings in lower case, each once, with their rows by strike.
-    groups: Vec<(String, Vec<u32>)>,
+    groups: Vec<Group>,
     /// Hash and row of every token and trading symbol, sorted. Made when the
     /// first exact lookup asks for it.
     by_token: OnceCell<Vec<(u64, u32)>>,
@@ -97,198 +80,8 @@ pub(crate) struct Table {
     /// Rows that were given out, as JSON.
     written: Mutex<HashMap<u32, Box<str>>>,
     at: Places,
-    pub(crate) bad_rows: usize,
-}
-
-/// Where the columns are that searches need.
-#[derive(Clone, Copy)]
-struct Places {
-    token: usize,
-    symbol: usize,
-    name: Option<usize>,
-    option: Option<usize>,
-    expiry: Option<usize>,
-    strike: Option<usize>,
-}
-
-/// How a segment counts the time.
-#[derive(Clone, Copy)]
-struct Dates {
-    /// Seconds to the unix epoch's count. BSE and MCX count from 1970.
-    epoch: i64,
-    /// Whether its scrips expire.
-    dated: bool,
-}
-
-impl Dates {
-    fn of(segment: &str) -> Self {
-        Self {
-            epoch: match segment {
-                "nse_fo" | "cde_fo" | "nse_cm" => NSE_EPOCH,
-                _ => 0,
-            },
-            dated: segment.ends_with("_fo"),
-        }
-    }
-
-    fn day(self, cell: &[u8]) -> Option<i32> {
-        if !self.dated {
-            return None;
-        }
-        i32::try_from((seconds(cell)? + self.epoch).div_euclid(DAY)).ok()
-    }
-}
-
-/// What is known of a file before its rows are read.
-#[derive(Clone, Copy)]
-struct Layout {
-    /// How many columns there are.
-    count: usize,
-    at: Places,
-    dates: Dates,
-}
-
-/// Rows by the name of their underlying in lower case.
-#[derive(Default)]
-struct Groups {
-    all: Vec<(String, Vec<u32>)>,
-    places: HashMap<String, usize>,
-}
-
-impl Groups {
-    fn place(&mut self, name: String) -> usize {
-        let next = self.all.len();
-        *self.places.entry(name).or_insert_with_key(|name| {
-            self.all.push((name.clone(), Vec::new()));
-            next
-        })
-    }
-}
-
-/// What was read of some lines that follow each other.
-struct Part {
-    columns: Columns,
-    rows: Vec<Row>,
-    groups: Groups,
-    bad_rows: usize,
-}
-
-impl Part {
-    /// Reads all lines of `body`, which begins at `offset` of the file, in so
-    /// many parts, each on a thread. The threads end before this returns, and
-    /// soon if `go_on` says no.
-    fn read_all(
-        parts: usize,
-        body: &[u8],
-        offset: usize,
-        layout: Layout,
-        go_on: &(dyn Fn() -> bool + Sync),
-    ) -> Self {
-        let mut pieces = Vec::with_capacity(parts);
-        let mut start = 0;
-        for part in 1..=parts {
-            let wanted = body.len() / parts * part;
-            let end = match memchr(b'\n', body.get(wanted..).unwrap_or_default()) {
-                Some(more) if part < parts => wanted + more + 1,
-                _ => body.len(),
-            };
-            pieces.push((&body[start..end.max(start)], offset + start));
-            start = end.max(start);
-        }
-        let read = |(lines, offset): (&[u8], usize)| Self::read(lines, offset, layout, go_on);
-        std::thread::scope(|scope| {
-            let mut pieces = pieces.into_iter();
-            let first = pieces.next();
-            let others: Vec<_> = pieces
-                .map(|piece| {
-                    let helper = std::thread::Builder::new().name("kneo-scrips".to_owned());
-                    (piece, helper.spawn_scoped(scope, move || read(piece)))
-                })
-                .collect();
-            let mut all = read(first.unwrap_or((b"", offset)));
-            for (piece, helper) in others {
-                all.append(match helper {
-                    Ok(helper) => match helper.join() {
-                        Ok(part) => part,
-                        Err(panic) => std::panic::resume_unwind(panic),
-                    },
-                    // The system gives no thread.
-                    Err(_) => read(piece),
-                });
-            }
-            all
-        })
-    }
-
-    fn read(
-        lines: &[u8],
-        offset: usize,
-        layout: Layout,
-        go_on: &(dyn Fn() -> bool + Sync),
-    ) -> Self {
-        let Layout { count, at, dates } = layout;
-        let mut part = Self {
-            columns: Columns::new(count),
-            rows: Vec::with_capacity((lines.len() / 256).min(MOST_ROWS)),
-            groups: Groups::default(),
-            bad_rows: 0,
-        };
-        let mut found: Vec<&[u8]> = Vec::with_capacity(count);
-        let mut start = 0;
-        let mut last: Option<(&[u8], usize)> = None;
-        for (at_line, end) in memchr_iter(b'\n', lines).enumerate() {
-            if part.rows.len() > MOST_ROWS || (at_line % STEP == 0 && !go_on()) {
-                // Nobody wants the rest.
-                break;
-            }
-            let row = line(&lines[start..end]);
-            let from = offset + start;
-            start = end + 1;
-            found.clear();
-            // One too many is enough to know a malformed row.
-            split(row, count + 1, &mut found);
-            if found.len() != count {
-                part.bad_rows += usize::from(!row.is_empty());
-                continue;
-            }
-            part.columns.meet(&found);
-            let cell = |place: Option<usize>| place.map_or(&b""[..], |at| trim(found[at]));
-            let name = cell(at.name);
-            // Scrips of one underlying follow each other.
-            let group = match last {
-                Some((last, group)) if name == last => group,
-                _ => part.groups.place(text(name).to_lowercase()),
-            };
-            last = Some((name, group));
-            part.groups.all[group].1.push(short(part.rows.len()));
-            part.rows.push(Row {
-                start: short(from),
-                end: short(from + row.len()),
-                strike: hundredths(text(cell(at.strike))),
-                expiry: dates.day(cell(at.expiry)),
-                option: OptionKind::read(text(cell(at.option))),
-            });
-        }
-        part
-    }
-
-    /// Takes in what was read of the lines that follow.
-    fn append(&mut self, next: Self) {
-        let base = short(self.rows.len());
-        self.rows.extend(next.rows);
-        self.columns.join(&next.columns);
-        self.bad_rows += next.bad_rows;
-        for (name, rows) in next.groups.all {
-            let place = self.groups.place(name);
-            let rows = rows.into_iter().map(|row| base.saturating_add(row));
-            self.groups.all[place].1.extend(rows);
-        }
-    }
-}
-
-/// Numbers of rows and places in a file fit: its size was looked at first.
-fn short(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
+    scheme: Scheme,
+    faults: Faults,
 }
 
 impl Table {
@@ -302,7 +95,7 @@ impl Table {
     pub(crate) fn read_while(
         segment: &str,
         bytes: Vec<u8>,
-        go_on: &(dyn Fn() -> bool + Sync),
+        go_on: GoOn<'_>,
     ) -> Result<Option<Self>, Broken> {
         let broken = |why: &str| Err(Broken(why.to_owned()));
         if bytes.trim_ascii().is_empty() {
@@ -311,34 +104,41 @@ impl Table {
         if trim(&bytes).first() == Some(&b'<') {
             return broken("is a page of HTML and no CSV");
         }
-        if u32::try_from(bytes.len()).is_err() || std::str::from_utf8(&bytes).is_err() {
-            return broken("is no text");
-        }
-        if bytes.last() != Some(&b'\n') {
-            return broken("was cut off: its last line does not end");
+        if u32::try_from(bytes.len()).is_err() {
+            return broken("is too large");
         }
         let head = memchr(b'\n', &bytes).unwrap_or(bytes.len());
         if head > LONGEST_HEAD {
             return broken("has a header that is too long");
         }
-        let names: Vec<String> = cells(line(&bytes[..head]))
+        let header = line(&bytes[..head]);
+        let header = header.strip_prefix("\u{feff}".as_bytes()).unwrap_or(header);
+        let names: Vec<String> = cells(header)
             .take(MOST_COLUMNS + 1)
-            .map(|name| text(trim(name)).trim_start_matches('\u{feff}').to_owned())
+            .map(|name| text(trim(&name)).to_owned())
             .collect();
         let place = |name: &str| names.iter().position(|given| given == name);
         if names.len() > MOST_COLUMNS {
             return broken("has too many columns");
         }
-        let (Some(token), Some(symbol)) = (place("pSymbol"), place("pTrdSymbol")) else {
+        if place(TOKEN).is_none() && place(SYMBOL).is_none() {
             return broken("has no header with pSymbol and pTrdSymbol");
-        };
+        }
         let at = Places {
-            token,
-            symbol,
-            name: place("pSymbolName"),
-            option: place("pOptionType"),
-            expiry: place("pExpiryDate"),
-            strike: place("dStrikePrice;"),
+            token: place(TOKEN),
+            symbol: place(SYMBOL),
+            name: place(NAME),
+            option: place(OPTION),
+            expiry: place(EXPIRY),
+            strike: place(STRIKE),
+            correction: place("pCurrectionTime"),
+            tick: place("dTickSize"),
+            lot: place("lLotSize"),
+            multiplier: place("lMultiplier"),
+            numerator: place("dGenNum"),
+            denominator: place("dGenDen"),
+            freeze: place("lFreezeQty"),
+            last_flag: place("CASEligible").filter(|place| place + 1 == names.len()),
         };
         let keys = names
             .iter()
@@ -352,42 +152,62 @@ impl Table {
         let layout = Layout {
             count: names.len(),
             at,
-            dates: Dates::of(segment),
+            scheme: Scheme::of(segment),
+            is_text: std::str::from_utf8(&bytes).is_ok(),
         };
-        let body = bytes.get(head + 1..).unwrap_or_default();
+        let head = (head + 1).min(bytes.len());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let parts = cores.min(MOST_THREADS).min(1 + body.len() / LEAST_PART);
-        let mut all = Part::read_all(parts, body, head + 1, layout, go_on);
+        let parts = cores
+            .min(MOST_THREADS)
+            .min(1 + (bytes.len() - head) / LEAST_PART);
+        let mut all = Part::read_all(parts, &bytes, head, layout, go_on);
         if !go_on() {
             return Ok(None);
         }
         if all.rows.len() > MOST_ROWS {
             return broken("has too many rows");
         }
-        if all.rows.is_empty() {
-            return broken("has a header and no scrip");
+        if all.is_cut {
+            return broken("was cut off: its last line does not end");
         }
-        if all.bad_rows * TOLERANCE > all.rows.len() {
+        // Some bad rows cost themselves. A file with more of them than others is
+        // none of this kind.
+        if all.faults.rows > all.rows.len() {
             return Err(Broken(format!(
                 "has {} malformed rows beside {} good ones",
-                all.bad_rows,
+                all.faults.rows,
                 all.rows.len()
             )));
         }
-        for (_, rows) in &mut all.groups.all {
-            rows.sort_by_key(|row| strike_order(all.rows[*row as usize].strike));
+        if all.rows.is_empty() {
+            return broken("has a header and no scrip");
         }
+        let correction = all.correction(layout.scheme);
+        if correction != layout.scheme.correction {
+            layout.redate(&bytes, &mut all.rows, correction, &mut all.faults, go_on);
+        }
+        if !go_on() {
+            return Ok(None);
+        }
+        let groups = all.groups.all.into_iter();
         Ok(Some(Self {
-            columns: all.columns.all,
+            columns: names.iter().map(|name| Column::named(name)).collect(),
             keys,
             rows: all.rows,
-            groups: all.groups.all,
+            groups: groups
+                .map(|(name, rows)| Group {
+                    name,
+                    rows,
+                    by_strike: OnceCell::new(),
+                })
+                .collect(),
             by_token: OnceCell::new(),
             by_symbol: OnceCell::new(),
             hasher: RandomState::new(),
             written: Mutex::default(),
             at,
-            bad_rows: all.bad_rows,
+            scheme: layout.scheme,
+            faults: all.faults,
             bytes,
         }))
     }
@@ -401,6 +221,33 @@ impl Table {
         &self.bytes
     }
 
+    /// What could not be read, or contradicts itself.
+    pub(crate) fn faults(&self) -> Faults {
+        self.faults
+    }
+
+    /// Whether the file has this column, one of those that searches ask for.
+    pub(crate) fn has(&self, column: &str) -> bool {
+        let place = match column {
+            TOKEN => self.at.token,
+            SYMBOL => self.at.symbol,
+            NAME => self.at.name,
+            OPTION => self.at.option,
+            EXPIRY => self.at.expiry,
+            STRIKE => self.at.strike,
+            _ => None,
+        };
+        place.is_some()
+    }
+
+    /// A contract whose date contradicts its name: its trading symbol and its day.
+    pub(crate) fn misdated(&self) -> Option<(String, String)> {
+        let row = self.faults.first_date?;
+        let symbol = self.cell(row, self.at.symbol);
+        let day = self.expiry(row).and_then(date_text);
+        Some((text(trim(&symbol)).to_owned(), day.unwrap_or_default()))
+    }
+
     /// The rows of every underlying whose name contains `part` (lower case)
     /// with a strike in the given limits, if `fits`; by strike, then in the
     /// order of the file.
@@ -412,11 +259,12 @@ impl Table {
     ) -> Vec<u32> {
         let mut found = Vec::new();
         let mut groups = 0;
-        for (name, rows) in &self.groups {
-            if !part.is_empty() && !name.contains(part) {
+        for group in &self.groups {
+            if !part.is_empty() && !group.name.contains(part) {
                 continue;
             }
             groups += 1;
+            let rows = group.by_strike.get_or_init(|| self.by_strike(&group.rows));
             let rows = match strikes {
                 None => &rows[..],
                 Some((low, high)) => {
@@ -434,32 +282,68 @@ impl Table {
         found
     }
 
+    fn by_strike(&self, rows: &[u32]) -> Vec<u32> {
+        let strike = |row: &u32| (strike_order(self.rows[*row as usize].strike), *row);
+        let mut sorted: Vec<_> = rows.iter().map(strike).collect();
+        sorted.sort_unstable();
+        sorted.into_iter().map(|(_, row)| row).collect()
+    }
+
     pub(crate) fn with_token(&self, token: &str) -> Vec<u32> {
-        self.exact(&self.by_token, self.at.token, token)
+        let wanted = token.trim().as_bytes();
+        self.exact(&self.by_token, self.at.token, wanted, whole)
     }
 
+    /// Rows with this trading symbol, whatever its blanks and its case. If some
+    /// have it with the same blanks within, those alone.
     pub(crate) fn with_symbol(&self, symbol: &str) -> Vec<u32> {
-        self.exact(&self.by_symbol, self.at.symbol, symbol)
+        let wanted = bare(symbol.as_bytes());
+        let mut rows = self.exact(&self.by_symbol, self.at.symbol, &wanted, bare);
+        if rows.len() > 1 {
+            let symbol = symbol.trim().as_bytes();
+            let same = |row: &u32| {
+                let cell = self.cell(*row, self.at.symbol);
+                trim(&cell).eq_ignore_ascii_case(symbol)
+            };
+            if rows.iter().any(same) {
+                rows.retain(same);
+            }
+        }
+        rows
     }
 
-    fn exact(&self, index: &OnceCell<Vec<(u64, u32)>>, place: usize, wanted: &str) -> Vec<u32> {
+    fn exact(
+        &self,
+        index: &OnceCell<Vec<(u64, u32)>>,
+        place: Option<usize>,
+        wanted: &[u8],
+        key: impl Fn(&[u8]) -> Cow<'_, [u8]>,
+    ) -> Vec<u32> {
+        if wanted.is_empty() {
+            // Nothing is called so; rows whose cell could not be read are not either.
+            return Vec::new();
+        }
         let index = index.get_or_init(|| {
-            let rows = 0..u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-            let hashed = rows.map(|row| (self.hasher.hash_one(trim(self.cell(row, place))), row));
+            let rows = 0..short(self.rows.len());
+            let hashed = rows.map(|row| {
+                let cell = self.cell(row, place);
+                (self.hasher.hash_one(&*key(&cell)), row)
+            });
             let mut hashed: Vec<_> = hashed.collect();
             hashed.sort_unstable();
             hashed
         });
-        let hash = self.hasher.hash_one(wanted.as_bytes());
+        let hash = self.hasher.hash_one(wanted);
         let from = index.partition_point(|(of, _)| *of < hash);
         let alike = index[from..].iter().take_while(|(of, _)| *of == hash);
         let rows = alike.map(|(_, row)| *row);
-        rows.filter(|row| trim(self.cell(*row, place)) == wanted.as_bytes())
+        rows.filter(|row| *key(&self.cell(*row, place)) == *wanted)
             .collect()
     }
 
-    fn cell(&self, row: u32, place: usize) -> &[u8] {
-        cells(self.line(row)).nth(place).unwrap_or(b"")
+    fn cell(&self, row: u32, place: Option<usize>) -> Cow<'_, [u8]> {
+        let found = place.and_then(|place| cells(self.line(row)).nth(place));
+        found.unwrap_or_default()
     }
 
     fn line(&self, row: u32) -> &[u8] {
@@ -467,7 +351,7 @@ impl Table {
         &self.bytes[row.start as usize..row.end as usize]
     }
 
-    /// In 1/10000 rupee.
+    /// In 1/[`RUPEE`].
     pub(crate) fn strike(&self, row: u32) -> Option<i64> {
         self.rows[row as usize].strike
     }
@@ -481,18 +365,17 @@ impl Table {
         self.rows[row as usize].option
     }
 
-    /// The text of the option type, for kinds that are none of the usual.
-    pub(crate) fn option_text(&self, row: u32) -> &str {
-        self.at
-            .option
-            .map_or("", |place| text(trim(self.cell(row, place))))
+    /// Whether a row has this option type, for kinds that are none of the usual.
+    pub(crate) fn has_option(&self, row: u32, wanted: &str) -> bool {
+        let cell = self.cell(row, self.at.option);
+        text(trim(&cell)).eq_ignore_ascii_case(wanted)
     }
 
     /// The rows as a JSON list; `None` if it would be larger than any that
     /// makes sense.
     pub(crate) fn json(&self, rows: &[u32]) -> Option<String> {
         let keys = &self.keys;
-        let most: usize = keys.iter().map(|key| key.len() + 8).sum();
+        let most: usize = keys.iter().map(|key| key.len() + 8).sum::<usize>() + ADDED;
         let values: usize = rows.iter().map(|row| self.line(*row).len()).sum();
         if rows.len().saturating_mul(most).saturating_add(values) > LARGEST_LIST {
             return None;
@@ -521,6 +404,7 @@ impl Table {
 
     fn write_row(&self, out: &mut String, keys: &[String], row: u32) {
         let expiry = self.expiry(row).and_then(date_text);
+        let mut numbers = Numbers::default();
         out.push('{');
         for (place, cell) in cells(self.line(row)).enumerate() {
             if place > 0 {
@@ -533,83 +417,120 @@ impl Table {
                     out.push_str(day);
                     out.push('"');
                 }
-                _ => self.columns[place].write(out, cell),
+                _ => self.columns[place].write(out, &cell),
+            }
+            numbers.meet(&self.at, place, &cell);
+        }
+        let strike = self.strike(row).filter(|strike| *strike > 0);
+        for (name, value) in [
+            ("strike_price", strike),
+            ("tick_size", numbers.tick(self.scheme)),
+            ("lot_size", numbers.lot()),
+            ("contract_size", numbers.contract()),
+            ("freeze_quantity", numbers.freeze(self.scheme)),
+        ] {
+            // Writing into a string cannot fail.
+            let _ = write!(out, ",\"{name}\":");
+            match value {
+                Some(value) => write_decimal(out, value),
+                None => out.push_str("null"),
             }
         }
         out.push('}');
     }
 }
 
+/// The cells of a row that say what its other numbers mean.
+#[derive(Default)]
+struct Numbers {
+    tick: Option<f64>,
+    lot: Option<f64>,
+    multiplier: Option<f64>,
+    numerator: Option<f64>,
+    denominator: Option<f64>,
+    freeze: Option<f64>,
+}
+
+impl Numbers {
+    fn meet(&mut self, at: &Places, place: usize, cell: &[u8]) {
+        for (wanted, slot) in [
+            (at.tick, &mut self.tick),
+            (at.lot, &mut self.lot),
+            (at.multiplier, &mut self.multiplier),
+            (at.numerator, &mut self.numerator),
+            (at.denominator, &mut self.denominator),
+            (at.freeze, &mut self.freeze),
+        ] {
+            if wanted == Some(place) {
+                // Nought and less stand for none, in each of them.
+                *slot = number(cell).filter(|number| *number > 0.0);
+            }
+        }
+    }
+
+    fn tick(&self, scheme: Scheme) -> Option<i64> {
+        scheme.price(self.tick?)
+    }
+
+    /// The units of the underlying in a lot, as the broker counts them.
+    fn lot(&self) -> Option<i64> {
+        units(self.lot?, RUPEE)
+    }
+
+    /// What a price is multiplied by to give the value of a lot.
+    fn contract(&self) -> Option<i64> {
+        let multiplier = self.multiplier.unwrap_or(1.0);
+        units(
+            self.lot? * multiplier * self.numerator? / self.denominator?,
+            RUPEE,
+        )
+    }
+
+    fn freeze(&self, scheme: Scheme) -> Option<i64> {
+        let freeze = self.freeze.filter(|freeze| *freeze < NO_FREEZE)?;
+        match scheme.freeze_in_lots {
+            true => units(freeze * self.lot?, RUPEE),
+            false => units(freeze, RUPEE),
+        }
+    }
+}
+
+/// A number of 1/[`RUPEE`] as a plain decimal.
+fn write_decimal(out: &mut String, value: i64) {
+    let (whole, part) = (value / RUPEE, (value % RUPEE).abs());
+    // Writing into a string cannot fail.
+    let _ = write!(out, "{whole}");
+    if part != 0 {
+        let part = format!("{part:07}");
+        let _ = write!(out, ".{}", part.trim_end_matches('0'));
+    }
+}
+
+/// A token as searches name it: a whole number, whatever its form.
+fn whole(cell: &[u8]) -> Cow<'_, [u8]> {
+    let cell = trim(cell);
+    if cell.iter().all(u8::is_ascii_digit) {
+        return Cow::Borrowed(cell);
+    }
+    match number(cell) {
+        Some(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
+            Cow::Owned(format!("{}", number as i64).into_bytes())
+        }
+        _ => Cow::Borrowed(cell),
+    }
+}
+
+/// A name in capitals and without blanks.
+fn bare(cell: &[u8]) -> Cow<'_, [u8]> {
+    let strange = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_whitespace();
+    if !cell.iter().any(strange) {
+        return Cow::Borrowed(cell);
+    }
+    let kept = cell.iter().filter(|byte| !byte.is_ascii_whitespace());
+    Cow::Owned(kept.map(u8::to_ascii_uppercase).collect())
+}
+
 /// Rows without a strike come last, as in the SDK.
 fn strike_order(strike: Option<i64>) -> i64 {
     strike.unwrap_or(i64::MAX)
-}
-
-/// A time of the file, which is written as a number of any form.
-fn seconds(cell: &[u8]) -> Option<i64> {
-    let number: f64 = text(cell).parse().ok()?;
-    (is_float(cell) && number.abs() < 1e12).then_some(number as i64)
-}
-
-/// A number of the file in 1/100 of its unit.
-fn hundredths(text: &str) -> Option<i64> {
-    let number: f64 = text.parse().ok()?;
-    (number.abs() < 1e15).then(|| (number * 100.0).round() as i64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::csv::Kind;
-    use super::*;
-
-    #[test]
-    fn parts_add_up_to_the_whole() {
-        let mut body = String::new();
-        for row in 0..200 {
-            let blank = if row == 150 { "" } else { "7" };
-            let late = if row == 199 { "x" } else { "1" };
-            let flag = if row % 2 == 0 { "true" } else { "false" };
-            let name = ["NIFTY", "TCS", "nifty"][row % 3];
-            body += &format!("{row},{name},CE,{row}.5,{blank},{late},{flag},\n");
-            if row % 60 == 0 {
-                body += "too,short\n\n";
-            }
-        }
-        let layout = Layout {
-            count: 8,
-            at: Places {
-                token: 0,
-                symbol: 1,
-                name: Some(1),
-                option: Some(2),
-                expiry: Some(0),
-                strike: Some(3),
-            },
-            dates: Dates::of("nse_fo"),
-        };
-        let none = Part::read_all(2, body.as_bytes(), 10, layout, &|| false);
-        assert!(none.rows.is_empty(), "nobody wants it");
-        let whole = Part::read(body.as_bytes(), 10, layout, &|| true);
-        let kinds: Vec<_> = whole.columns.all.iter().map(|one| one.kind).collect();
-        let expected = [
-            Kind::Int,
-            Kind::Text,
-            Kind::Text,
-            Kind::Float,
-            Kind::Int,
-            Kind::Text,
-            Kind::Flag,
-            Kind::Blank,
-        ];
-        assert_eq!((kinds, whole.rows.len()), (expected.to_vec(), 200));
-        assert_eq!((whole.bad_rows, whole.groups.all.len()), (4, 2));
-        assert!(whole.columns.all[4].has_blanks && !whole.columns.all[0].has_blanks);
-        for parts in 1..=9 {
-            let added = Part::read_all(parts, body.as_bytes(), 10, layout, &|| true);
-            assert_eq!(added.rows, whole.rows, "{parts}");
-            assert_eq!(added.columns.all, whole.columns.all, "{parts}");
-            assert_eq!(added.groups.all, whole.groups.all, "{parts}");
-            assert_eq!(added.bad_rows, whole.bad_rows, "{parts}");
-        }
-    }
 }

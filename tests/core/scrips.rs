@@ -125,6 +125,285 @@ fn a_day_needs_one_download_and_no_login() {
     assert_eq!(status(&search(&client, &exact)), Status::Closed);
 }
 
+/// Every file of the broker's list, by every name of its segment.
+#[test]
+fn all_segments_of_the_list_are_searched() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    for (names, params, tick) in [
+        (
+            &["nse_cm", "NSE", "nse"][..],
+            json!({"trading_symbol": "tcs-eq"}),
+            0.05,
+        ),
+        (
+            &["bse_cm", "BSE", "bse"],
+            json!({"trading_symbol": " tcs "}),
+            0.05,
+        ),
+        (
+            &["nse_fo", "NFO", "nfo"],
+            json!({"symbol": "tcs", "option_type": "CE"}),
+            0.05,
+        ),
+        (
+            &["bse_fo", "BFO", "bfo"],
+            json!({"symbol": "sensex", "option_type": "PE"}),
+            0.05,
+        ),
+        (
+            &["mcx_fo", "MCX", "mcx"],
+            json!({"symbol": "goldm", "option_type": "FUT"}),
+            1.0,
+        ),
+        (
+            &["cde_fo", "CDS", "cds"],
+            json!({"symbol": "usdinr", "strike_price": 88}),
+            0.0025,
+        ),
+        (
+            &["nse_com"],
+            json!({"symbol": "gold1g", "strike_price": ">14800"}),
+            1.0,
+        ),
+    ] {
+        let mut found = Vec::new();
+        for name in names {
+            let mut params = params.clone();
+            params["exchange_segment"] = json!(name);
+            let reply = search(&client, &params);
+            let reply = reply.unwrap_or_else(|error| panic!("{params}: {error}"));
+            assert_eq!(meta(&reply, "bad_rows"), 0);
+            assert_eq!(meta(&reply, "bad_cells"), 0);
+            assert_eq!(meta(&reply, "date_conflicts"), 0);
+            assert_eq!(meta(&reply, "notes"), Value::Null, "{}", reply.meta());
+            assert_eq!(meta(&reply, "scrip_rows"), state(&client, names[0])["rows"]);
+            found.push(rows(&reply));
+        }
+        assert!(!found[0].is_empty(), "{names:?} {params}");
+        assert!(found.iter().all(|rows| *rows == found[0]), "{names:?}");
+        let row = &found[0][0];
+        assert_eq!(row["tick_size"].as_f64(), Some(tick), "{row}");
+        assert!(row["lot_size"].as_f64() >= Some(1.0), "{row}");
+        assert_eq!(row["pExchSeg"], names[0]);
+        if let Some(strike) = row["strike_price"].as_f64() {
+            let symbol = row["pTrdSymbol"].as_str().expect("a text");
+            let written = symbol[..symbol.len() - 2].ends_with(&strike.to_string());
+            assert!(written, "{strike} of {symbol}");
+        }
+    }
+    let error = search(&client, &json!({"exchange_segment": "bcs-fo"})).expect_err("no file");
+    assert!(error.message().contains("cde_fo, nse_com"), "{error}");
+}
+
+/// What the file has wrong costs itself, and the answer says so.
+#[test]
+fn what_could_not_be_read_is_told() {
+    let sandbox = sandbox();
+    let counts = |segment: &str, files: ScripFiles| {
+        switch(&sandbox, files);
+        let client = client(&sandbox);
+        let reply = search(&client, &json!({"exchange_segment": segment}));
+        let reply = reply.unwrap_or_else(|error| panic!("{files:?}: {error}"));
+        let told = |key: &str| meta(&reply, key).as_u64().expect("a count");
+        let counts = [told("bad_rows"), told("bad_cells"), told("date_conflicts")];
+        let shown = state(&client, segment);
+        for (key, count) in ["bad_rows", "bad_cells", "date_conflicts"]
+            .iter()
+            .zip(counts)
+        {
+            assert_eq!(shown[key], count, "{files:?} {key}");
+        }
+        assert_eq!(told("scrip_rows"), rows(&reply).len() as u64);
+        (rows(&reply), counts, meta(&reply, "notes").to_string())
+    };
+    for segment in ["nse_cm", "cde_fo"] {
+        let (whole, none, _) = counts(segment, ScripFiles::Whole);
+        assert_eq!(none, [0, 0, 0]);
+        for (files, lost, expected, note) in [
+            (ScripFiles::NoLineEnd, 0, [0, 0, 0], "null"),
+            (ScripFiles::CrLf, 0, [0, 0, 0], "null"),
+            (ScripFiles::Older, 0, [0, 0, 0], "null"),
+            (ScripFiles::Quoted, 0, [0, 0, 0], "null"),
+            (ScripFiles::UnixDates, 0, [0, 0, 0], "null"),
+            (
+                ScripFiles::StrayQuote,
+                1,
+                [1, 0, 0],
+                "1 rows of the scrip file could not be read",
+            ),
+            (
+                ScripFiles::ShortRow,
+                1,
+                [1, 0, 0],
+                "1 rows of the scrip file could not be read",
+            ),
+            (
+                ScripFiles::BadByte,
+                0,
+                [0, 1, 0],
+                "1 cells of the scrip file could not be read",
+            ),
+            (
+                ScripFiles::ForeignCells,
+                0,
+                [0, 1, 0],
+                "1 cells of the scrip file",
+            ),
+            (
+                ScripFiles::Misdated,
+                0,
+                [0, 0, 1],
+                "contradicts the contract's name, first ",
+            ),
+        ] {
+            if segment == "nse_cm" && matches!(files, ScripFiles::UnixDates | ScripFiles::Misdated)
+            {
+                // Shares do not expire.
+                continue;
+            }
+            let (found, told, notes) = counts(segment, files);
+            assert_eq!(told, expected, "{segment} {files:?}");
+            assert!(notes.contains(note), "{segment} {files:?}: {notes}");
+            assert_eq!(found.len() + lost, whole.len(), "{segment} {files:?}");
+            let mut tokens = found.iter().map(|row| &row["pSymbol"]);
+            let named = tokens.all(|token| token.is_u64() || token == "n/a");
+            assert!(named, "{segment} {files:?}");
+            if expected == [0, 0, 0] {
+                let pairs = found.iter().zip(&whole);
+                for (row, one) in pairs {
+                    for key in [
+                        "pSymbol",
+                        "pTrdSymbol",
+                        "strike_price",
+                        "tick_size",
+                        "lot_size",
+                    ] {
+                        assert_eq!(row[key], one[key], "{segment} {files:?} {key}");
+                    }
+                    let same = row["pExpiryDate"] == one["pExpiryDate"];
+                    assert!(same, "{segment} {files:?}: {row}");
+                }
+            }
+        }
+    }
+}
+
+/// A column that a search needs and the file lacks is no empty answer.
+#[test]
+fn a_search_by_a_column_that_lacks_fails_by_name() {
+    let sandbox = sandbox();
+    switch(&sandbox, ScripFiles::NoName);
+    let client = client(&sandbox);
+    let error = search(
+        &client,
+        &json!({"exchange_segment": "nse_cm", "symbol": "tcs"}),
+    );
+    let error = error.expect_err("the column lacks");
+    assert_eq!(error.status(), Status::Protocol);
+    assert!(
+        error.message().contains("has no column pSymbolName"),
+        "{error}"
+    );
+    let exact = json!({"exchange_segment": "nse_cm", "trading_symbol": "TCS-EQ"});
+    assert_eq!(
+        rows(&search(&client, &exact).expect("it needs another")).len(),
+        1
+    );
+}
+
+/// The broker's own cash file of 29 December 2025, with its 977 rows in quotes.
+#[test]
+fn the_real_cash_file_is_searched() {
+    use flate2::read::GzDecoder;
+    let sandbox = sandbox();
+    let path = kotak_neo_testing::hosts::repository()
+        .join("tests/fixtures/real/nse_cm-v1.2025-12-29.full.csv.gz");
+    let packed = std::fs::File::open(path).expect("the fixture is there");
+    let mut file = Vec::new();
+    let read = GzDecoder::new(packed).read_to_end(&mut file);
+    read.expect("it unpacks");
+    sandbox.set_scrip_file("nse_cm", Some(file));
+    let client = client(&sandbox);
+    for (symbol, token) in [
+        ("TCS-EQ", 11_536),
+        ("m&m-eq", 2_031),
+        (" FLEXITUFF-EQ", 25_512),
+    ] {
+        let exact = json!({"exchange_segment": "nse_cm", "trading_symbol": symbol});
+        let reply = search(&client, &exact).expect("found");
+        let found = rows(&reply);
+        assert_eq!((found.len(), &found[0]["pSymbol"]), (1, &json!(token)));
+        assert_eq!(meta(&reply, "scrip_rows"), 11_340);
+        assert_eq!(meta(&reply, "bad_rows"), 0);
+        let by_token = json!({"exchange_segment": "NSE", "token": found[0]["pSymbol"]});
+        assert_eq!(rows(&search(&client, &by_token).expect("found")), found);
+    }
+    let named = json!({"exchange_segment": "nse_cm", "symbol": "flexituff"});
+    let found = rows(&search(&client, &named).expect("found"));
+    let message = found[0]["surveillanceMessage"].as_str().expect("a text");
+    assert_eq!(message.split(',').count(), 5);
+    assert_eq!(state(&client, "nse_cm")["rows"], 11_340);
+}
+
+/// What a search gives the other functions take, as it stands there.
+#[test]
+fn quotes_and_the_feed_take_what_a_search_gives() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    log_in_to(&sandbox, &client);
+    let feed = client.feed(None).expect("it opens");
+    for (segment, symbol, shown) in [
+        ("nse_cm", "TCS-EQ", "TCS-EQ"),
+        ("bse_cm", "TCS", "TCS"),
+        ("nse_cm", "NIFTY", "Nifty 50"),
+        ("nse_cm", "BANKNIFTY", "Nifty Bank"),
+        ("nse_cm", "MIDCPNIFTY", "NIFTY MID SELECT"),
+        ("bse_cm", "SENSEX", "SENSEX"),
+    ] {
+        let exact = json!({"exchange_segment": segment, "trading_symbol": symbol});
+        let found = rows(&search(&client, &exact).expect("found"));
+        let token = &found[0]["pSymbol"];
+        assert!(token.is_u64(), "{found:?}");
+        let quotes = json!({"instrument_tokens": [
+            {"exchange_segment": segment, "instrument_token": token}]});
+        let reply = client.quotes(&quotes.to_string());
+        let reply = reply.unwrap_or_else(|error| panic!("{quotes}: {error}"));
+        let quote = rows(&reply)[0].clone();
+        let name = quote["display_symbol"].as_str().expect("a text");
+        assert_eq!(name.trim_end_matches("-IN"), shown, "{quote}");
+        let kind = if shown == symbol && symbol != "SENSEX" {
+            "scrips"
+        } else {
+            "index"
+        };
+        let told = feed.subscribe(kind, Some(&format!("{segment}|{token}")));
+        told.unwrap_or_else(|error| panic!("{kind} {segment}|{token}: {error}"));
+    }
+    for segment in ["nse_fo", "bse_fo", "mcx_fo", "cde_fo", "nse_com"] {
+        let some = json!({"exchange_segment": segment, "option_type": "FUT"});
+        let found = rows(&search(&client, &some).expect("found"));
+        let token = &found[0]["pSymbol"];
+        let quotes = json!({"instrument_tokens": [
+            {"exchange_segment": segment, "instrument_token": token}]});
+        let reply = client.quotes(&quotes.to_string()).expect("a quote");
+        assert_eq!(rows(&reply)[0]["display_symbol"], found[0]["pTrdSymbol"]);
+        let told = feed.subscribe("scrips", Some(&format!("{segment}|{token}")));
+        told.unwrap_or_else(|error| panic!("{segment}|{token}: {error}"));
+    }
+    // An index whose name is not known is refused by name, and nothing is sent.
+    sandbox.clear_requests();
+    let quotes = json!({"instrument_tokens": [
+        {"exchange_segment": "nse_cm", "instrument_token": 26_017}]});
+    let error = client.quotes(&quotes.to_string()).expect_err("an index");
+    assert!(error.message().contains("by its name"), "{error}");
+    let candles = json!({"neosymbol": "nse_cm|26017", "interval": "D",
+                         "from_date": "2026-07-01", "to_date": "2026-07-01"});
+    let error = client.historical_data(&candles.to_string());
+    assert_eq!(status(&error), Status::InvalidArgument);
+    assert!(sandbox.requests().is_empty());
+}
+
 #[test]
 fn the_large_segment_is_searched_by_everything() {
     let sandbox = sandbox();

@@ -302,6 +302,10 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "the SDK gives an object with a message, this library an empty list",
     ),
     (
+        "strike_price, tick_size, lot_size, contract_size, freeze_quantity",
+        "this library gives them beside the file's cells, in rupees and units",
+    ),
+    (
         "order",
         "the SDK's sort by strike leaves equal strikes in any order",
     ),
@@ -312,12 +316,18 @@ fn plain(row: &Value) -> String {
     let mut row = row.clone();
     let option = row["pOptionType"].as_str().map(str::to_uppercase);
     row["pOptionType"] = json!(option);
+    let members = row.as_object_mut().expect("a row is an object");
+    for added in [
+        "strike_price",
+        "tick_size",
+        "lot_size",
+        "contract_size",
+        "freeze_quantity",
+    ] {
+        members.remove(added);
+    }
     // 5 and 5.0 are the same number.
-    for value in row
-        .as_object_mut()
-        .expect("a row is an object")
-        .values_mut()
-    {
+    for value in members.values_mut() {
         if let Some(number) = value.as_f64() {
             *value = json!(number);
         }

@@ -567,6 +567,22 @@ impl Sandbox {
         self.state.exchange().set_switches(switches);
     }
 
+    /// Serves this as the scrip file of a segment, whatever the switches say; `None` takes it
+    /// back. What can be traded and quoted stays as it is.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such segment.
+    pub fn set_scrip_file(&self, segment: &str, file: Option<Vec<u8>>) {
+        let named = market::Segment::read(segment);
+        let segment = named.unwrap_or_else(|| panic!("there is no segment {segment}"));
+        let mut files = self.state.scrip_files();
+        match file {
+            Some(file) => files.insert(segment, file.into()),
+            None => files.remove(&segment),
+        };
+    }
+
     /// Puts a position of yesterday into the book; a negative quantity is a sold one.
     ///
     /// # Panics

@@ -1,8 +1,10 @@
 //! What all parts of one sandbox share.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::Options;
@@ -11,7 +13,7 @@ use crate::cookies::Cookies;
 use crate::exchange::Exchange;
 use crate::fault::Faults;
 use crate::login;
-use crate::market::Market;
+use crate::market::{Market, Segment};
 use crate::money::RUPEE;
 use crate::pace::Pace;
 use crate::record::Records;
@@ -37,6 +39,7 @@ pub(crate) struct State {
     /// Limits how many calls for market data a second are answered.
     pub(crate) market_pace: Pace,
     exchange: Mutex<Exchange>,
+    scrip_files: Mutex<BTreeMap<Segment, Bytes>>,
     pub(crate) accepted: AtomicU64,
     pub(crate) open: AtomicU64,
     pub(crate) failed_handshakes: AtomicU64,
@@ -58,6 +61,7 @@ impl State {
             order_pace: Pace::new(options.orders_per_second),
             market_pace: Pace::new(options.quotes_per_second),
             exchange: Mutex::new(exchange),
+            scrip_files: Mutex::default(),
             records: Records::new(options.record_limit),
             faults: Faults::default(),
             tokens: Tokens::new(),
@@ -75,5 +79,13 @@ impl State {
     pub(crate) fn exchange(&self) -> MutexGuard<'_, Exchange> {
         // A panic in here fails the test that caused it; the books stay readable for the report.
         self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Scrip files that take the place of those that are made.
+    pub(crate) fn scrip_files(&self) -> MutexGuard<'_, BTreeMap<Segment, Bytes>> {
+        // A file is put in whole, so a panic elsewhere leaves the map sound.
+        self.scrip_files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -42,10 +42,12 @@ impl OrderRefusal {
     }
 }
 
-/// What the scrip files hold.
+/// What the scrip files hold. Where the broker was seen to do other than the default, or may do
+/// it, there is a word for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ScripFiles {
-    /// The true file.
+    /// The true file: rows in no order, in cash files surveillance messages in quotes.
     #[default]
     Whole,
     /// Nothing at all.
@@ -54,14 +56,47 @@ pub enum ScripFiles {
     Cut,
     /// A page of HTML, with status 200.
     Html,
+    /// The 78 columns of 2023.
+    Older,
+    /// Cells with commas, in quotes, in the files of derivatives too.
+    Quoted,
+    /// Complete, but the last line has no line break.
+    NoLineEnd,
+    /// Lines end as on Windows.
+    CrLf,
+    /// One row has a quote that nothing closes.
+    StrayQuote,
+    /// One row lacks a cell.
+    ShortRow,
+    /// One cell has a byte that belongs to no text.
+    BadByte,
+    /// One row has words for its token and its strike.
+    ForeignCells,
+    /// The column `pSymbolName` has another name.
+    NoName,
+    /// Expiries are Unix times, and `pCurrectionTime` says so.
+    UnixDates,
+    /// One row expires 40 days after the day in its name.
+    Misdated,
 }
 
 impl ScripFiles {
-    const ALL: [(&'static str, Self); 4] = [
+    const ALL: [(&'static str, Self); 15] = [
         ("whole", Self::Whole),
         ("empty", Self::Empty),
         ("cut", Self::Cut),
         ("html", Self::Html),
+        ("older", Self::Older),
+        ("quoted", Self::Quoted),
+        ("no_line_end", Self::NoLineEnd),
+        ("crlf", Self::CrLf),
+        ("stray_quote", Self::StrayQuote),
+        ("short_row", Self::ShortRow),
+        ("bad_byte", Self::BadByte),
+        ("foreign_cells", Self::ForeignCells),
+        ("no_name", Self::NoName),
+        ("unix_dates", Self::UnixDates),
+        ("misdated", Self::Misdated),
     ];
 }
 

@@ -69,19 +69,20 @@ impl Segment {
         if self == Segment::CdeFo { 4 } else { 2 }
     }
 
-    /// What is added to a date of its file to get Unix seconds.
-    pub(crate) fn epoch(self) -> u64 {
+    /// What is added to a date of its file to get Unix seconds: NSE counts from 1980 in India,
+    /// MCX writes the Indian clock as if it were UTC.
+    pub(crate) fn correction(self) -> i64 {
         match self {
-            Segment::NseCm | Segment::NseFo | Segment::CdeFo => 315_513_000,
-            _ => 0,
+            Segment::NseCm | Segment::NseFo | Segment::CdeFo | Segment::NseCom => 315_513_000,
+            Segment::McxFo => -19_800,
+            Segment::BseCm | Segment::BseFo => 0,
         }
     }
 
-    /// When its contracts end on the last day: seconds after midnight in India.
+    /// When its contracts end on the last day, as seen in files: seconds after midnight in India.
     fn end_of_contract(self) -> u64 {
         match self {
-            // 23:59:59 UTC, as seen in files.
-            Segment::McxFo | Segment::NseCom => 23 * 3600 + 59 * 60 + 59 + crate::clock::IST_AHEAD,
+            Segment::McxFo | Segment::BseFo => 23 * 3600 + 59 * 60 + 59,
             _ => 14 * 3600 + 30 * 60,
         }
     }
@@ -325,8 +326,8 @@ fn make(segment: Segment, day: u64) -> Vec<Scrip> {
         }
         Segment::McxFo => {
             for (name, rupees, lot, tick, step) in [
-                ("GOLD", 148_500, 100, 100, 1000),
-                ("GOLDM", 148_200, 10, 100, 1000),
+                ("GOLD", 148_500, 1, 100, 1000),
+                ("GOLDM", 148_200, 100, 100, 1000),
                 ("SILVER", 181_300, 30, 100, 2500),
                 ("CRUDEOIL", 5_640, 100, 100, 50),
                 ("NATURALGAS", 284, 1250, 10, 5),
@@ -518,7 +519,8 @@ impl Maker {
             asset: "",
             spot: price,
             of_index: false,
-            lot: 1000,
+            // A thousand units, which the file has as a multiplier.
+            lot: 1,
             tick: 25,
         };
         for day in month_ends(self.day, 3, 4) {

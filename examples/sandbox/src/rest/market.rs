@@ -48,6 +48,14 @@ fn quotes(call: &Call<'_>, door: Door) -> Result<Answer, Answer> {
         ));
     }
     let mut exchange = call.state.exchange();
+    if symbols.iter().any(|one| is_index_number(&exchange, one)) {
+        let body = json!({"fault": {
+            "code": 400,
+            "message": "Invalid neosymbol values",
+            "description": "Please pass valid neosymbol values for getQuote",
+        }});
+        return Err(Answer::json(StatusCode::BAD_REQUEST, &body));
+    }
     // One that is unknown among others is left out.
     let rows: Vec<_> = symbols
         .into_iter()
@@ -73,6 +81,16 @@ fn find(exchange: &Exchange, symbol: &str) -> Option<Id> {
     let (segment, token) = symbol.split_once('|')?;
     let scrips = exchange.market.scrips(Segment::read(segment)?);
     scrips.by_token(token).map(|scrip| scrip.id)
+}
+
+/// Whether an index of NSE is named by the number that the scrip file has: quotes want its name.
+fn is_index_number(exchange: &Exchange, symbol: &str) -> bool {
+    let Some(("nse_cm", token)) = symbol.split_once('|') else {
+        return false;
+    };
+    let scrips = exchange.market.scrips(Segment::NseCm);
+    let mut listed = scrips.list.iter().filter(|scrip| scrip.listed);
+    listed.any(|scrip| scrip.kind == Kind::Index && scrip.asset == token)
 }
 
 /// The keys of a filtered quote; `None` for all.

@@ -1,6 +1,5 @@
 //! The list of the scrip-master files, and the files.
 
-use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
@@ -63,20 +62,12 @@ fn file(call: &Call<'_>, _: Door) -> Result<Answer, Answer> {
     let Some(segment) = FILES.into_iter().find(fits).filter(|_| today) else {
         return Err(page(StatusCode::FORBIDDEN, "Access denied"));
     };
-    let whole = files::file(segment, day);
-    let body = match what {
-        ScripFiles::Whole => whole,
-        ScripFiles::Empty => Bytes::new(),
-        ScripFiles::Cut => {
-            // In the middle of a line, wherever lines end.
-            let half = whole.len() / 2;
-            let end = whole[half..]
-                .iter()
-                .position(|byte| *byte == b'\n')
-                .unwrap_or(0);
-            whole.slice(..half + end - end.min(20))
+    let body = match call.state.scrip_files().get(&segment) {
+        Some(given) => given.clone(),
+        None if what == ScripFiles::Html => {
+            return Ok(page(StatusCode::OK, "Service is under maintenance"));
         }
-        ScripFiles::Html => return Ok(page(StatusCode::OK, "Service is under maintenance")),
+        None => files::file(segment, day, what),
     };
     Ok(Answer {
         status: StatusCode::OK,

@@ -61,14 +61,13 @@ fn quotes_have_the_form_of_the_samples() {
         .look(&format!("{QUOTES}/nse_cm|1,nse_cm|11536/ltp"))
         .expect(200);
     assert_eq!(some.as_array().map(Vec::len), Some(1));
+    // An index of NSE goes by its name, not by the number of the scrip file.
+    for tokens in ["nse_cm|26000", "nse_cm|11536,nse_cm|26009"] {
+        let refused = trader.look(&format!("{QUOTES}/{tokens}/all")).expect(400);
+        assert_eq!(refused, sample("market_data.error-400-neosymbol.json"));
+    }
     let invalid = sample("market_data.error-1009-invalid-instrument.json");
-    for bad in [
-        "nse_cm|1",
-        "nse_cm|26000",
-        "nse_cm|nifty%2050",
-        "11536",
-        "xse|1",
-    ] {
+    for bad in ["nse_cm|1", "nse_cm|nifty%2050", "11536", "xse|1"] {
         assert_eq!(
             trader.look(&format!("{QUOTES}/{bad}/all")).expect(400),
             invalid,
