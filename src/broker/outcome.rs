@@ -283,10 +283,10 @@ impl Instructed {
                 all.extend(clocks.broker.map(then));
             }
             Sent::Before { told, .. } => {
-                all.extend(told);
                 // As if nobody had set our clock since.
                 let moved = |broker: u64| (self.noted() + broker).saturating_sub(clocks.ours);
                 all.extend(clocks.broker.map(moved));
+                all.extend(told);
             }
         }
         all
@@ -333,7 +333,8 @@ impl Since {
         // What an earlier process noted, nobody can check: its clock may have been set.
         let checked = agree && !matches!(asked.sent, Sent::Before { .. });
         let first = sendings.iter().min().filter(|_| checked);
-        let by_broker = sendings.last().filter(|_| agree);
+        let is_told = !matches!(asked.sent, Sent::Before { told: None, .. });
+        let by_broker = sendings.last().filter(|_| agree && is_told);
         Self {
             older: first.map(|time| time.saturating_sub(CLOCK_SLACK_S)),
             newer: by_broker.map(|time| time.saturating_sub(NEAR_S)),

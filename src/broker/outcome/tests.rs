@@ -543,6 +543,26 @@ fn an_older_order_with_the_tag_is_no_proof() {
     assert_eq!(look(&made, &rows, NONE), Sight::Done(vec![0]));
 }
 
+/// Nor where the clock of an earlier process was behind by minutes, and was set since.
+#[test]
+fn an_older_order_with_the_tag_is_not_that_of_an_earlier_process() {
+    const BEHIND: u64 = 600;
+    let over = clock::now();
+    let prove = |time: &str, told: Option<u64>| {
+        let rows = book(&row("mine", "10", time));
+        let sent = Sent::Before { told, over };
+        after_all(&Instructed { sent, ..place() }, &rows, |it| {
+            it.clocks.ours += BEHIND + 100;
+            it.clocks.broker = Some(it.clocks.ours);
+        })
+    };
+    let (older, newer) = ("22-Jan-2025 14:33:02", "22-Jan-2025 14:38:03");
+    let told = Some(SENT_S + BEHIND);
+    assert!(matches!(prove(older, told), Verdict::Open(_, rows) if rows == [0]));
+    assert_eq!(prove(newer, told), Verdict::Done(vec![0]));
+    assert!(matches!(prove(newer, None), Verdict::Open(_, rows) if rows == [0]));
+}
+
 #[test]
 fn changes_are_judged_by_the_state_of_their_order() {
     let modify = asked(
