@@ -4,6 +4,8 @@
 //! file, proxy, local address and name lookup. The URL must have passed
 //! [`crate::broker::hosts::Hosts`].
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use url::Url;
 
-use crate::base::clock;
+use crate::base::clock::{self, Moment};
 use crate::base::redact;
 use crate::transport::{Settings, Stream};
 
@@ -26,12 +28,20 @@ const READ_AT_ONCE: usize = 64 * 1024;
 /// How long the closing of a socket may take.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
+/// After so long with something to read all the time the reader waits for its next turn,
+/// which comes at once: until then nobody looks whether the feed was ended, nor at a
+/// deadline. What one read gives may be tens of thousands of frames, and each ping among
+/// them is answered.
+const TURN: Duration = Duration::from_millis(5);
+
 /// The close code for a connection that ended without a close frame.
 const NO_CLOSE_FRAME: u16 = 1006;
 
 /// A WebSocket connection.
 pub(crate) struct Socket {
     inner: WebSocketStream<TokioIo<Stream>>,
+    /// Since when there has been something to read all the time.
+    busy: Option<Moment>,
 }
 
 /// What the other side sent. Pings are answered and never shown.
@@ -88,7 +98,7 @@ impl Socket {
             Some(config),
         );
         match clock::timeout(settings.connect_time(), shake).await {
-            Ok(Ok((inner, _))) => Ok(Self { inner }),
+            Ok(Ok((inner, _))) => Ok(Self { inner, busy: None }),
             Ok(Err(WsError::Http(answer))) => {
                 let status = answer.status().as_u16();
                 let message = format!("the server answered the handshake with HTTP {status}");
@@ -120,7 +130,7 @@ impl Socket {
     /// The next frame. May be dropped and called again; nothing is lost.
     pub(crate) async fn next(&mut self) -> Result<Frame, Ended> {
         loop {
-            match self.inner.next().await {
+            match self.message().await {
                 Some(Ok(Message::Text(text))) => return Ok(Frame::Text(text)),
                 Some(Ok(Message::Binary(bytes))) => return Ok(Frame::Binary(bytes)),
                 Some(Ok(Message::Pong(_))) => {
@@ -133,6 +143,23 @@ impl Socket {
                 None => return Err(Ended::new(Some(NO_CLOSE_FRAME), "the connection ended")),
             }
         }
+    }
+
+    async fn message(&mut self) -> Option<Result<Message, WsError>> {
+        if self.busy.is_some_and(|since| since.elapsed() >= TURN) {
+            tokio::task::yield_now().await;
+            self.busy = None;
+        }
+        let Self { inner, busy } = self;
+        poll_fn(|cx| {
+            let polled = inner.poll_next_unpin(cx);
+            match &polled {
+                Poll::Pending => *busy = None,
+                Poll::Ready(_) => *busy = busy.or_else(|| Some(clock::now())),
+            }
+            polled
+        })
+        .await
     }
 
     /// Says goodbye and closes. Never takes long.
@@ -206,5 +233,50 @@ fn describe(error: &WsError) -> String {
         WsError::Protocol(error) => format!("the server does not speak WebSocket: {error}"),
         WsError::Utf8(_) => "the server sent a text that is not UTF-8".to_owned(),
         other => format!("the socket failed: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::transport::{EventLoop, Proxy};
+
+    /// Whoever ends the feed, and every deadline, must be looked at meanwhile.
+    #[test]
+    fn a_server_that_never_pauses_leaves_others_their_turn() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let to = listener.local_addr().expect("it is bound");
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("it connects");
+            let mut socket = tokio_tungstenite::tungstenite::accept(stream).expect("it asks");
+            // A ping is behind the first text: what is not shown takes time too.
+            let all = b"\x81\x01a\x89\x00\x81\x01b\x81\x01c";
+            let written = socket.get_mut().write_all(all);
+            written.expect("it listens");
+            socket
+        });
+        let limit = Duration::from_secs(60);
+        let settings = Settings::new(None, &Proxy::None, None, limit).expect("they are good");
+        let url = Url::parse(&format!("ws://{to}/")).expect("a URL");
+        let test = async {
+            let mut socket = Socket::open(&settings, &url).await.expect("it is let in");
+            let _server = server.join().expect("no panic");
+            let text = |frame: Result<Frame, Ended>| match frame {
+                Ok(Frame::Text(text)) => text.as_str().to_owned(),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(text(socket.next().await), "a");
+            let _later = clock::shifted(10, 10);
+            let mut next = Box::pin(socket.next());
+            let first = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
+            assert!(first.is_pending(), "{first:?}");
+            assert_eq!(text(next.await), "b");
+            assert_eq!(text(socket.next().await), "c");
+        };
+        let event_loop = EventLoop::new().expect("a loop can be had");
+        event_loop.drive(test).expect("it is alive");
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,7 +17,7 @@ use crate::orders::{order, place, with};
 use crate::support::{start, status, told};
 
 /// The deadline of the calls.
-const LIMIT: Duration = Duration::from_millis(300);
+pub const LIMIT: Duration = Duration::from_millis(300);
 /// So much later they may end here: the machine may be busy with other things. What is
 /// promised is a tenth of a second.
 const NOISE: Duration = Duration::from_secs(6);
@@ -26,12 +26,12 @@ const AT_ONCE: usize = 64 * 1024;
 
 /// What a server sends without end, once it was asked.
 #[derive(Clone)]
-struct Flood {
-    name: &'static str,
-    first: Vec<u8>,
-    again: Vec<u8>,
+pub struct Flood {
+    pub name: &'static str,
+    pub first: Vec<u8>,
+    pub again: Vec<u8>,
     /// One byte after the other, each in a packet of its own.
-    drips: bool,
+    pub drips: bool,
 }
 
 impl Flood {
@@ -47,7 +47,7 @@ impl Flood {
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 
-fn floods() -> Vec<Flood> {
+pub fn floods() -> Vec<Flood> {
     let mut all = vec![
         Flood::new("continue", "", "HTTP/1.1 100 Continue\r\n\r\n"),
         Flood::new(
@@ -90,9 +90,39 @@ fn floods() -> Vec<Flood> {
     all
 }
 
+/// Bytes both ways, with TLS or without.
+pub trait Both: Read + Write {}
+
+impl<T: Read + Write> Both for T {}
+
+/// Counts what is written, before TLS.
+struct Counted<'a, S>(S, &'a AtomicUsize);
+
+impl<S: Read> Read for Counted<'_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<S: Write> Write for Counted<'_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.0.write(bytes)?;
+        self.1.fetch_add(count, Ordering::AcqRel);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// A server that never stops.
-struct Server {
-    port: u16,
+pub struct Server {
+    pub port: u16,
+    /// What it has written.
+    poured: Arc<AtomicUsize>,
+    /// The connections that it serves now.
+    pub live: Arc<AtomicUsize>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -103,58 +133,74 @@ impl Drop for Server {
         // Wakes it, if it waits for a connection.
         drop(TcpStream::connect(("127.0.0.1", self.port)));
         let ended = self.thread.take().map(JoinHandle::join);
-        assert!(matches!(ended, Some(Ok(()))), "the server panicked");
+        let well = matches!(ended, Some(Ok(())));
+        // A test that fails already says why.
+        assert!(well || thread::panicking(), "the server panicked");
     }
 }
 
-fn serve(flood: Flood, tls: Option<Arc<ServerConfig>>) -> Server {
+pub fn serve(flood: Flood, tls: Option<Arc<ServerConfig>>) -> Server {
+    serve_with(tls, move |stream, over, url| {
+        pour(stream, &flood, over, url);
+    })
+}
+
+/// Serves each connection with `each`, which is told where it is and ends when it is over.
+pub fn serve_with(
+    tls: Option<Arc<ServerConfig>>,
+    each: impl Fn(&mut dyn Both, &AtomicBool, &str) + Send + Sync + 'static,
+) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
     let port = listener.local_addr().expect("it is bound").port();
     let over = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&over);
+    let live = Arc::new(AtomicUsize::new(0));
+    let (told, count) = (Arc::clone(&over), Arc::clone(&live));
+    let poured = Arc::new(AtomicUsize::new(0));
+    let so_far = Arc::clone(&poured);
     let thread = thread::spawn(move || {
+        let one = |stream: TcpStream| {
+            // So that it sees the end.
+            let look = Some(Duration::from_millis(10));
+            stream.set_read_timeout(look).expect("it is not zero");
+            stream.set_write_timeout(look).expect("it is not zero");
+            stream.set_nodelay(true).expect("it is open");
+            match tls.clone() {
+                None => each(
+                    &mut Counted(&stream, &so_far),
+                    &told,
+                    &format!("http://127.0.0.1:{port}"),
+                ),
+                Some(config) => {
+                    let server = ServerConnection::new(config).expect("a valid configuration");
+                    let url = format!("https://localhost:{port}");
+                    let stream = StreamOwned::new(server, &stream);
+                    each(&mut Counted(stream, &so_far), &told, &url);
+                }
+            }
+            count.fetch_sub(1, Ordering::AcqRel);
+        };
         thread::scope(|scope| {
             for stream in listener.incoming() {
                 if told.load(Ordering::Acquire) {
                     return;
                 }
                 let stream = stream.expect("a client connects");
-                let (flood, tls, over) = (&flood, tls.clone(), &*told);
-                scope.spawn(move || one(stream, flood, tls, over, port));
+                count.fetch_add(1, Ordering::AcqRel);
+                scope.spawn(|| one(stream));
             }
         });
     });
     Server {
         port,
+        poured,
+        live,
         over,
         thread: Some(thread),
     }
 }
 
-fn one(
-    stream: TcpStream,
-    flood: &Flood,
-    tls: Option<Arc<ServerConfig>>,
-    over: &AtomicBool,
-    port: u16,
-) {
-    // So that it sees the end.
-    let look = Some(Duration::from_millis(50));
-    stream.set_read_timeout(look).expect("it is not zero");
-    stream.set_write_timeout(look).expect("it is not zero");
-    stream.set_nodelay(true).expect("it is open");
-    match tls {
-        None => pour(stream, flood, over, &format!("http://127.0.0.1:{port}")),
-        Some(config) => {
-            let server = ServerConnection::new(config).expect("the configuration is valid");
-            let url = format!("https://localhost:{port}");
-            pour(StreamOwned::new(server, stream), flood, over, &url);
-        }
-    }
-}
-
 /// A stream whose reads and writes go on until the server is told to end.
-struct Patient<'a, S>(S, &'a AtomicBool);
+pub struct Patient<'a, S>(pub S, pub &'a AtomicBool);
 
 impl<S> Patient<'_, S> {
     fn until<T>(&mut self, mut work: impl FnMut(&mut S) -> io::Result<T>) -> io::Result<T> {
@@ -187,7 +233,7 @@ impl<S: Write> Write for Patient<'_, S> {
     }
 }
 
-fn pour(stream: impl Read + Write, flood: &Flood, over: &AtomicBool, url: &str) {
+pub fn pour(stream: impl Read + Write, flood: &Flood, over: &AtomicBool, url: &str) {
     let mut stream = Patient(stream, over);
     loop {
         let Some(request) = read_request(&mut stream) else {
@@ -226,7 +272,7 @@ fn pour(stream: impl Read + Write, flood: &Flood, over: &AtomicBool, url: &str) 
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum What {
+pub enum What {
     Order,
     Read,
     Login,
@@ -235,14 +281,14 @@ enum What {
 
 /// How the call ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum How {
+pub enum How {
     Deadline,
     Interrupt,
     Cancel,
     Free,
 }
 
-fn client_of(port: u16, ca_file: Option<&std::path::Path>) -> Client {
+pub fn client_of(port: u16, ca_file: Option<&std::path::Path>) -> Client {
     let base = match ca_file {
         Some(_) => format!("https://localhost:{port}/"),
         None => format!("http://127.0.0.1:{port}/"),
@@ -280,7 +326,12 @@ fn ask(client: &Client, what: What, common: &Value) -> Result<Reply, Error> {
 }
 
 /// Makes one call, and gives how much later than it should it ended.
-fn late(client: &Client, what: What, how: How) -> (Duration, Result<Reply, Error>) {
+pub fn late(
+    client: &Client,
+    server: &Server,
+    what: What,
+    how: How,
+) -> (Duration, Result<Reply, Error>) {
     let limit = match how {
         How::Deadline => LIMIT,
         _ => Duration::from_secs(30),
@@ -294,6 +345,10 @@ fn late(client: &Client, what: What, how: How) -> (Duration, Result<Reply, Error
             (begun.elapsed(), result)
         });
         if how != How::Deadline {
+            // What is stopped is a flood, and not a connection that is being made.
+            while server.poured.load(Ordering::Acquire) == 0 && !call.is_finished() {
+                thread::sleep(Duration::from_millis(1));
+            }
             thread::sleep(LIMIT);
         }
         let stopped = begun.elapsed();
@@ -312,14 +367,24 @@ fn late(client: &Client, what: What, how: How) -> (Duration, Result<Reply, Error
     })
 }
 
-fn check(flood: &Flood, what: What, how: How, sandbox: Option<&Sandbox>) {
-    // One at a time: what is measured is a call, and not how many floods the machine bears.
+/// One at a time: what is measured is a call, and not how many floods the machine bears.
+pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn check(flood: &Flood, what: What, how: How, sandbox: Option<&Sandbox>) {
+    // A deadline that is over before the flood begins shows nothing.
+    let shown = (0..20).any(|_| once(flood, what, how, sandbox));
+    assert!(shown, "{} {what:?} {how:?}: no flood came", flood.name);
+}
+
+fn once(flood: &Flood, what: What, how: How, sandbox: Option<&Sandbox>) -> bool {
+    let _alone = alone();
     let tls = sandbox.map(|sandbox| sandbox.server_config().expect("it speaks TLS"));
     let server = serve(flood.clone(), tls);
     let client = client_of(server.port, sandbox.and_then(Sandbox::ca_file));
-    let (late, result) = late(&client, what, how);
+    let (late, result) = late(&client, &server, what, how);
     let tls = if sandbox.is_some() { "TLS" } else { "plain" };
     let case = format!("{} {what:?} {how:?} {tls}", flood.name);
     println!(
@@ -330,6 +395,9 @@ fn check(flood: &Flood, what: What, how: How, sandbox: Option<&Sandbox>) {
     assert!(late < NOISE, "{late:?} late: {case}: {result:?}");
     let status = status(&result);
     let error = result.expect_err("nothing is an answer");
+    if server.poured.load(Ordering::Acquire) == 0 && how == How::Deadline {
+        return false;
+    }
     assert_eq!(told(&error, "sent"), true, "{case}: {error:?}");
     // Some floods are no HTTP, and end the call before.
     let expected: &[Status] = match (what, how) {
@@ -338,6 +406,7 @@ fn check(flood: &Flood, what: What, how: How, sandbox: Option<&Sandbox>) {
         _ => &[Status::Closed, Status::Network, Status::Protocol],
     };
     assert!(expected.contains(&status), "{case}: {error:?}");
+    true
 }
 
 fn tls() -> Sandbox {

@@ -15,6 +15,7 @@
 //! - `steps`: an instruction cut short at every step, in every way
 //! - `transport`: TLS, hosts, faults of the network, deadlines, interrupts
 //! - `deadline`: a call ends in time, whatever a server sends without end
+//! - `floods`: the same of HTTP/2, feeds and proxies
 //! - `lies`: answers that lie about an order
 //! - `wire`: answers to orders byte by byte, and proxies
 //! - `scrips`: instruments: downloads, cache, bad files
@@ -27,6 +28,7 @@ mod cancel;
 mod deadline;
 mod decimals;
 mod feed;
+mod floods;
 mod gate;
 mod hosts;
 mod lies;
