@@ -13,7 +13,6 @@ use crate::base::clock;
 use crate::base::error::Error;
 use crate::base::redact::{self, Known};
 use crate::base::reply::Reply;
-use crate::base::secret::Secret;
 use crate::base::status::Status;
 use crate::broker::hosts::{Environment, Generation, Hosts};
 use crate::broker::judge::{self, Asked, Verdict};
@@ -25,7 +24,6 @@ use crate::broker::orders::InstructionKind;
 use crate::broker::outcome::{self, Clocks, Instructed, Others, Progress, Reading, Sent};
 use crate::broker::params;
 use crate::broker::reads::{self, Expect};
-use crate::broker::session::Trade;
 use crate::client::config::Config;
 use crate::feeds::market::exchange::Dividers;
 use crate::feeds::market::packet::{Packet, Packets, Step};
@@ -88,7 +86,6 @@ pub struct OrderFeed {
     /// What callers read.
     pub feed: Events,
     supervisor: Unconnected,
-    session: Trade,
 }
 
 impl OrderFeed {
@@ -99,37 +96,13 @@ impl OrderFeed {
     ///
     /// If the usual options are wrong.
     pub fn new(capacity: usize, token: &str, sid: &str) -> Result<Self, Error> {
-        let (supervisor, feed) = Unconnected::new(capacity)?;
-        let hosts = Hosts {
-            environment: Environment::Prod,
-            base_url: None,
-        };
-        let session = Trade {
-            generation: Generation::Three,
-            environment: Environment::Prod,
-            token: Secret::new(token.to_owned()),
-            sid: Secret::new(sid.to_owned()),
-            rid: None,
-            ucc: None,
-            data_center: None,
-            server_id: None,
-            base: hosts.session(),
-            on_gateway: false,
-            bearer: None,
-            feed_url: None,
-            order_feed_url: None,
-            logged_in_at: 0,
-        };
-        Ok(Self {
-            feed,
-            supervisor,
-            session,
-        })
+        let (supervisor, feed) = Unconnected::new(capacity, &[token, sid])?;
+        Ok(Self { feed, supervisor })
     }
 
     /// Takes a frame of the broker; gives why the connection would end.
     pub fn text(&mut self, frame: &str) -> Option<String> {
-        self.supervisor.take(frame, &self.session)
+        self.supervisor.take(frame)
     }
 
     /// Takes order book and trade book; `false` if not all had room.

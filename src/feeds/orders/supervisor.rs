@@ -512,18 +512,18 @@ impl<A> Supervisor<A> {
 pub(crate) struct Unconnected(Supervisor<()>);
 
 impl Unconnected {
-    /// A feed that keeps `capacity` events for its reader.
-    pub(crate) fn new(capacity: usize) -> Result<(Self, OrderFeed), Error> {
+    /// A feed that keeps `capacity` events for its reader, and masks these secrets.
+    pub(crate) fn new(capacity: usize, secrets: &[&str]) -> Result<(Self, OrderFeed), Error> {
         let shared = Arc::new(Shared::new(capacity, Options::parse(None)?));
         let (_, logins) = watch::channel(0);
-        let supervisor = Supervisor::new((), logins, Arc::clone(&shared));
+        let mut supervisor = Supervisor::new((), logins, Arc::clone(&shared));
+        supervisor.known = Known::new(secrets.iter().copied());
         Ok((Self(supervisor), OrderFeed::of(shared)))
     }
 
     /// Takes one message; gives why the connection would end.
-    pub(crate) fn take(&mut self, text: &str, session: &Trade) -> Option<String> {
+    pub(crate) fn take(&mut self, text: &str) -> Option<String> {
         self.0.shared.queue.resume();
-        self.0.known = Known::new(session.secrets().iter().map(Secret::expose));
         let gone = self.0.take(text)?;
         Some(brief(&gone.ended.reason, &self.0.known))
     }
@@ -549,36 +549,13 @@ async fn answer_of(reading: &mut Option<Reading>) -> Result<[Reply; 2], Error> {
 fn today() -> u64 {
     trading_day(clock::unix_seconds())
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::secret::Secret;
-    use crate::broker::hosts::{Environment, Generation, Hosts};
 
+    const SECRETS: &[&str] = &["fake-token-0000", "fake-sid-0000"];
     const DAY_MS: i64 = 24 * 3600 * 1000;
-
-    fn session() -> Trade {
-        let hosts = Hosts {
-            environment: Environment::Prod,
-            base_url: None,
-        };
-        Trade {
-            generation: Generation::Three,
-            environment: Environment::Prod,
-            token: Secret::new("fake-token-0000".to_owned()),
-            sid: Secret::new("fake-sid-0000".to_owned()),
-            rid: None,
-            ucc: None,
-            data_center: None,
-            server_id: None,
-            base: hosts.session(),
-            on_gateway: false,
-            bearer: None,
-            feed_url: None,
-            order_feed_url: None,
-            logged_in_at: 0,
-        }
-    }
 
     /// What waits to be read of one type.
     fn told(feed: &OrderFeed, kind: &str) -> Vec<serde_json::Value> {
@@ -591,18 +568,18 @@ mod tests {
 
     #[test]
     fn a_late_row_of_yesterday_is_not_told_again() {
-        let (mut line, feed) = Unconnected::new(100).expect("the options are good");
+        let (mut line, feed) = Unconnected::new(100, SECRETS).expect("the options are good");
         let row = r#"{"nOrdNo":"1","ordSt":"complete","fldQty":5,
             "ordDtTm":"27-Nov-2026 15:29:59"}"#;
         let frame = format!(r#"{{"type":"order","data":{row}}}"#);
         let book = |rows: &str| Reply::local(format!(r#"{{"data":[{rows}]}}"#));
-        assert_eq!(line.take(&frame, &session()), None);
+        assert_eq!(line.take(&frame), None);
         assert_eq!(told(&feed, "order").len(), 1);
         for days in [1, 3] {
             let _later = clock::shifted(days * DAY_MS, days * DAY_MS);
             let complete = line.books(&[book(""), book("")]).expect("they are books");
             assert!(complete);
-            assert_eq!(line.take(&frame, &session()), None);
+            assert_eq!(line.take(&frame), None);
             assert!(line.books(&[book(row), book("")]).expect("they are books"));
             assert_eq!(told(&feed, "order").len(), 0, "after {days} days");
         }
@@ -610,13 +587,13 @@ mod tests {
 
     #[test]
     fn a_message_is_cut_when_it_is_masked() {
-        let (mut line, feed) = Unconnected::new(100).expect("the options are good");
+        let (mut line, feed) = Unconnected::new(100, SECRETS).expect("the options are good");
         let text = format!(
             "{} fake-token-0000 {}",
             "x".repeat(65_530),
             "y".repeat(900_000)
         );
-        assert_eq!(line.take(&text, &session()), None);
+        assert_eq!(line.take(&text), None);
         let events = told(&feed, "message");
         let raw = events[0]["raw"].as_str().expect("a text");
         let end = &raw[65_531..];
