@@ -7,6 +7,9 @@
 //! has its turn, in changing order. A peer that this machine lacks is listed
 //! as skipped. Nothing is asserted about time.
 //!
+//! `cargo bench --bench rest -- search` measures only what it names: of `load`,
+//! `calls` and `search`. With `taskset -c 0` before it there is one processor.
+//!
 //! - `KNEO_BENCH_ROUNDS`: rounds, at least 7 (default 9)
 //! - `KNEO_SDK_PYTHON`: a Python that has kotakneoapi 3.0.9 (default: the one
 //!   in `target/sdk-venv`)
@@ -14,6 +17,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -33,7 +37,9 @@ const ORDERS: usize = 300;
 const ORDERS_OF_A_THREAD: usize = 200;
 const THREADS: [usize; 4] = [1, 2, 4, 8];
 const SEARCHES: usize = 20;
-/// Some options of one underlying among 90,000 instruments, of whose rows one in eleven has quotes.
+/// What can be asked for alone.
+const PARTS: [&str; 3] = ["load", "calls", "search"];
+/// Some options of one underlying among 90,000 instruments.
 const SEARCH: &str = r#"search {"exchange_segment":"nse_fo","symbol":"NIFTY","option_type":"CE","strike_price":"24000"}"#;
 /// Where Linux distributions keep the trust roots.
 const SYSTEM_ROOTS: [&str; 3] = [
@@ -47,12 +53,14 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let rounds = rounds()?;
+    let (rounds, parts) = (rounds()?, chosen()?);
+    let wanted = |part| parts.contains(&part);
     let library = build_library()?;
     let scratch = scratch("rest-bench")?;
 
     let plain = start_sandbox(TlsMode::Off)?;
-    // The broker's larger files have cells in quotes.
+    // One row in eleven has a cell in quotes with commas in it, as in the broker's cash file of
+    // 29 December 2025 (977 of 11,340, with 208 characters and two or three commas each).
     plain.set_switches(Switches {
         scrip_files: ScripFiles::Quoted,
         ..plain.switches()
@@ -66,7 +74,7 @@ fn run() -> Result<()> {
     let mut table = Table::new(&LINES, peers.iter().map(Peer::column).collect());
 
     let mut kept_alive = Vec::new();
-    for peer in &peers {
+    for peer in peers.iter().filter(|_| wanted("calls")) {
         let mut pair = [peer.start(&places.plain)?, peer.start(&places.tls)?];
         for (process, place) in pair.iter_mut().zip(places.both()) {
             process.one("load")?;
@@ -81,44 +89,20 @@ fn run() -> Result<()> {
         for turn in 0..peers.len() {
             let index = (round + turn) % peers.len();
             let peer = &peers[index];
-            measure_load(peer, index, &places.plain, &mut table)?;
-            measure_first_login(peer, index, &places.tls, &mut table)?;
-            for (process, (place, row)) in kept_alive[index]
-                .iter_mut()
-                .zip(places.both().into_iter().zip([Row::Plain, Row::Tls]))
-            {
-                let totp = place.sandbox.totp_now();
-                let times = process.ask(&format!("login {totp} {LOGINS}"))?;
-                table.add(row as usize, index, median(&times) / 1e3);
+            if wanted("load") {
+                measure_load(peer, index, &places.plain, &mut table)?;
+                measure_first_login(peer, index, &places.tls, &mut table)?;
             }
-            for (process, rows) in kept_alive[index].iter_mut().zip([
-                [
-                    Row::OrderPlain,
-                    Row::OrderPlain99,
-                    Row::QuotePlain,
-                    Row::QuotePlain99,
-                ],
-                [
-                    Row::OrderTls,
-                    Row::OrderTls99,
-                    Row::QuoteTls,
-                    Row::QuoteTls99,
-                ],
-            ]) {
-                for (what, [half, most]) in
-                    [("order", [rows[0], rows[1]]), ("quote", [rows[2], rows[3]])]
-                {
-                    let times = process.ask(&format!("{what} {ORDERS}"))?;
-                    table.add(half as usize, index, median(&times) / 1e3);
-                    table.add(most as usize, index, percentile(&times, 0.99) / 1e3);
-                }
+            if let Some(pair) = kept_alive.get_mut(index) {
+                measure_calls(pair, index, &places, &mut table)?;
             }
-            measure_search(peer, index, &places.plain, round, &scratch, &mut table)?;
-            if peer.kind == Kind::ThisLibrary {
-                let process = &mut kept_alive[index][0];
+            if wanted("search") {
+                measure_search(peer, index, &places.plain, round, &scratch, &mut table)?;
+            }
+            if let (Kind::ThisLibrary, Some(pair)) = (peer.kind, kept_alive.get_mut(index)) {
                 for (threads, sums) in THREADS.iter().zip(&mut throughput) {
                     let command = format!("threads {threads} {ORDERS_OF_A_THREAD}");
-                    let seconds = process.one(&command)? / 1e9;
+                    let seconds = pair[0].one(&command)? / 1e9;
                     sums.push((threads * ORDERS_OF_A_THREAD) as f64 / seconds);
                 }
             }
@@ -157,11 +141,27 @@ fn run() -> Result<()> {
         "| shared library, release, stripped | {:.2} MB |",
         size as f64 / 1e6
     );
-    println!("\n| threads on one client | orders a second |\n|--:|--:|");
-    for (threads, rates) in THREADS.iter().zip(&throughput) {
-        println!("| {threads} | {:.0} |", median(rates));
+    if wanted("calls") {
+        println!("\n| threads on one client | orders a second |\n|--:|--:|");
+        for (threads, rates) in THREADS.iter().zip(&throughput) {
+            println!("| {threads} | {:.0} |", median(rates));
+        }
     }
     Ok(())
+}
+
+/// Which parts are asked for by the words behind `--`; all, if none is.
+fn chosen() -> Result<Vec<&'static str>> {
+    let words: Vec<String> = env::args()
+        .skip(1)
+        .filter(|word| word != "--bench")
+        .collect();
+    if let Some(unknown) = words.iter().find(|word| !PARTS.contains(&word.as_str())) {
+        let known = PARTS.join(", ");
+        return Err(format!("there is no part {unknown}; there are {known}"));
+    }
+    let wanted = |part: &&str| words.is_empty() || words.iter().any(|word| word == part);
+    Ok(PARTS.into_iter().filter(wanted).collect())
 }
 
 /// A sandbox and what its peers need to reach it.
@@ -327,6 +327,44 @@ fn measure_first_login(peer: &Peer, index: usize, place: &Place, table: &mut Tab
     table.add(Row::First as usize, index, (client + login) / 1e6);
     table.add(Row::Memory as usize, index, process.one("memory")? / 1024.0);
     process.finish()
+}
+
+/// Logins, orders and quotes over connections that are kept alive, without TLS and with it.
+fn measure_calls(
+    pair: &mut [Process; 2],
+    index: usize,
+    places: &Places,
+    table: &mut Table,
+) -> Result<()> {
+    for (process, (place, row)) in pair
+        .iter_mut()
+        .zip(places.both().into_iter().zip([Row::Plain, Row::Tls]))
+    {
+        let totp = place.sandbox.totp_now();
+        let times = process.ask(&format!("login {totp} {LOGINS}"))?;
+        table.add(row as usize, index, median(&times) / 1e3);
+    }
+    for (process, rows) in pair.iter_mut().zip([
+        [
+            Row::OrderPlain,
+            Row::OrderPlain99,
+            Row::QuotePlain,
+            Row::QuotePlain99,
+        ],
+        [
+            Row::OrderTls,
+            Row::OrderTls99,
+            Row::QuoteTls,
+            Row::QuoteTls99,
+        ],
+    ]) {
+        for (what, [half, most]) in [("order", [rows[0], rows[1]]), ("quote", [rows[2], rows[3]])] {
+            let times = process.ask(&format!("{what} {ORDERS}"))?;
+            table.add(half as usize, index, median(&times) / 1e3);
+            table.add(most as usize, index, percentile(&times, 0.99) / 1e3);
+        }
+    }
+    Ok(())
 }
 
 /// The first search of a process, download and index included, and later ones.

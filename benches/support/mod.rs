@@ -289,6 +289,10 @@ impl Table {
         println!("| what | {} |", heads.join(" | "));
         println!("|---|{}", "--:|".repeat(heads.len()));
         for (line, samples) in self.lines.iter().zip(&self.samples) {
+            if samples.iter().all(Vec::is_empty) {
+                // It was not asked for.
+                continue;
+            }
             let mut text = format!("| {} |", line.what);
             for values in samples {
                 text += &match values.is_empty() {
