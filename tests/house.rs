@@ -1,5 +1,6 @@
 //! Holds the house to its rules: who may import whom, where `unsafe` stands, what the pure
-//! rooms may not touch, and that the rows of `docs/map.md` are the files of `src/`.
+//! rooms may not touch, that the rows of `docs/map.md` are the files of `src/`, and that the
+//! tests, fixtures and controls of the sandbox that pages name are there.
 //!
 //! It reads sources, not the compiler's mind: comments, texts and tests (`tests.rs`, and
 //! modules `#[cfg(test)] mod tests`) are left out, and every word and path of the rest is
@@ -104,6 +105,55 @@ fn the_map_has_a_row_for_every_file() {
     rows.sort();
     let files: Vec<String> = sources().into_iter().map(|(file, _)| file).collect();
     assert_eq!(rows, files, "rows of the map, files of src/");
+}
+
+/// A row of the page of the live broker names what holds its fact, and how the sandbox shows it.
+#[test]
+fn what_the_page_of_the_live_broker_names_is_there() {
+    let page = read("docs/live-broker.md");
+    let (tests, fixtures) = (tests(), fixtures());
+    let (controls, members) = controls();
+    let mut rows = 0;
+    // What is marked is being built elsewhere, and is looked at when it comes.
+    let facts = page
+        .lines()
+        .filter(|line| cells(line).len() == 5 && !line.contains("<!-- check:"));
+    for row in facts {
+        let cells = cells(row);
+        if cells[0] == "fact" || cells[0].starts_with("---") {
+            continue;
+        }
+        rows += 1;
+        let missing: Vec<&str> = quoted(cells[3])
+            .filter(|name| !tests.contains(*name) && !fixtures.contains(*name))
+            .chain(
+                quoted(cells[4])
+                    .filter(|name| !controls.contains(*name) && !members.contains(*name)),
+            )
+            .collect();
+        assert!(missing.is_empty(), "{missing:?} is not there: {row}");
+        let held = quoted(cells[3]).next().is_some() || cells[3] == "-";
+        assert!(held, "neither a test, nor a dash: {row}");
+        assert!(!cells[1].is_empty() && !cells[4].is_empty(), "{row}");
+    }
+    assert!(rows > 60, "{rows} rows of facts");
+}
+
+/// The sandbox's README tells of each of its controls what of the live broker it shows.
+#[test]
+fn every_control_of_the_sandbox_has_its_row() {
+    let readme = read("examples/sandbox/README.md");
+    let part = readme.split("\n## What each control shows\n").nth(1);
+    let part = part.expect("the part that tells it").split("\n## ").next();
+    let rows: Vec<&str> = part
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| quoted(cells(line).first()?).next())
+        .collect();
+    assert!(rows.is_sorted(), "in the order of the alphabet: {rows:?}");
+    let (controls, _) = controls();
+    let known: Vec<&str> = controls.iter().map(String::as_str).collect();
+    assert_eq!(rows, known, "rows of the README, controls of the sandbox");
 }
 
 #[test]
@@ -329,24 +379,152 @@ fn flatten(stream: TokenStream, out: &mut Vec<Token>) {
     }
 }
 
+/// The cells of a row of a table in Markdown; none if the line is no row.
+fn cells(line: &str) -> Vec<&str> {
+    let inside = line
+        .strip_prefix("| ")
+        .and_then(|line| line.strip_suffix(" |"));
+    inside.map_or_else(Vec::new, |inside| {
+        inside.split(" | ").map(str::trim).collect()
+    })
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The names of all tests of all crates here.
+fn tests() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for folder in ["src", "tests", "examples/sandbox"] {
+        for (_, text) in rust_files(&root().join(folder)) {
+            let mut marked = false;
+            for line in text.lines().map(str::trim) {
+                marked |= line == "#[test]";
+                if let Some(rest) = line.strip_prefix("fn ").filter(|_| marked) {
+                    names.insert(rest.split('(').next().unwrap_or_default().to_owned());
+                    marked = false;
+                }
+            }
+        }
+    }
+    names
+}
+
+/// The names of the fixtures.
+fn fixtures() -> BTreeSet<String> {
+    let folders = ["tests/fixtures", "tests/fixtures/real"];
+    let entries = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(root().join(folder)).expect("fixtures"));
+    entries
+        .map(|entry| {
+            entry
+                .expect("a fixture")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect()
+}
+
+/// What of the sandbox can be set: its options, its switches, how its sockets behave, faults and
+/// strikes. And beside them what these can be set to, its arguments and its requests.
+fn controls() -> (BTreeSet<String>, BTreeSet<String>) {
+    const SETTINGS: [&str; 4] = ["Options", "Switches", "Feed", "OrderFeed"];
+    const KINDS: [&str; 2] = ["FaultKind", "Strike"];
+    let (mut controls, mut others) = (BTreeSet::new(), BTreeSet::new());
+    for (file, text) in rust_files(&root().join("examples/sandbox/src")) {
+        for (what, name, inside) in items(&text) {
+            let of = match what {
+                "struct" if SETTINGS.contains(&name) => &mut controls,
+                "enum" if KINDS.contains(&name) => &mut controls,
+                "enum" => &mut others,
+                _ => continue,
+            };
+            of.extend(inside);
+        }
+        if matches!(file.as_str(), "control.rs" | "main.rs" | "switches.rs") {
+            let texts = text.split('"').skip(1).step_by(2);
+            others.extend(
+                texts
+                    .flat_map(|text| text.split(['[', ']', ' ', '\n', '=', ',', '\'']))
+                    .map(str::to_owned),
+            );
+        }
+    }
+    assert!(controls.len() > 50, "{controls:?}");
+    (controls, others)
+}
+
+/// The public structs and enums of a source: `struct` or `enum`, the name, and the names of
+/// fields or, as the sandbox's JSON writes them, of variants.
+fn items(text: &str) -> Vec<(&str, &str, Vec<String>)> {
+    let mut found = Vec::new();
+    for part in text.split("\npub ").skip(1) {
+        let mut words = part.split([' ', '(', '<', ';']);
+        let (what, name) = (
+            words.next().unwrap_or_default(),
+            words.next().unwrap_or_default(),
+        );
+        let body = part.split("\n}").next().unwrap_or_default();
+        let lines = body
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.strip_prefix("    "));
+        let member = |line: &str| match what {
+            "struct" => line
+                .strip_prefix("pub ")?
+                .split_once(':')
+                .map(|it| it.0.to_owned()),
+            _ if line.starts_with(char::is_uppercase) => Some(snake(
+                line.split([' ', '(', ',']).next().unwrap_or_default(),
+            )),
+            _ => None,
+        };
+        found.push((what, name, lines.filter_map(member).collect()));
+    }
+    found
+}
+
+/// `ResetAfter` as `reset_after`.
+fn snake(name: &str) -> String {
+    let mut out = String::new();
+    for (at, letter) in name.char_indices() {
+        if letter.is_uppercase() && at > 0 {
+            out.push('_');
+        }
+        out.extend(letter.to_lowercase());
+    }
+    out
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Every source under `src/` but the tests, by its name there, and its text.
 fn sources() -> Vec<(String, String)> {
-    let src = root().join("src");
-    let (mut folders, mut found) = (vec![src.clone()], Vec::new());
+    let mut found = rust_files(&root().join("src"));
+    found.retain(|(name, _)| !Path::new(name).ends_with("tests.rs"));
+    found
+}
+
+/// Every source under a folder, by its name there, and its text.
+fn rust_files(top: &Path) -> Vec<(String, String)> {
+    let (mut folders, mut found) = (vec![top.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder under src") {
+        for entry in fs::read_dir(&folder).expect("a folder of sources") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|it| it == "rs") && !path.ends_with("tests.rs") {
-                let name = path
-                    .strip_prefix(&src)
-                    .expect("under src")
-                    .to_string_lossy();
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                let name = path.strip_prefix(top).expect("under it").to_string_lossy();
                 let text = fs::read_to_string(&path).expect("a source");
                 found.push((name.replace('\\', "/"), text));
             }
