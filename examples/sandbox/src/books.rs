@@ -13,7 +13,7 @@ use crate::money;
 pub struct Order {
     /// The order number.
     pub number: String,
-    /// The caller's tag; empty if there was none.
+    /// The caller's tag; one of the broker's, of UCC and UUID, if there was none.
     pub tag: String,
     /// `nse_cm`, ...
     pub segment: String,

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use crate::clock::{Moment, india_day};
 use crate::market::{Id, Market, Segment};
 use crate::money::RUPEE;
+use crate::random;
 use crate::switches::Switches;
 use crate::tokens::since_1970;
 
@@ -132,6 +133,11 @@ impl Exchange {
 
     // ---- Instructions --------------------------------------------------------------------
 
+    /// What the broker calls an order that has no tag.
+    fn own_tag(&self) -> String {
+        format!("{}-{}", self.account, random::uuid())
+    }
+
     /// Takes an order and gives its number. Whether it is any good shows in the book.
     pub(crate) fn place(&mut self, wish: Wish) -> Result<String, Refusal> {
         let at = now();
@@ -164,7 +170,7 @@ impl Exchange {
             product: wish.product,
             terms,
             amo: wish.amo,
-            tag: wish.tag.clone().unwrap_or_default(),
+            tag: wish.tag.clone().unwrap_or_else(|| self.own_tag()),
             source: wish.source,
             status: Status::Received,
             rejection: String::new(),

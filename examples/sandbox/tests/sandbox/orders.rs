@@ -272,6 +272,24 @@ fn a_tag_is_good_once() {
     assert_eq!(tags, ["one", "two", "three"]);
 }
 
+/// Seen live: it is made of the UCC and a UUID, and is each order's own.
+#[test]
+fn an_order_without_a_tag_gets_one_of_the_broker() {
+    let trader = Trader::start();
+    let ucc = &trader.sandbox.credentials().ucc;
+    let tags: Vec<String> = [json!({}), json!({"ig": null}), json!({"ig": ""})]
+        .iter()
+        .map(|without| trader.order(&trader.place(without)).tag)
+        .collect();
+    for (at, tag) in tags.iter().enumerate() {
+        let rest = tag.strip_prefix(&format!("{ucc}-"));
+        let rest = rest.unwrap_or_else(|| panic!("{tag} does not begin with the UCC"));
+        let lengths: Vec<usize> = rest.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12], "{tag}");
+        assert!(!tags[..at].contains(tag), "{tag} stands twice");
+    }
+}
+
 #[test]
 fn the_broker_may_rewrite_tags() {
     let trader = Trader::start();
