@@ -150,6 +150,14 @@ pub(super) fn source(order: &Order) -> &'static str {
     }
 }
 
+/// The broker marks what the current API sends.
+fn algorithm(order: &Order) -> &'static str {
+    match order.source {
+        Source::Api(Generation::V3) => "99999",
+        Source::Api(_) | Source::App => "NA",
+    }
+}
+
 /// The factors of a contract, which are 1 in the pretend exchanges.
 const FACTORS: &[(&str, &str)] = &[
     ("genDen", "1"),
@@ -161,7 +169,6 @@ const FACTORS: &[(&str, &str)] = &[
 
 /// What no order of the pretend exchanges uses.
 const ORDER_TEXTS: &[(&str, &str)] = &[
-    ("algId", "NA"),
     ("algCat", "NA"),
     ("algSeqNo", "NA"),
     ("defMktProV", "0"),
@@ -293,6 +300,7 @@ fn order_row(
                 "avgPrc",
                 json!(price(scrip, average(order.spent, order.filled))),
             ),
+            ("algId", json!(algorithm(order))),
             ("brdLtQty", json!(scrip.lot.to_string())),
             ("brkClnt", json!("00000")),
             ("cnlQty", json!(order.cancelled)),

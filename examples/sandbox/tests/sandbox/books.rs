@@ -177,6 +177,47 @@ fn derivative_rows_tell_the_contract() {
     assert_same_shape(&trader.get(TRADES).expect(200), "trade_report.ok.json");
 }
 
+/// As it was seen on 15 September 2026: its keys, their types, and what marks an order of the API.
+#[test]
+fn an_open_contract_has_the_row_that_was_seen_live() {
+    let trader = Trader::start();
+    let live = sample("order_report.open-fo.live-2026-09.ok.json");
+    let live = live["data"][0].as_object().expect("a row");
+    let symbol = orders::future(&trader.sandbox);
+    let last = trader.sandbox.price("nse_fo", &symbol);
+    let last: f64 = last.expect("a price").parse().expect("a number");
+    let limit = format!("{:.1}", last * 0.98);
+    let open = trader.placed(&json!({
+        "es": "nse_fo", "ts": symbol, "pr": limit, "pc": "NRML", "qt": "65",
+    }));
+    assert_eq!(open.status, "open", "{}", open.rejection);
+    let app = trader
+        .sandbox
+        .place_from_app("nse_cm", "IDEA-EQ", "B", 1, "9.00");
+    let book = trader.get(ORDERS).expect(200);
+    let row = |wanted: &str| {
+        let mut rows = book["data"].as_array().expect("rows").iter();
+        rows.find(|row| row["nOrdNo"] == wanted).expect("its row")
+    };
+    let ours = row(&open.number);
+    for (key, value) in live {
+        let alike = ours
+            .get(key)
+            .is_some_and(|ours| shape(ours) == shape(value));
+        assert!(alike, "{key}: {value} seen live, {:?} here", ours.get(key));
+    }
+    for key in [
+        "algId", "ordSrc", "ordGenTp", "rejRsn", "series", "vldt", "ordSt",
+    ] {
+        assert_eq!(ours[key], live[key], "{key}");
+    }
+    let app = row(&app);
+    assert_eq!(
+        (&app["algId"], &app["ordSrc"]),
+        (&json!("NA"), &json!("ADMINCPPAPI_MOB"))
+    );
+}
+
 /// A busy day: buys, sells, parts, rejections, cancellations, in several instruments.
 fn busy(trader: &Trader) {
     let mut switches = trader.sandbox.switches();
