@@ -233,7 +233,7 @@ pub(crate) fn quotes(fields: &mut Fields) -> Result<Quotes, Error> {
             false => item.required("instrument_token")?,
         };
         let token = token.trim();
-        if token.is_empty() || token.contains(['|', ',']) || token.len() > LONGEST_TOKEN {
+        if token.contains(['|', ',']) || token.len() > LONGEST_TOKEN {
             let problem = "must be a pSymbol or an index name, without | and ,";
             return Err(item.problem("instrument_token", problem));
         }

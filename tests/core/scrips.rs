@@ -377,9 +377,34 @@ fn quotes_and_the_feed_take_what_a_search_gives() {
         } else {
             "index"
         };
-        let told = feed.subscribe(kind, Some(&format!("{segment}|{token}")));
-        told.unwrap_or_else(|error| panic!("{kind} {segment}|{token}: {error}"));
+        let instrument = format!("{segment}|{token}");
+        let told = feed.subscribe(kind, Some(&instrument));
+        told.unwrap_or_else(|error| panic!("{kind} {instrument}: {error}"));
+        if kind == "index" {
+            // It has no touch line and no depth: nothing would ever come.
+            for kind in ["scrips", "scrips_lite", "depth", "full_depth"] {
+                let error = feed.subscribe(kind, Some(&format!("nse_cm|11536,{instrument}")));
+                let error = error.expect_err("it is an index");
+                assert_eq!(error.status(), Status::InvalidArgument);
+                let told = format!("tokens: {instrument} is an index: only kind \"index\"");
+                assert!(error.message().starts_with(&told), "{error}");
+            }
+            let mut depth = Default::default();
+            let error = feed
+                .depth(&instrument, &mut depth)
+                .expect_err("it has none");
+            assert_eq!(error.status(), Status::InvalidArgument, "{error}");
+        }
     }
+    let notes = |kind: &str, tokens: &str| {
+        let reply = feed.subscribe(kind, Some(tokens)).expect("it is taken");
+        crate::support::json(&reply.meta())["notes"].clone()
+    };
+    let told = notes("index", "nse_cm|NIFTY IT,nse_cm|Nifty 50,nse_cm|nifty auto");
+    let told = told.as_array().expect("a list");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].to_string().contains("Nifty IT"), "{told:?}");
+    assert!(notes("index", "nse_cm|Nifty Auto").is_null());
     for segment in ["nse_fo", "bse_fo", "mcx_fo", "cde_fo", "nse_com"] {
         let some = json!({"exchange_segment": segment, "option_type": "FUT"});
         let found = rows(&search(&client, &some).expect("found"));
