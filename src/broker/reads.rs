@@ -480,6 +480,14 @@ pub(crate) fn scrip_file(body: &[u8], segment: &str) -> Option<String> {
         .find(|url| url.to_lowercase().contains(segment))
 }
 
+/// The day that the URL of a scrip file names, in days since 1970: its folder is that of
+/// the day on which it was made.
+pub(crate) fn scrip_file_day(url: &str) -> Option<u64> {
+    let mut parts = url.split(['/', '?', '#']).rev();
+    let day = parts.find_map(parse_iso_day)?;
+    u64::try_from(day).ok()
+}
+
 /// What an empty book answers, whatever the broker's words for it were.
 const NO_DATA: &str = r#"{"stat":"Ok","stCode":5203,"data":[]}"#;
 
@@ -631,6 +639,23 @@ mod tests {
         ] {
             let nothing = expect.nothing(&answer(200, &book)).expect("it says so");
             assert_eq!(nothing.json, json);
+        }
+    }
+
+    #[test]
+    fn the_day_of_a_file_stands_in_its_url() {
+        for (url, day) in [
+            (
+                "https://h/v1/prod/1970-01-11/transformed/nse_fo.csv",
+                Some(10),
+            ),
+            ("https://h/1970-01-05/1970-01-11/x.csv?y=1", Some(10)),
+            ("https://h/v1/prod/transformed/nse_fo.csv", None),
+            ("https://h/1970-02-30/x.csv", None),
+            ("https://h/1969-12-31/x.csv", None),
+            ("", None),
+        ] {
+            assert_eq!(scrip_file_day(url), day, "{url}");
         }
     }
 
