@@ -1523,8 +1523,9 @@ kneo_response *kneo_option_chain(kneo_client *client, const char *params);
  * client: a live client; generation 3.
  * params: a JSON object: "neosymbol" ("nse_cm|1333", an index by its exact
  *   name, "nse_cm|Nifty 50"), "interval" (1min, 3min, 5min, 10min, 15min,
- *   30min, 60min, D, W), "from_date" and "to_date" (YYYY-MM-DD). The broker gives at most 30 days of 1, 3 and 5 minutes, 60 of
- *   10 and 15, 90 of 30 and 60, 180 of D and W.
+ *   30min, 60min, D, W), "from_date" and "to_date" (YYYY-MM-DD). The broker
+ *   gives at most 30 days of 1, 3 and 5 minutes, 60 of 10 and 15, 90 of 30 and
+ *   60, 180 of D and W.
  *
  * Returns KNEO_OK with the broker's body ("data"."candles" is a list of
  * [time, open, high, low, close, volume, oi]). A range without candles, such
@@ -1536,8 +1537,7 @@ kneo_response *kneo_option_chain(kneo_client *client, const char *params);
  *
  * params must be NULL or NUL-terminated.
  */
-kneo_response *kneo_historical_data(kneo_client *client,
-                                    const char *params);
+kneo_response *kneo_historical_data(kneo_client *client, const char *params);
 
 /**
  * Where the scrip-master files of today are. Needs the consumer key, but no

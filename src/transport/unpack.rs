@@ -674,7 +674,7 @@ mod tests {
             assert_eq!(unpacked(codings, b"", 1), Ok(Vec::new()), "{codings}");
             assert!(!Unpacker::of(&head(codings)).is_plain());
         }
-        let deep = vec!["gzip"; MOST_LAYERS + 1].join(",");
+        let deep = ["gzip"; MOST_LAYERS + 1].join(",");
         let body = many(b"text", MOST_LAYERS + 1);
         assert_eq!(unpacked(&deep, &body, 100), Err(Trouble::TooDeep));
         // However many there are, they cost nothing.

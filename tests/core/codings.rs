@@ -17,11 +17,12 @@ use crate::support::{client, fault, log_in, start, status, told};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn packing(coding: &[&str], raw: bool, members: u32) -> Packing {
-    let mut packing = Packing::default();
-    packing.coding = coding.iter().map(|line| (*line).to_owned()).collect();
-    packing.raw = raw;
-    packing.members = members;
-    packing
+    Packing {
+        coding: coding.iter().map(|line| (*line).to_owned()).collect(),
+        raw,
+        members,
+        bom: false,
+    }
 }
 
 /// Every way that is known.
