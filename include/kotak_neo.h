@@ -788,8 +788,9 @@ int32_t kneo_response_http_status(const kneo_response *response);
 /**
  * The JSON text of the answer, as UTF-8 with a NUL at its end.
  *
- * With KNEO_OK it is the broker's body, byte for byte, or what the function
- * documents where the broker is not asked. With any other status it is an
+ * With KNEO_OK it is the broker's body, byte for byte, without a byte-order mark,
+ * or what the function documents (where the broker is not asked, says that there
+ * is nothing, or is asked several times). With any other status it is an
  * error body: {"error":{"status","code","message","hint","http_status",
  * "operation","request_id","sent","safe_to_repeat","retry_after_ms","tag",
  * "broker"}}. Never NULL. The answers of logins carry tokens: show
@@ -817,7 +818,8 @@ const char *kneo_response_message(const kneo_response *response);
  * "elapsed_ms" (a number with fractions), and where they apply "call_id" (as it
  * was given), "notes" (a list of sentences), "earlier_answer" (true: an
  * "intent_id" was used before, and nothing was sent), "scrip_day" and "stale"
- * (see kneo_search_scrip), and "otp" (what kneo_login did about the OTP:
+ * (see kneo_search_scrip), "requests", "instruments" and "part" (see
+ * kneo_quotes), and "otp" (what kneo_login did about the OTP:
  * {"requested":true}, or false with a "problem"). Never NULL.
  *
  * Valid until kneo_response_free.
@@ -1456,15 +1458,24 @@ kneo_response *kneo_margin_required(kneo_client *client, const char *params);
  * Quotes. Needs the consumer key, but no login, in generation 3.
  *
  * client: a live client.
- * params: a JSON object: "instrument_tokens", a list of 1 to 50 objects
+ * params: a JSON object: "instrument_tokens", a list of 1 to 3,000 objects
  *   {"exchange_segment":"nse_cm","instrument_token":"11536"} (pSymbol, as text
  *   or a number, or the exact name of an index); "quote_type" (all, the
  *   default, ohlc, ltp, oi, 52w, circuit_limits, scrip_details, depth). The
- *   pSymbol of an index is sent as its name, if that is known, else refused.
+ *   pSymbol of an index of NSE or BSE is sent as its name, if that is known,
+ *   else refused; indices of MCX go by number. One that stands twice is asked
+ *   for once.
  *
  * Returns KNEO_OK with the broker's list; prices are decimal strings in
- * rupees. The order of the list is not documented. The broker allows 25
- * calls a second. May be repeated.
+ * rupees. The order of the list is not documented. The broker takes 49 at a
+ * time: more are asked for in several requests, one after the other, within
+ * the one deadline, and their rows are given as one list, each as it came. If
+ * one request fails, the call fails with that error, which names the part, and
+ * gives no rows. kneo_response_meta has "requests" and "instruments" (how
+ * many); "part" after a failure: in which request; and a note where there are
+ * fewer rows than instruments, or the broker spells an index otherwise. All
+ * together may be 16 MiB, else KNEO_PROTOCOL. The broker allows 25 requests a
+ * second. May be repeated.
  *
  * # Safety
  *
@@ -1510,13 +1521,17 @@ kneo_response *kneo_option_chain(kneo_client *client, const char *params);
  * Candles of an instrument. Needs the consumer key, but no login.
  *
  * client: a live client; generation 3.
- * params: a JSON object: "neosymbol" ("nse_cm|1333"), "interval" (1min,
- *   3min, 5min, 10min, 15min, 30min, 60min, D, W), "from_date" and "to_date"
- *   (YYYY-MM-DD). The broker gives at most 30 days of 1, 3 and 5 minutes, 60 of
- *   10 and 15, 90 of 30 and 60, 180 of D and W.
+ * params: a JSON object: "neosymbol" ("nse_cm|1333", an index by its exact
+ *   name, "nse_cm|Nifty 50"), "interval" (1min, 3min, 5min, 10min, 15min,
+ *   30min, 60min, D, W), "from_date" and "to_date" (YYYY-MM-DD). The broker
+ *   gives at most 30 days of 1, 3 and 5 minutes, 60 of 10 and 15, 90 of 30 and
+ *   60, 180 of D and W.
  *
  * Returns KNEO_OK with the broker's body ("data"."candles" is a list of
- * [time, open, high, low, close, volume, oi]). May be repeated.
+ * [time, open, high, low, close, volume, oi]). A range without candles, such
+ * as a weekend or today before the open, which the broker tells as an error
+ * (HTTP 400), is KNEO_OK with {"status":"success","interval":"...",
+ * "data":{"candles":[]}} and a note with the broker's words. May be repeated.
  *
  * # Safety
  *
@@ -1601,7 +1616,8 @@ kneo_response *kneo_call(kneo_client *client,
  * - "freeze_quantity", in the units of "lot_size"; null: none is known
  *
  * No match is an empty list. kneo_response_meta has "scrip_day" (YYYY-MM-DD)
- * and "stale": true if today's file cannot be had and an older one serves;
+ * and "stale": true if today's file cannot be had, or the broker's list has an
+ * older one yet, and that serves;
  * "scrip_rows", and what of the file could not be read: "bad_rows", which no
  * search finds, and "bad_cells", which count as blank; "date_conflicts":
  * contracts whose expiry is not the day in their name. "notes" says each in
@@ -1625,8 +1641,8 @@ kneo_response *kneo_search_scrip(kneo_client *client, const char *params);
  * "bad_cells","date_conflicts","error"}]}: "state" is none, downloading,
  * indexing, ready or failed;
  * "total_bytes" is null where the broker does not tell it; "day" is the day of
- * the file in use (YYYY-MM-DD) or null. Segments that nobody searched are not
- * listed.
+ * the file in use (YYYY-MM-DD), that in its URL where there is one, or null.
+ * Segments that nobody searched are not listed.
  */
 kneo_response *kneo_scrip_status(kneo_client *client);
 
@@ -1691,11 +1707,13 @@ void kneo_feed_free(kneo_feed *feed);
  * kind: "scrips" (touch line), "scrips_lite" (mini touch line), "depth" (5
  *   rows), "full_depth", "index", or "exchange" (market status).
  * tokens: instruments separated by commas, "nse_cm|11536,nse_fo|44498"; an
- *   index by name, "nse_cm|Nifty 50"; NULL or "" for "exchange". What is
- *   subscribed already is no error.
+ *   index by its exact name, "nse_cm|Nifty 50", or number, and only with kind
+ *   "index"; NULL or "" for "exchange". What is subscribed already is no error.
  *
- * Returns KNEO_OK with what kneo_feed_status gives; KNEO_INVALID_ARGUMENT,
- * also if more than 3,000 would be subscribed over all kinds but
+ * Returns KNEO_OK with what kneo_feed_status gives, and in kneo_response_meta a
+ * note where the broker spells the name of an index otherwise: it may send
+ * nothing for it; KNEO_INVALID_ARGUMENT, also for the number of an index with
+ * another kind, and if more than 3,000 would be subscribed over all kinds but
  * "exchange", and then nothing is; KNEO_CLOSED after the feed has ended.
  *
  * # Safety
@@ -1837,7 +1855,7 @@ int32_t kneo_feed_last(kneo_feed *feed,
  * The newest market depth of an instrument; its touch line, one row on each
  * side, if it has no more.
  *
- * instrument: "nse_cm|11536".
+ * instrument: "nse_cm|11536". An index has no depth, and is refused.
  * out: receives it.
  * depth_size: sizeof(kneo_depth); see tick_size of kneo_feed_read.
  *

@@ -72,6 +72,13 @@ impl Error {
         self
     }
 
+    /// The same failure, of a part of the call: names it.
+    #[must_use]
+    pub(crate) fn within(mut self, part: &str) -> Self {
+        self.0.message = format!("{part}: {}", self.0.message);
+        self
+    }
+
     #[must_use]
     pub(crate) fn with_code(mut self, code: Option<String>) -> Self {
         self.0.code = code;

@@ -29,8 +29,9 @@ impl Reply {
         }
     }
 
-    /// The JSON text: the broker's body byte for byte, or what the call
-    /// documents where the broker is not asked. Logins carry tokens in it.
+    /// The JSON text: the broker's body byte for byte, without a byte-order mark,
+    /// or what the call documents where the broker is not asked, says that there
+    /// is nothing, or is asked several times. Logins carry tokens in it.
     #[must_use]
     pub fn json(&self) -> &str {
         &self.json

@@ -200,6 +200,12 @@ pub(crate) fn is_no_data(answer: &Answer) -> bool {
     answer.http_status < 500 && entry.is_some_and(|entry| entry.meaning == Meaning::NoData)
 }
 
+/// The broker's words, where the body says that the request was refused.
+pub(crate) fn words_of(answer: &Answer) -> Option<String> {
+    let refusal = Refusal::read(&String::from_utf8_lossy(&answer.body))?;
+    refusal.text.filter(|_| refusal.marked)
+}
+
 /// Whether the body says that the request was refused, whatever the HTTP
 /// status and the payload are.
 pub(crate) fn is_refusal(answer: &Answer) -> bool {

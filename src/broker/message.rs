@@ -103,7 +103,17 @@ impl Answer {
         self.body.extend_from_slice(chunk);
         Ok(())
     }
+
+    /// The body is whole. Takes a byte-order mark off its beginning.
+    pub(crate) fn end(&mut self) {
+        if self.body.starts_with(BYTE_ORDER_MARK) {
+            self.body.drain(..BYTE_ORDER_MARK.len());
+        }
+    }
 }
+
+/// What some servers write before a text, and what is no part of it (RFC 8259).
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The values of the cookies in a `Cookie` header.
 pub(crate) fn cookie_values(header: &HeaderValue) -> Vec<Secret> {
@@ -154,6 +164,31 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_taken_off_once() {
+        for (body, text) in [
+            ("\u{feff}{}", "{}"),
+            ("\u{feff}", ""),
+            ("\u{feff}\u{feff}{}", "\u{feff}{}"),
+            (" \u{feff}{}", " \u{feff}{}"),
+            ("{\u{feff}}", "{\u{feff}}"),
+            ("", ""),
+        ] {
+            for size in [1, 2, 100] {
+                let mut answer = Answer::from_head(200, &HeaderMap::new(), Duration::ZERO);
+                for piece in body.as_bytes().chunks(size) {
+                    answer.push(piece, 100).expect("it is small");
+                }
+                answer.end();
+                assert_eq!(answer.body.as_slice(), text.as_bytes(), "{body:?}");
+            }
+        }
+        let mut cut = Answer::from_head(200, &HeaderMap::new(), Duration::ZERO);
+        cut.push(b"\xef\xbb", 100).expect("it is small");
+        cut.end();
+        assert_eq!(cut.body.as_slice(), b"\xef\xbb");
+    }
+
+    #[test]
     fn the_head_is_read_as_plain_values() {
         let mut headers = HeaderMap::new();
         let mut put = |name, text| headers.insert(name, HeaderValue::from_static(text));
@@ -175,6 +210,8 @@ mod tests {
             (answer.body.as_slice(), answer.body.capacity()),
             (&b"abcd"[..], 4)
         );
+        answer.end();
+        assert_eq!(answer.body.as_slice(), b"abcd");
         let failure = answer.push(b"e", 4).expect_err("it is too large");
         assert_eq!(failure.status, Status::Protocol);
         assert_eq!(failure.message, "the answer is larger than 4 bytes");

@@ -7,6 +7,7 @@ pub(crate) mod catalog;
 pub(crate) mod check;
 pub(crate) mod gate;
 pub(crate) mod hosts;
+pub(crate) mod indices;
 pub(crate) mod judge;
 pub(crate) mod login;
 pub(crate) mod message;

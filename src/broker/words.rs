@@ -252,41 +252,6 @@ pub(crate) const OLDER_SEGMENTS: Spellings = SEGMENT_NAMES.split_at(4).1;
 /// The segments that have a scrip file.
 pub(crate) const SCRIP_SEGMENTS: Spellings = SEGMENT_NAMES.split_at(19).0;
 
-/// Indices by segment and number, as scrip files have them, and the names that
-/// quotes and candles want instead.
-const INDICES: [(&str, u32, &str); 8] = [
-    ("nse_cm", 26_000, "Nifty 50"),
-    ("nse_cm", 26_009, "Nifty Bank"),
-    ("nse_cm", 26_013, "Nifty Next 50"),
-    ("nse_cm", 26_037, "Nifty Fin Service"),
-    ("nse_cm", 26_074, "NIFTY MID SELECT"),
-    ("bse_cm", 1, "SENSEX"),
-    ("bse_cm", 12, "BANKEX"),
-    ("bse_cm", 47, "SNSX50"),
-];
-/// NSE has no share with such a number.
-const INDEX_NUMBERS: std::ops::Range<u32> = 26_000..26_100;
-
-/// What the broker calls an instrument that is asked about: the name of an index
-/// that is given by its number.
-///
-/// # Errors
-///
-/// The index is one whose name is not known.
-pub(crate) fn quoted<'a>(segment: &str, token: &'a str) -> Result<&'a str, &'static str> {
-    let Ok(number) = token.trim().parse::<u32>() else {
-        return Ok(token);
-    };
-    let mut known = INDICES.iter();
-    match known.find(|(of, index, _)| *of == segment && *index == number) {
-        Some((_, _, name)) => Ok(name),
-        None if segment == "nse_cm" && INDEX_NUMBERS.contains(&number) => {
-            Err("is the number of an index, which the broker wants by its name, like INDIA VIX")
-        }
-        None => Ok(token),
-    }
-}
-
 pub(crate) const PRODUCTS: Spellings = &[
     ("CNC", "CNC"),
     ("NRML", "NRML"),
@@ -443,24 +408,6 @@ mod tests {
         for list in [SIDES, OLDER_SIDES] {
             assert!(list.iter().all(|(word, code)| side(word) == Some(code)));
         }
-    }
-
-    #[test]
-    fn an_index_goes_by_its_name() {
-        for (segment, token, name) in [
-            ("nse_cm", "26000", "Nifty 50"),
-            ("nse_cm", " 26074 ", "NIFTY MID SELECT"),
-            ("bse_cm", "1", "SENSEX"),
-            ("nse_cm", "Nifty 50", "Nifty 50"),
-            ("nse_cm", "11536", "11536"),
-            ("nse_cm", "26100", "26100"),
-            ("nse_cm", "1", "1"),
-            ("nse_fo", "26000", "26000"),
-            ("mcx_fo", "567", "567"),
-        ] {
-            assert_eq!(quoted(segment, token), Ok(name), "{segment} {token}");
-        }
-        assert!(quoted("nse_cm", "26017").is_err_and(|why| why.contains("by its name")));
     }
 
     #[test]

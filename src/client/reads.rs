@@ -10,14 +10,15 @@ use crate::base::json::Fields;
 use crate::base::reply::Reply;
 use crate::base::status::Status;
 use crate::broker::hosts::Generation;
-use crate::broker::judge;
 use crate::broker::operation::{self, Auth, Operation};
 use crate::broker::params::{self, Common};
-use crate::broker::reads::{self, Expect, Parts};
+use crate::broker::reads::{
+    self, Candles, Expect, Misspelt, NoRows, Parts, Quotes, QuotesOf, Rows,
+};
 use crate::broker::session::Trade;
 
-/// What an empty book answers, whatever the broker's words for it were.
-const NO_DATA: &str = r#"{"stat":"Ok","stCode":5203,"data":[]}"#;
+/// The key under which the meta of a call tells in which of its requests it ended.
+const PART: &str = "part";
 
 impl Client {
     /// The address that the broker sees requests come from: the one to
@@ -109,14 +110,21 @@ impl Client {
         )
     }
 
-    /// Quotes of up to 50 instruments. Needs no login in generation 3.
+    /// Quotes of up to 3,000 instruments. Needs no login in generation 3.
+    ///
+    /// More than 49 are asked for in several requests, one after the other,
+    /// within the one deadline; their rows are given as one list. If one of
+    /// them fails, the call fails, and says which.
     ///
     /// # Errors
     ///
     /// [`Status::InvalidArgument`] naming the parameter.
     pub fn quotes(&self, params: &str) -> Result<Reply, Error> {
-        self.0
-            .read_params(&operation::QUOTES, params, Expect::List, reads::quotes)
+        let op = &operation::QUOTES;
+        let (common, asked) = params::read(params, reads::quotes);
+        self.0.call(op, &common, async |call| {
+            self.0.ask_quotes(call, op, asked?).await
+        })
     }
 
     /// Expiry dates of an underlying. Needs no login.
@@ -144,15 +152,25 @@ impl Client {
         )
     }
 
-    /// Candles of an instrument. Needs no login.
+    /// Candles of an instrument. Needs no login. A range without any is an
+    /// empty list.
     ///
     /// # Errors
     ///
     /// [`Status::InvalidArgument`] naming the parameter.
     pub fn historical_data(&self, params: &str) -> Result<Reply, Error> {
         let op = &operation::HISTORICAL_DATA;
-        self.0
-            .read_params(op, params, Expect::Data, reads::historical_data)
+        let (common, asked) = params::read(params, reads::historical_data);
+        self.0.call(op, &common, async |call| {
+            let Candles {
+                parts,
+                interval,
+                misspelt,
+            } = asked?;
+            call.notes.borrow_mut().extend_from_slice(misspelt.notes());
+            let answered = self.0.ask(call, op, Expect::Candles(interval), parts).await;
+            answered.map_err(|error| explained(error, &misspelt))
+        })
     }
 
     /// Where the scrip-master files of today are; with a segment, the URL of
@@ -252,6 +270,100 @@ impl Inner {
         })
     }
 
+    /// Asks for quotes, for many in several requests.
+    async fn ask_quotes(
+        &self,
+        call: &Call,
+        op: &'static Operation,
+        asked: Quotes,
+    ) -> Result<Reply, Error> {
+        let Quotes {
+            mut requests,
+            instruments,
+            repeated,
+            misspelt,
+        } = asked;
+        let tell = |key: &str, number: usize| {
+            let mut extra = call.extra.borrow_mut();
+            extra.insert(key.to_owned(), number.into());
+        };
+        tell("requests", requests.len());
+        tell("instruments", instruments);
+        call.notes.borrow_mut().extend_from_slice(misspelt.notes());
+        if repeated > 0 {
+            let note = format!("{repeated} of the instruments stood in the list before");
+            call.notes.borrow_mut().push(note);
+        }
+        let (reply, rows) = match requests.pop() {
+            // As it comes.
+            Some(only) if requests.is_empty() => {
+                let asked = self.ask(call, op, Expect::List, only.parts).await;
+                let reply = asked.map_err(|error| explained(error, &misspelt))?;
+                let rows = reads::rows(reply.json()).unwrap_or(0);
+                (reply, rows)
+            }
+            last => {
+                requests.extend(last);
+                let rows = self.ask_in_turn(call, op, requests, &misspelt).await?;
+                call.extra.borrow_mut().remove(PART);
+                rows
+            }
+        };
+        if rows < instruments {
+            let note = format!("the broker gave {rows} rows for {instruments} instruments");
+            call.notes.borrow_mut().push(note);
+        }
+        Ok(reply)
+    }
+
+    /// Asks for quotes by one request after the other. Gives all rows as one list, and how
+    /// many there are.
+    async fn ask_in_turn(
+        &self,
+        call: &Call,
+        op: &'static Operation,
+        requests: Vec<QuotesOf>,
+        misspelt: &Misspelt,
+    ) -> Result<(Reply, usize), Error> {
+        let (of, largest) = (requests.len(), op.largest_answer());
+        let mut rows = Rows::default();
+        let (mut http_status, mut date) = (0, None);
+        for (part, request) in (1..).zip(requests) {
+            let QuotesOf { parts, first, last } = request;
+            let in_part = |error: Error| {
+                let error = explained(error, misspelt);
+                // What no request was made for is not wrong with this one.
+                match error.status() {
+                    Status::InvalidArgument | Status::NotLoggedIn => error,
+                    _ => error.within(&format!(
+                        "part {part} of {of} (instruments {first} to {last})"
+                    )),
+                }
+            };
+            // Also told of a call that is cut short.
+            call.extra.borrow_mut().insert(PART.to_owned(), part.into());
+            let asked = self.ask(call, op, Expect::List, parts).await;
+            let reply = asked.map_err(in_part)?;
+            rows.add(reply.json(), largest).map_err(|why| {
+                let message = match why {
+                    NoRows::NoList => "the broker's answer to quotes is no list".to_owned(),
+                    NoRows::TooLarge => {
+                        format!("the answers together are larger than {largest} bytes")
+                    }
+                };
+                in_part(Error::new(Status::Protocol, message))
+            })?;
+            (http_status, date) = (reply.http_status, reply.date);
+        }
+        let count = rows.count();
+        let reply = Reply {
+            http_status,
+            date,
+            ..Reply::local(rows.into_json())
+        };
+        Ok((reply, count))
+    }
+
     pub(super) async fn ask(
         &self,
         call: &Call,
@@ -306,15 +418,24 @@ impl Inner {
             target.base = home;
         }
         let answer = self.exchange(call, &target, &credentials, body).await?;
-        if judge::is_no_data(&answer) {
+        if let Some(nothing) = expect.nothing(&answer) {
+            call.notes.borrow_mut().extend(nothing.note);
             return Ok(Reply {
                 http_status: answer.http_status,
                 date: answer.date,
-                ..Reply::local(NO_DATA.to_owned())
+                ..Reply::local(nothing.json)
             });
         }
         let read = |body: &[u8]| expect.holds(body).then_some(());
         self.accept(call, &target, answer, read)
             .map(|(reply, ())| reply)
+    }
+}
+
+/// The error with what to do about it, if the broker does not know an instrument.
+fn explained(error: Error, misspelt: &Misspelt) -> Error {
+    match error.status() == Status::Rejected && reads::is_unknown_symbol(error.message()) {
+        true => error.with_hint(&misspelt.hint()),
+        false => error,
     }
 }

@@ -15,14 +15,16 @@ use crate::base::error::Error;
 use crate::base::process;
 use crate::base::reply::{Meta, Reply};
 use crate::base::status::Status;
-use crate::broker::operation;
+use crate::broker::operation::{self, Kind};
 use crate::broker::params::{self, Common, PARAMS};
 use crate::broker::reads::{self, Expect};
 use crate::scrips::{Broken, LARGEST_FILE, Lacks, Query, Store, Table};
-use crate::transport::Fetched;
+use crate::transport::{Fetched, Point};
 
 /// After a failure an older file serves this long without a new try.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// While the broker itself has no newer file, it serves this long.
+const PATIENCE_WITH_BROKER: Duration = Duration::from_secs(600);
 const MOST_REDIRECTS: usize = 5;
 
 /// The scrip files of one client.
@@ -48,7 +50,8 @@ struct View {
     total: Option<u64>,
     /// Why there is no file of today.
     error: Option<String>,
-    failed_at: Option<(Moment, u64)>,
+    /// When that was found, on which day, and how long it is believed.
+    failed_at: Option<(Moment, u64, Duration)>,
     from_cache: bool,
 }
 
@@ -192,7 +195,7 @@ impl Segment {
         let table = view.table.as_ref()?;
         let waits = view
             .failed_at
-            .is_some_and(|(when, day)| day == today && when.elapsed() < PATIENCE);
+            .is_some_and(|(when, day, patience)| day == today && when.elapsed() < patience);
         (view.day == today || waits).then(|| Found {
             table: Arc::clone(table),
             day: view.day,
@@ -357,20 +360,30 @@ impl Inner {
             view.stage = Stage::Downloading;
             (view.bytes, view.total) = (0, None);
         }
-        let mut csv = Vec::new();
-        let rest = Common {
+        let rest = || Common {
             timeout: Some(limit.saturating_sub(started.elapsed())),
             ..common.clone()
         };
-        let fetched = self.part_of(Some(whole), op, &rest, async |call| {
-            csv = self.fetch_scrips(call, segment, name).await?;
+        let mut place = String::new();
+        let listed = self.part_of(Some(whole), op, &rest(), async |call| {
+            place = self.place_of_scrips(call, name).await?;
             Ok(Reply::local(String::new()))
         });
-        let read = fetched.and_then(|_| {
+        // Early in a day the list may still have the file of the day before.
+        let day = reads::scrip_file_day(&place).unwrap_or(today).min(today);
+        let read = listed.and_then(|_| {
+            if let Some(table) = self.held(segment, name, day, store.as_ref(), &end) {
+                return Ok((table, true));
+            }
+            let mut csv = Vec::new();
+            self.part_of(Some(whole), op, &rest(), async |call| {
+                csv = self.fetch_scrips(call, segment, name, place).await?;
+                Ok(Reply::local(String::new()))
+            })?;
             segment.view().stage = Stage::Indexing;
             let finished = |error: Error| error.finished(true, true, meta(common));
             match Table::read_while(name, csv, &|| !end.has_come()) {
-                Ok(Some(table)) => Ok(table),
+                Ok(Some(table)) => Ok((segment.put(table, day, false), false)),
                 Ok(None) => Err(finished(end.error())),
                 Err(Broken(why)) => {
                     let message = format!("the broker's scrip file of {name} {why}");
@@ -379,20 +392,25 @@ impl Inner {
             }
         });
         let error = match read {
-            Ok(table) => {
-                let table = segment.put(table, today, false);
-                let written = store.map(|store| store.keep(name, today, table.bytes()));
-                let problem = match written {
+            Ok((table, is_kept)) => {
+                let store = store.filter(|_| !is_kept);
+                let written = store.map(|store| store.keep(name, day, table.bytes()));
+                let unwritten = match written {
                     Some(Err(error)) => Some(format!("cache_dir could not be written: {error}")),
                     _ => None,
                 };
+                let older = (day < today)
+                    .then(|| format!("the broker's list still has that of {}", iso_day(day)));
                 let mut view = segment.view();
-                view.error.clone_from(&problem);
-                view.failed_at = None;
+                view.stage = Stage::Ready;
+                view.error = older.clone().or(unwritten);
+                view.failed_at = older
+                    .as_ref()
+                    .map(|_| (clock::now(), today, PATIENCE_WITH_BROKER));
                 return Ok(Found {
                     table,
-                    day: today,
-                    problem: None,
+                    day,
+                    problem: older,
                 });
             }
             Err(error) => error,
@@ -414,7 +432,7 @@ impl Inner {
         view.error = Some(problem.clone());
         // Who gives up has not found that it fails: the next one tries.
         let failed = error.status() != Status::Closed;
-        view.failed_at = failed.then(|| (clock::now(), today));
+        view.failed_at = failed.then(|| (clock::now(), today, PATIENCE));
         match view.table.clone() {
             // Who closes the client wants no answer.
             Some(table) if error.status() != Status::Closed => Ok(Found {
@@ -426,6 +444,27 @@ impl Inner {
         }
     }
 
+    /// The table of a day that is here already, in memory or in the cache.
+    fn held(
+        &self,
+        segment: &Segment,
+        name: &'static str,
+        day: u64,
+        store: Option<&Store>,
+        end: &Ending<'_>,
+    ) -> Option<Arc<Table>> {
+        let table = {
+            let view = segment.view();
+            view.table.clone().filter(|_| view.day == day)
+        };
+        if table.is_some() {
+            return table;
+        }
+        let kept = store?.of_day(name, day)?;
+        let table = Table::read_while(name, kept.csv, &|| !end.has_come());
+        Some(segment.put(table.ok()??, day, true))
+    }
+
     fn store(&self) -> Option<Store> {
         let folder = self.config.cache_dir.as_ref()?;
         let broker = self.hosts.session();
@@ -435,12 +474,8 @@ impl Inner {
         Some(Store::new(folder, environment, &host))
     }
 
-    async fn fetch_scrips(
-        &self,
-        call: &Call,
-        segment: &Segment,
-        name: &'static str,
-    ) -> Result<Vec<u8>, Error> {
+    /// The URL of the file of a segment, in the broker's list.
+    async fn place_of_scrips(&self, call: &Call, name: &'static str) -> Result<String, Error> {
         let listing = self
             .ask(
                 call,
@@ -449,10 +484,24 @@ impl Inner {
                 reads::Parts::default(),
             )
             .await?;
-        let Some(mut place) = reads::scrip_file(listing.json().as_bytes(), name) else {
+        reads::scrip_file(listing.json().as_bytes(), name).ok_or_else(|| {
             let message = format!("the broker's list of scrip files has none for {name}");
-            return Err(Error::new(Status::Protocol, message));
-        };
+            Error::new(Status::Protocol, message)
+        })
+    }
+
+    async fn fetch_scrips(
+        &self,
+        call: &Call,
+        segment: &Segment,
+        name: &'static str,
+        place: String,
+    ) -> Result<Vec<u8>, Error> {
+        // The list was asked for before, in another part of this call.
+        let asked = Point::default();
+        asked.pass();
+        call.points.borrow_mut().push((Kind::Read, asked));
+        let mut place = place;
         for _ in 0..=MOST_REDIRECTS {
             let url = self
                 .hosts

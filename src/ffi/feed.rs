@@ -153,11 +153,13 @@ pub extern "C" fn kneo_feed_free(feed: *mut kneo_feed) {
 /// kind: "scrips" (touch line), "scrips_lite" (mini touch line), "depth" (5
 ///   rows), "full_depth", "index", or "exchange" (market status).
 /// tokens: instruments separated by commas, "nse_cm|11536,nse_fo|44498"; an
-///   index by name, "nse_cm|Nifty 50"; NULL or "" for "exchange". What is
-///   subscribed already is no error.
+///   index by its exact name, "nse_cm|Nifty 50", or number, and only with kind
+///   "index"; NULL or "" for "exchange". What is subscribed already is no error.
 ///
-/// Returns KNEO_OK with what kneo_feed_status gives; KNEO_INVALID_ARGUMENT,
-/// also if more than 3,000 would be subscribed over all kinds but
+/// Returns KNEO_OK with what kneo_feed_status gives, and in kneo_response_meta a
+/// note where the broker spells the name of an index otherwise: it may send
+/// nothing for it; KNEO_INVALID_ARGUMENT, also for the number of an index with
+/// another kind, and if more than 3,000 would be subscribed over all kinds but
 /// "exchange", and then nothing is; KNEO_CLOSED after the feed has ended.
 ///
 /// # Safety
@@ -363,7 +365,7 @@ pub unsafe extern "C" fn kneo_feed_last(
 /// The newest market depth of an instrument; its touch line, one row on each
 /// side, if it has no more.
 ///
-/// instrument: "nse_cm|11536".
+/// instrument: "nse_cm|11536". An index has no depth, and is refused.
 /// out: receives it.
 /// depth_size: sizeof(kneo_depth); see tick_size of kneo_feed_read.
 ///

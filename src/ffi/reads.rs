@@ -152,15 +152,24 @@ pub unsafe extern "C" fn kneo_margin_required(
 /// Quotes. Needs the consumer key, but no login, in generation 3.
 ///
 /// client: a live client.
-/// params: a JSON object: "instrument_tokens", a list of 1 to 50 objects
+/// params: a JSON object: "instrument_tokens", a list of 1 to 3,000 objects
 ///   {"exchange_segment":"nse_cm","instrument_token":"11536"} (pSymbol, as text
 ///   or a number, or the exact name of an index); "quote_type" (all, the
 ///   default, ohlc, ltp, oi, 52w, circuit_limits, scrip_details, depth). The
-///   pSymbol of an index is sent as its name, if that is known, else refused.
+///   pSymbol of an index of NSE or BSE is sent as its name, if that is known,
+///   else refused; indices of MCX go by number. One that stands twice is asked
+///   for once.
 ///
 /// Returns KNEO_OK with the broker's list; prices are decimal strings in
-/// rupees. The order of the list is not documented. The broker allows 25
-/// calls a second. May be repeated.
+/// rupees. The order of the list is not documented. The broker takes 49 at a
+/// time: more are asked for in several requests, one after the other, within
+/// the one deadline, and their rows are given as one list, each as it came. If
+/// one request fails, the call fails with that error, which names the part, and
+/// gives no rows. kneo_response_meta has "requests" and "instruments" (how
+/// many); "part" after a failure: in which request; and a note where there are
+/// fewer rows than instruments, or the broker spells an index otherwise. All
+/// together may be 16 MiB, else KNEO_PROTOCOL. The broker allows 25 requests a
+/// second. May be repeated.
 ///
 /// # Safety
 ///
@@ -230,13 +239,17 @@ pub unsafe extern "C" fn kneo_option_chain(
 /// Candles of an instrument. Needs the consumer key, but no login.
 ///
 /// client: a live client; generation 3.
-/// params: a JSON object: "neosymbol" ("nse_cm|1333"), "interval" (1min,
-///   3min, 5min, 10min, 15min, 30min, 60min, D, W), "from_date" and "to_date"
-///   (YYYY-MM-DD). The broker gives at most 30 days of 1, 3 and 5 minutes, 60 of
-///   10 and 15, 90 of 30 and 60, 180 of D and W.
+/// params: a JSON object: "neosymbol" ("nse_cm|1333", an index by its exact
+///   name, "nse_cm|Nifty 50"), "interval" (1min, 3min, 5min, 10min, 15min,
+///   30min, 60min, D, W), "from_date" and "to_date" (YYYY-MM-DD). The broker
+///   gives at most 30 days of 1, 3 and 5 minutes, 60 of 10 and 15, 90 of 30 and
+///   60, 180 of D and W.
 ///
 /// Returns KNEO_OK with the broker's body ("data"."candles" is a list of
-/// [time, open, high, low, close, volume, oi]). May be repeated.
+/// [time, open, high, low, close, volume, oi]). A range without candles, such
+/// as a weekend or today before the open, which the broker tells as an error
+/// (HTTP 400), is KNEO_OK with {"status":"success","interval":"...",
+/// "data":{"candles":[]}} and a note with the broker's words. May be repeated.
 ///
 /// # Safety
 ///

@@ -141,8 +141,9 @@ pub extern "C" fn kneo_response_http_status(response: *const kneo_response) -> i
 
 /// The JSON text of the answer, as UTF-8 with a NUL at its end.
 ///
-/// With KNEO_OK it is the broker's body, byte for byte, or what the function
-/// documents where the broker is not asked. With any other status it is an
+/// With KNEO_OK it is the broker's body, byte for byte, without a byte-order mark,
+/// or what the function documents (where the broker is not asked, says that there
+/// is nothing, or is asked several times). With any other status it is an
 /// error body: {"error":{"status","code","message","hint","http_status",
 /// "operation","request_id","sent","safe_to_repeat","retry_after_ms","tag",
 /// "broker"}}. Never NULL. The answers of logins carry tokens: show
@@ -179,7 +180,8 @@ pub extern "C" fn kneo_response_message(response: *const kneo_response) -> *cons
 /// "elapsed_ms" (a number with fractions), and where they apply "call_id" (as it
 /// was given), "notes" (a list of sentences), "earlier_answer" (true: an
 /// "intent_id" was used before, and nothing was sent), "scrip_day" and "stale"
-/// (see kneo_search_scrip), and "otp" (what kneo_login did about the OTP:
+/// (see kneo_search_scrip), "requests", "instruments" and "part" (see
+/// kneo_quotes), and "otp" (what kneo_login did about the OTP:
 /// {"requested":true}, or false with a "problem"). Never NULL.
 ///
 /// Valid until kneo_response_free.

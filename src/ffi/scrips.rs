@@ -39,7 +39,8 @@ use super::text::required;
 /// - "freeze_quantity", in the units of "lot_size"; null: none is known
 ///
 /// No match is an empty list. kneo_response_meta has "scrip_day" (YYYY-MM-DD)
-/// and "stale": true if today's file cannot be had and an older one serves;
+/// and "stale": true if today's file cannot be had, or the broker's list has an
+/// older one yet, and that serves;
 /// "scrip_rows", and what of the file could not be read: "bad_rows", which no
 /// search finds, and "bad_cells", which count as blank; "date_conflicts":
 /// contracts whose expiry is not the day in their name. "notes" says each in
@@ -71,8 +72,8 @@ pub unsafe extern "C" fn kneo_search_scrip(
 /// "bad_cells","date_conflicts","error"}]}: "state" is none, downloading,
 /// indexing, ready or failed;
 /// "total_bytes" is null where the broker does not tell it; "day" is the day of
-/// the file in use (YYYY-MM-DD) or null. Segments that nobody searched are not
-/// listed.
+/// the file in use (YYYY-MM-DD), that in its URL where there is one, or null.
+/// Segments that nobody searched are not listed.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_scrip_status(client: *mut kneo_client) -> *mut kneo_response {
     respond_with("scrip_status", client, |client| client.scrip_status())

@@ -35,7 +35,7 @@ use super::cookies::Cookies;
 use super::event_loop::EventLoop;
 use super::recall::{self, LARGEST_READ, Recall};
 use super::stream::Stream;
-use super::unpack::{Broken, Unpacker};
+use super::unpack::{Trouble, Unpacker};
 use super::{OUR_NAME, Settings, Steps, failure, host_of};
 use crate::base::clock::{self, Moment, unix};
 use crate::base::status::Status;
@@ -246,7 +246,7 @@ impl Door {
         let mut answer = Answer::from_head(parts.status.as_u16(), &parts.headers, unix());
         // It was not asked for, but some gateways pack all that they hand on.
         let mut unpacker = Unpacker::of(&parts.headers);
-        let undecoded = |Broken| failure::undecoded(&host);
+        let undecoded = |why: Trouble| failure::undecoded(&host, parts.status, &why);
         let mut steps = Steps::new();
         while let Some(frame) = next_frame(&mut connection, &mut body).await {
             if let Ok(mut data) = frame.map_err(failed)?.into_data() {
@@ -258,6 +258,7 @@ impl Door {
             steps.next().await;
         }
         unpacker.end().map_err(undecoded)?;
+        answer.end();
         recall.disarm();
         line.keep(connection).await;
         Ok(answer)

@@ -4,7 +4,10 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::tls;
+use super::unpack::Trouble;
 use crate::base::status::Status;
 use crate::broker::message::Failure;
 
@@ -45,11 +48,19 @@ pub(super) fn broken(host: &str, error: &(dyn StdError + 'static), sent: bool) -
     }
 }
 
-/// A body that is not packed as its head says.
-pub(super) fn undecoded(host: &str) -> Failure {
+/// A body that cannot be had as it was before it was packed.
+pub(super) fn undecoded(host: &str, http: StatusCode, why: &Trouble) -> Failure {
+    let why = match why {
+        Trouble::Broken => "its body is not what its Content-Encoding says".to_owned(),
+        Trouble::Unknown(coding) => {
+            format!("its body has the Content-Encoding \"{coding}\", which is not known")
+        }
+        Trouble::TooDeep => "its body was packed too often".to_owned(),
+    };
+    let http = http.as_u16();
     Failure {
         status: Status::Protocol,
-        message: format!("the answer of {host} could not be decoded"),
+        message: format!("the answer of {host} (HTTP {http}) could not be decoded: {why}"),
         sent: true,
     }
 }

@@ -4,10 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, COOKIE, LOCATION, SET_COOKIE, USER_AGENT,
-};
-use http::{HeaderMap, HeaderValue, Method, Response, Uri};
+use http::header::{ACCEPT, ACCEPT_ENCODING, COOKIE, LOCATION, SET_COOKIE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -19,7 +17,7 @@ use super::body::{Point, SingleUse};
 use super::cookies::{Cookies, MOST_SENT};
 use super::recall::LARGEST_READ;
 use super::stream::{NoConnection, Opener};
-use super::unpack::{Broken, Unpacker};
+use super::unpack::{Trouble, Unpacker};
 use super::{OUR_NAME, Settings, Steps, failure, host_of};
 use crate::base::clock::unix;
 use crate::base::status::Status;
@@ -67,7 +65,9 @@ impl Net {
         let (parts, body) = response.into_parts();
         let mut answer = Answer::from_head(parts.status.as_u16(), &parts.headers, unix());
         let take = |piece: &[u8]| answer.push(piece, largest);
-        receive(&host, &parts.headers, body, take).await?;
+        let unpacker = Unpacker::of(&parts.headers);
+        receive(&host, parts.status, unpacker, body, take).await?;
+        answer.end();
         Ok(answer)
     }
 
@@ -124,12 +124,12 @@ fn failed(host: &str, error: &legacy::Error, point: &Point) -> Failure {
 /// Reads a whole body, and gives it away piece by piece as it was before it was packed.
 async fn receive(
     host: &str,
-    headers: &HeaderMap,
+    http: StatusCode,
+    mut unpacker: Unpacker,
     mut body: Incoming,
     mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let undecoded = |Broken| failure::undecoded(host);
-    let mut unpacker = Unpacker::of(headers);
+    let undecoded = |why: Trouble| failure::undecoded(host, http, &why);
     let mut steps = Steps::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| failure::broken(host, &error, true))?;
@@ -178,8 +178,9 @@ impl Net {
         }
         let (parts, incoming) = response.into_parts();
         // What is packed does not say how much there is in it.
-        let is_plain = !parts.headers.contains_key(CONTENT_ENCODING);
-        let total = incoming.size_hint().exact().filter(|_| is_plain);
+        let unpacker = Unpacker::of(&parts.headers);
+        let total = incoming.size_hint().exact();
+        let total = total.filter(|_| unpacker.is_plain());
         let too_large = || Failure {
             status: Status::Protocol,
             message: format!("the file is larger than {largest} bytes"),
@@ -198,7 +199,7 @@ impl Net {
             progress(so_far, total);
             Ok(())
         };
-        receive(&host, &parts.headers, incoming, take).await?;
+        receive(&host, parts.status, unpacker, incoming, take).await?;
         Ok(Fetched::Body(body))
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies that were packed for their way: gzip, and deflate in its frame of zlib.
+//! Bodies that were packed for their way: gzip and deflate, in layers if need be.
 //!
 //! All that is large is on the heap, and what comes out of it comes in pieces: neither
 //! a small stack nor a body that unpacks to a thousand times its size is a danger.
@@ -17,17 +17,51 @@ use zeroize::Zeroizing;
 
 /// How far back the format may look.
 const WINDOW: usize = 32 * 1024;
+/// So often may a body be packed: each layer has a window of its own.
+const MOST_LAYERS: usize = 4;
+/// So much of a foreign name is told.
+const LONGEST_NAME: usize = 32;
 
-/// The body is not what its head says.
+/// Why a body cannot be had as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It is not what its head says.
+    Broken,
+    /// Its head names a coding that is not known.
+    Unknown(String),
+    /// It was packed too often.
+    TooDeep,
+}
+
+/// The bytes are not of the format.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Broken;
+struct Broken;
 
 /// Takes a body as it comes and gives it as it was.
-pub(super) enum Unpacker {
-    /// It was not packed, or in a way that was not asked for. Here is its last piece.
-    Plain(Bytes),
+pub(super) struct Unpacker {
+    /// Outermost first. None at all if it was not packed.
+    layers: Vec<Layer>,
+    /// Fails the body once there is one: an empty one was not packed.
+    trouble: Option<Trouble>,
+    /// The last piece of a body that was not packed.
+    plain: Bytes,
+}
+
+/// One coding, and what of its input waits.
+struct Layer {
+    coding: Coding,
+    input: Bytes,
+}
+
+enum Coding {
     Gzip(Gzip),
-    Deflate(Inflate),
+    Deflate(Deflate),
+}
+
+#[derive(Clone, Copy)]
+enum Known {
+    Gzip,
+    Deflate,
 }
 
 impl Unpacker {
@@ -36,41 +70,181 @@ impl Unpacker {
 
     /// For the body of an answer with this head.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let coding = headers.get(CONTENT_ENCODING);
-        match coding.map_or(&b""[..], |coding| coding.as_bytes()) {
-            coding if coding.eq_ignore_ascii_case(b"gzip") => Self::Gzip(Gzip::new()),
-            coding if coding.eq_ignore_ascii_case(b"deflate") => Self::Deflate(Inflate::new(ZLIB)),
-            _ => Self::Plain(Bytes::new()),
+        let (known, trouble) = match codings(headers) {
+            Ok(known) => (known, None),
+            Err(trouble) => (Vec::new(), Some(trouble)),
+        };
+        // What was done last is undone first.
+        let layers = known.into_iter().rev().map(|coding| Layer {
+            coding: match coding {
+                Known::Gzip => Coding::Gzip(Gzip::new()),
+                Known::Deflate => Coding::Deflate(Deflate::new()),
+            },
+            input: Bytes::new(),
+        });
+        Self {
+            layers: layers.collect(),
+            trouble,
+            plain: Bytes::new(),
         }
     }
 
-    /// The next piece of what is in `data`, which is taken off it. `None` once it is
-    /// empty and nothing waits any more.
-    pub(super) fn next(&mut self, data: &mut Bytes) -> Result<Option<&[u8]>, Broken> {
-        match self {
-            Self::Plain(piece) => {
-                *piece = std::mem::take(data);
-                Ok((!piece.is_empty()).then_some(piece))
-            }
-            Self::Gzip(gzip) => gzip.next(data),
-            Self::Deflate(inflate) => match inflate.next(data)? {
-                true => Ok(Some(inflate.last())),
-                false if data.is_empty() => Ok(None),
-                // Nothing may follow its end.
-                false => Err(Broken),
-            },
+    /// Whether the body comes as it was.
+    pub(super) fn is_plain(&self) -> bool {
+        self.layers.is_empty() && self.trouble.is_none()
+    }
+
+    /// The next piece of what is in `data`, which is taken off it. It may be empty: then
+    /// there was work without a result, and the caller can look at the time. `None` once
+    /// `data` is empty and nothing waits any more.
+    pub(super) fn next(&mut self, data: &mut Bytes) -> Result<Option<&[u8]>, Trouble> {
+        match &self.trouble {
+            Some(trouble) if !data.is_empty() => return Err(trouble.clone()),
+            _ => {}
         }
+        if self.layers.is_empty() {
+            self.plain = std::mem::take(data);
+            return Ok((!self.plain.is_empty()).then_some(&self.plain));
+        }
+        pull(&mut self.layers, data).map_err(|Broken| Trouble::Broken)
     }
 
     /// There is nothing more. Fails if there should be.
-    pub(super) fn end(&self) -> Result<(), Broken> {
-        let whole = match self {
-            Self::Plain(_) => true,
-            Self::Gzip(gzip) => gzip.part == Part::Fixed(0),
-            Self::Deflate(inflate) => inflate.done || !inflate.begun,
+    pub(super) fn end(&self) -> Result<(), Trouble> {
+        let whole = |layer: &Layer| match &layer.coding {
+            Coding::Gzip(gzip) => gzip.part == Part::Fixed(0),
+            Coding::Deflate(deflate) => deflate.inflate.done || deflate.seen == 0,
         };
-        whole.then_some(()).ok_or(Broken)
+        match self.layers.iter().all(whole) {
+            true => Ok(()),
+            false => Err(Trouble::Broken),
+        }
     }
+}
+
+/// The codings of a body in the order in which they were applied: all lines of its head
+/// together are one list.
+fn codings(headers: &HeaderMap) -> Result<Vec<Known>, Trouble> {
+    let mut all = Vec::new();
+    let lines = headers.get_all(CONTENT_ENCODING).iter();
+    for name in lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+        let name = name.trim_ascii();
+        let known = match &name.to_ascii_lowercase()[..] {
+            b"" | b"identity" => continue,
+            b"gzip" | b"x-gzip" => Known::Gzip,
+            b"deflate" => Known::Deflate,
+            _ => {
+                let name = &name[..name.len().min(LONGEST_NAME)];
+                return Err(Trouble::Unknown(name.escape_ascii().to_string()));
+            }
+        };
+        all.push(known);
+        if all.len() > MOST_LAYERS {
+            return Err(Trouble::TooDeep);
+        }
+    }
+    Ok(all)
+}
+
+/// Makes one step in the last layer that has something to do.
+fn pull<'a>(layers: &'a mut [Layer], data: &mut Bytes) -> Result<Option<&'a [u8]>, Broken> {
+    let Some((layer, before)) = layers.split_last_mut() else {
+        return Ok(None);
+    };
+    // What it has already comes first.
+    if layer.advance()? {
+        return Ok(Some(layer.last()));
+    }
+    layer.input = match before {
+        [] if data.is_empty() => return Ok(None),
+        [] => std::mem::take(data),
+        before => match pull(before, data)? {
+            None => return Ok(None),
+            // It is still packed: a secret does not show in it.
+            Some(piece) => Bytes::copy_from_slice(piece),
+        },
+    };
+    Ok(Some(match layer.advance()? {
+        true => layer.last(),
+        false => &[],
+    }))
+}
+
+impl Layer {
+    /// Makes the next piece, which [`last`](Self::last) gives.
+    fn advance(&mut self) -> Result<bool, Broken> {
+        match &mut self.coding {
+            Coding::Gzip(gzip) => gzip.next(&mut self.input),
+            Coding::Deflate(deflate) => deflate.next(&mut self.input),
+        }
+    }
+
+    fn last(&self) -> &[u8] {
+        match &self.coding {
+            Coding::Gzip(gzip) => gzip.inflate.last(),
+            Coding::Deflate(deflate) => deflate.inflate.last(),
+        }
+    }
+}
+
+/// What HTTP calls deflate: in the frame of zlib, as it is documented, or in none, as some
+/// servers send it.
+struct Deflate {
+    inflate: Inflate,
+    /// The first two bytes tell which. They are held until both are there.
+    head: [u8; 2],
+    seen: usize,
+    held: Bytes,
+}
+
+impl Deflate {
+    fn new() -> Self {
+        Self {
+            inflate: Inflate::new(RAW),
+            head: [0; 2],
+            seen: 0,
+            held: Bytes::new(),
+        }
+    }
+
+    fn next(&mut self, data: &mut Bytes) -> Result<bool, Broken> {
+        while self.seen < self.head.len() {
+            if data.is_empty() {
+                return Ok(false);
+            }
+            self.head[self.seen] = data.get_u8();
+            self.seen += 1;
+            if self.seen == self.head.len() {
+                if is_zlib(self.head) {
+                    self.inflate.flags |= ZLIB;
+                }
+                self.held = Bytes::copy_from_slice(&self.head);
+            }
+        }
+        if !self.held.is_empty() && self.inflate.next(&mut self.held)? {
+            return Ok(true);
+        }
+        if self.inflate.next(data)? {
+            return Ok(true);
+        }
+        // Nothing may follow its end.
+        match self.held.is_empty() && data.is_empty() {
+            true => Ok(false),
+            false => Err(Broken),
+        }
+    }
+}
+
+/// Whether a stream begins as zlib has it (RFC 1950): deflate with a window of its size,
+/// no dictionary, and a sum that fits. What is in no frame begins so only if the bits that
+/// fill a byte are not zero.
+fn is_zlib(head: [u8; 2]) -> bool {
+    const DICTIONARY: u8 = 0x20;
+    let [method, flags] = head;
+    method & 0x0f == 8
+        && method >> 4 <= 7
+        && flags & DICTIONARY == 0
+        && u16::from_be_bytes(head) % 31 == 0
 }
 
 /// In a frame of zlib, whose sum is checked.
@@ -79,14 +253,13 @@ const ZLIB: u32 = TINFL_FLAG_PARSE_ZLIB_HEADER | TINFL_FLAG_COMPUTE_ADLER32;
 const RAW: u32 = 0;
 
 /// One stream of deflate.
-pub(super) struct Inflate {
+struct Inflate {
     state: Box<DecompressorOxide>,
     /// What came out last, in a ring. It may hold a token.
     window: Zeroizing<Vec<u8>>,
     /// Where in it.
     last: Range<usize>,
     flags: u32,
-    begun: bool,
     done: bool,
 }
 
@@ -97,7 +270,6 @@ impl Inflate {
             window: Zeroizing::new(vec![0; WINDOW]),
             last: 0..0,
             flags: flags | TINFL_FLAG_HAS_MORE_INPUT,
-            begun: false,
             done: false,
         }
     }
@@ -108,7 +280,6 @@ impl Inflate {
         let from = self.last.end % WINDOW;
         self.last = from..from;
         while !self.done && self.last.is_empty() {
-            self.begun |= !data.is_empty();
             let window = &mut self.window;
             let (status, used, came) = decompress(&mut self.state, data, window, from, self.flags);
             data.advance(used);
@@ -133,12 +304,12 @@ impl Inflate {
     fn again(&mut self) {
         self.state.init();
         self.last = 0..0;
-        (self.begun, self.done) = (false, false);
+        self.done = false;
     }
 }
 
 /// A file of gzip (RFC 1952): members, one behind the other.
-pub(super) struct Gzip {
+struct Gzip {
     part: Part,
     /// Which parts of the head are still to come.
     flags: u8,
@@ -182,7 +353,7 @@ impl Gzip {
         }
     }
 
-    fn next(&mut self, data: &mut Bytes) -> Result<Option<&[u8]>, Broken> {
+    fn next(&mut self, data: &mut Bytes) -> Result<bool, Broken> {
         loop {
             if self.part == Part::Data {
                 if self.inflate.next(data)? {
@@ -190,14 +361,14 @@ impl Gzip {
                     self.sum.update(piece);
                     // Of the length the format keeps 32 bits.
                     self.length = self.length.wrapping_add(piece.len() as u32);
-                    return Ok(Some(self.inflate.last()));
+                    return Ok(true);
                 }
                 if self.inflate.done {
                     self.part = Part::Tail(0);
                 }
             }
             if !data.has_remaining() {
-                return Ok(None);
+                return Ok(false);
             }
             if self.part != Part::Data {
                 self.frame(data.get_u8())?;
@@ -286,20 +457,24 @@ mod tests {
 
     use super::*;
 
-    fn head(coding: &'static str) -> HeaderMap {
+    /// A head with these lines of codings, each line behind a bar.
+    fn head(codings: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_ENCODING, http::HeaderValue::from_static(coding));
+        for line in codings.split('|') {
+            let line = http::HeaderValue::from_bytes(line.as_bytes()).expect("a header");
+            headers.append(CONTENT_ENCODING, line);
+        }
         headers
     }
 
     /// What a body gives that comes in pieces of this size.
-    fn unpacked(coding: &'static str, body: &[u8], size: usize) -> Result<Vec<u8>, Broken> {
+    fn unpacked(coding: &str, body: &[u8], size: usize) -> Result<Vec<u8>, Trouble> {
         let mut unpacker = Unpacker::of(&head(coding));
         let mut all = Vec::new();
         for piece in body.chunks(size) {
             let mut data = Bytes::copy_from_slice(piece);
             while let Some(came) = unpacker.next(&mut data)? {
-                assert!(!came.is_empty() && came.len() <= WINDOW.max(size));
+                assert!(came.len() <= WINDOW.max(size));
                 all.extend_from_slice(came);
             }
             assert!(data.is_empty());
@@ -330,6 +505,19 @@ mod tests {
         body
     }
 
+    fn deflate(text: &[u8]) -> Vec<u8> {
+        miniz_oxide::deflate::compress_to_vec_zlib(text, 6)
+    }
+
+    fn raw_deflate(text: &[u8]) -> Vec<u8> {
+        miniz_oxide::deflate::compress_to_vec(text, 6)
+    }
+
+    /// Packed so often.
+    fn many(text: &[u8], times: usize) -> Vec<u8> {
+        (0..times).fold(text.to_vec(), |text, _| gzip(&text, 0, b""))
+    }
+
     #[test]
     fn gives_what_was_packed_however_it_comes() {
         for (length, sizes) in [
@@ -342,6 +530,8 @@ mod tests {
             let text = text(length);
             let zlib = miniz_oxide::deflate::compress_to_vec_zlib(&text, 6);
             let stored = miniz_oxide::deflate::compress_to_vec_zlib(&text, 0);
+            let raw = miniz_oxide::deflate::compress_to_vec(&text, 6);
+            let raw_stored = miniz_oxide::deflate::compress_to_vec(&text, 0);
             for &size in sizes {
                 for (coding, body) in [
                     ("gzip", &gzip(&text, 0, b"")),
@@ -350,10 +540,27 @@ mod tests {
                     ("gzip", &gzip(&text, 31, b"\x01\0xname\0comment\0\x01\x02")),
                     ("deflate", &zlib),
                     ("deflate", &stored),
+                    ("Deflate", &raw),
+                    ("deflate", &raw_stored),
+                    ("x-gzip", &gzip(&text, 0, b"")),
+                    ("X-GZip", &gzip(&text, 0, b"")),
                     ("identity", &text),
-                    ("br", &text),
+                    ("Identity, identity", &text),
+                    (" , ,", &text),
+                    ("identity, gzip", &gzip(&text, 0, b"")),
+                    ("gzip|identity", &gzip(&text, 0, b"")),
+                    (" gzip ,\t", &gzip(&text, 0, b"")),
+                    ("gzip, deflate", &deflate(&gzip(&text, 0, b""))),
+                    (
+                        "gzip,identity|raw-deflate",
+                        &raw_deflate(&gzip(&text, 0, b"")),
+                    ),
+                    ("deflate|gzip", &gzip(&zlib, 8, b"name\0")),
+                    ("deflate, gzip|x-gzip", &gzip(&gzip(&raw, 0, b""), 0, b"")),
+                    ("gzip,gzip,gzip,gzip", &many(&text, MOST_LAYERS)),
                 ] {
-                    let found = unpacked(coding, body, size);
+                    let coding = coding.replace("raw-deflate", "deflate");
+                    let found = unpacked(&coding, body, size);
                     assert!(found.as_ref() == Ok(&text), "{coding} {length} by {size}");
                 }
             }
@@ -373,21 +580,20 @@ mod tests {
 
     #[test]
     fn what_is_cut_or_changed_is_no_answer() {
-        let text = text(400);
-        for (coding, body) in [
-            ("gzip", gzip(&text, 0, b"")),
-            (
-                "deflate",
-                miniz_oxide::deflate::compress_to_vec_zlib(&text, 6),
-            ),
+        let (text, short) = (text(400), text(20));
+        for (coding, text, body) in [
+            ("gzip", &text, gzip(&text, 0, b"")),
+            ("deflate", &text, deflate(&text)),
+            ("gzip, deflate", &short, deflate(&gzip(&short, 0, b""))),
+            ("deflate, gzip", &short, gzip(&deflate(&short), 0, b"")),
         ] {
             for size in [1, 1_000_000] {
                 for end in 1..body.len() {
                     let cut = unpacked(coding, &body[..end], size);
-                    assert_eq!(cut, Err(Broken), "{coding} up to {end}");
+                    assert_eq!(cut, Err(Trouble::Broken), "{coding} up to {end}");
                 }
                 let longer = [&body[..], b"x"].concat();
-                assert_eq!(unpacked(coding, &longer, size), Err(Broken));
+                assert_eq!(unpacked(coding, &longer, size), Err(Trouble::Broken));
             }
             let mut same_as_before = 0;
             for at in 0..body.len() {
@@ -396,7 +602,7 @@ mod tests {
                     changed[at] ^= 1 << bit;
                     // Some bits say nothing of the text: a time, what fills a last byte.
                     if let Ok(found) = unpacked(coding, &changed, 1000) {
-                        assert!(found == text, "{coding} {at} {bit}");
+                        assert!(found == *text, "{coding} {at} {bit}");
                         same_as_before += 1;
                     }
                 }
@@ -410,16 +616,109 @@ mod tests {
         }
     }
 
+    /// It has no sum: what is changed may be another text, but what is cut is none.
+    #[test]
+    fn deflate_without_a_frame_that_is_cut_is_no_answer() {
+        for text in [&b""[..], b"x", &text(400)] {
+            let body = raw_deflate(text);
+            for size in [1, 1000] {
+                for end in 1..body.len() {
+                    let cut = unpacked("deflate", &body[..end], size);
+                    assert_eq!(cut, Err(Trouble::Broken), "up to {end}");
+                }
+                for more in [&b"\0"[..], b"x", &body] {
+                    let longer = [&body[..], more].concat();
+                    let found = unpacked("deflate", &longer, size);
+                    assert_eq!(found, Err(Trouble::Broken));
+                }
+            }
+        }
+    }
+
+    /// Of what follows a member only another one is taken: of a text of which a part may be
+    /// lost none is better.
+    #[test]
+    fn what_follows_gzip_must_be_gzip() {
+        let body = gzip(b"text", 0, b"");
+        for more in [
+            &b"\0"[..],
+            b"\0\0\0\0",
+            b"\r\n",
+            b"\x1f",
+            b"\x1f\x8b",
+            b"{}",
+        ] {
+            let longer = [&body[..], more].concat();
+            for size in [1, 1000] {
+                assert_eq!(unpacked("gzip", &longer, size), Err(Trouble::Broken));
+            }
+        }
+    }
+
+    #[test]
+    fn a_coding_that_is_not_known_is_named_once_there_is_a_body() {
+        let long = "x".repeat(1000);
+        for (codings, told) in [
+            ("br", "br"),
+            ("Zstd", "Zstd"),
+            ("gzip, br", "br"),
+            ("identity|nonsense, gzip", "nonsense"),
+            ("gzip;q=1", "gzip;q=1"),
+            ("gzip deflate", "gzip deflate"),
+            ("gzip\u{e9}", "gzip\\xc3\\xa9"),
+            ("utf-8", "utf-8"),
+            (&long, &long[..LONGEST_NAME]),
+        ] {
+            let unknown = Err(Trouble::Unknown(told.to_owned()));
+            assert_eq!(unpacked(codings, b"{}", 1), unknown, "{codings}");
+            assert_eq!(unpacked(codings, b"", 1), Ok(Vec::new()), "{codings}");
+            assert!(!Unpacker::of(&head(codings)).is_plain());
+        }
+        let deep = ["gzip"; MOST_LAYERS + 1].join(",");
+        let body = many(b"text", MOST_LAYERS + 1);
+        assert_eq!(unpacked(&deep, &body, 100), Err(Trouble::TooDeep));
+        // However many there are, they cost nothing.
+        let deeper = vec!["gzip"; 100_000].join(",");
+        assert_eq!(unpacked(&deeper, &body, 100), Err(Trouble::TooDeep));
+        assert!(Unpacker::of(&HeaderMap::new()).is_plain());
+        assert!(Unpacker::of(&head("identity, ,identity")).is_plain());
+    }
+
+    /// A layer may make much of little, and the next one nothing of that: between two
+    /// steps the caller can look at the time.
+    #[test]
+    fn work_without_a_result_comes_in_steps() {
+        // Blocks without content, of which the outer layer makes many from few bytes.
+        let inner = [0, 0, 0, 255, 255].repeat(1_000_000);
+        let body = raw_deflate(&inner);
+        assert!(body.len() < inner.len() / 200);
+        let mut unpacker = Unpacker::of(&head("deflate, deflate"));
+        let mut data = Bytes::from(body);
+        let mut steps = 0;
+        while let Some(piece) = unpacker.next(&mut data).expect("it is well-formed") {
+            assert!(piece.is_empty());
+            steps += 1;
+        }
+        assert!(steps > inner.len() / WINDOW, "{steps}");
+        assert_eq!(unpacker.end(), Err(Trouble::Broken));
+    }
+
     #[test]
     fn blocks_without_content_give_nothing_and_need_nothing() {
         let mut unpacker = Unpacker::of(&head("gzip"));
         let mut head = Bytes::from_static(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
-        assert_eq!(unpacker.next(&mut head), Ok(None));
-        for _ in 0..1000 {
-            let mut data = Bytes::from_static(&[0, 0, 0, 255, 255, 0, 0, 0, 255, 255]);
-            assert_eq!(unpacker.next(&mut data), Ok(None));
+        let mut nothing = |data: &mut Bytes| {
+            while let Some(piece) = unpacker.next(data).expect("it is well-formed") {
+                assert!(piece.is_empty());
+            }
             assert!(data.is_empty());
+        };
+        nothing(&mut head);
+        for _ in 0..1000 {
+            nothing(&mut Bytes::from_static(&[
+                0, 0, 0, 255, 255, 0, 0, 0, 255, 255,
+            ]));
         }
-        assert_eq!(unpacker.end(), Err(Broken));
+        assert_eq!(unpacker.end(), Err(Trouble::Broken));
     }
 }

@@ -73,6 +73,15 @@ pub fn floods() -> Vec<Flood> {
     packed.first.extend([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
     packed.again = vec![0, 0, 0, 0xff, 0xff];
     all.push(packed);
+    // A layer that makes many of them of few bytes, and one that makes nothing of them.
+    let mut layers = Flood::new(
+        "layers of deflate that give nothing",
+        "HTTP/1.1 200 OK\r\ncontent-encoding: deflate, deflate\r\n\
+         content-length: 1000000000000\r\n\r\n",
+        "",
+    );
+    layers.again = crate::codings::blocks_without_content();
+    all.push(layers);
     let mut drops = Flood::new(
         "one byte a millisecond",
         "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n",

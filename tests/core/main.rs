@@ -1,6 +1,7 @@
 //! What is proven of the core, without FFI:
 //!
 //! - `cancel`: one call ended by its name, and no other
+//! - `codings`: answers that were packed for their way, over every connection
 //! - `logins`: every login of the broker, in every environment and generation
 //! - `reads`: every reading call, its parameters and answers
 //! - `orders`: instructions: what is sent, checked, answered, paced, settled
@@ -25,6 +26,7 @@
 //! - `hosts`: the library inside other programs: threads, async runtimes
 
 mod cancel;
+mod codings;
 mod deadline;
 mod decimals;
 mod feed;

@@ -2,12 +2,12 @@
 //! what is refused locally.
 
 use kotak_neo::{Client, Error, Reply, Status};
-use kotak_neo_sandbox::{FaultKind, Recorded, Sandbox};
+use kotak_neo_sandbox::{FaultKind, Options, Recorded, Sandbox};
 use serde_json::{Value, json};
 
 use crate::support::{
-    answer, client, client_with, fault, log_in, password_login, paths, sample, sandbox, status,
-    told,
+    answer, client, client_with, fault, log_in, password_login, paths, sample, sandbox, start,
+    status, told,
 };
 
 /// The decoded form body, `null` where there is none.
@@ -622,7 +622,7 @@ fn wrong_parameters_are_named_and_nothing_is_sent() {
         all.to_string()
     };
     let token = |item: Value| json!({"instrument_tokens": [item]}).to_string();
-    let many = json!({"instrument_tokens": vec![json!({"exchange_segment": "nse_cm", "instrument_token": "1"}); 51]});
+    let many = json!({"instrument_tokens": vec![json!({"exchange_segment": "nse_cm", "instrument_token": "1"}); 3001]});
     let candles = |from: &str, to: &str| {
         json!({"neosymbol": "nse_cm|1", "interval": "D", "from_date": from, "to_date": to})
             .to_string()
@@ -696,12 +696,12 @@ fn wrong_parameters_are_named_and_nothing_is_sent() {
         (
             "quotes",
             json!({"instrument_tokens": []}).to_string(),
-            "params.instrument_tokens: must name 1 to 50",
+            "params.instrument_tokens: must name 1 to 3000",
         ),
         (
             "quotes",
             many.to_string(),
-            "params.instrument_tokens: must name 1 to 50 instruments, 51 were given",
+            "params.instrument_tokens: must name 1 to 3000 instruments, 3001 were given",
         ),
         (
             "quotes",
@@ -722,6 +722,16 @@ fn wrong_parameters_are_named_and_nothing_is_sent() {
             "quotes",
             token(json!({"exchange_segment": "nse_cm", "instrument_token": "1|2"})),
             "params.instrument_tokens[0].instrument_token: must be",
+        ),
+        (
+            "quotes",
+            token(json!({"exchange_segment": "nse_cm", "instrument_token": " "})),
+            "params.instrument_tokens[0].instrument_token: must not be blank",
+        ),
+        (
+            "historical_data",
+            candles("2026-07-01", "2026-07-01").replace("nse_cm|1", "nse_cm| "),
+            "params.neosymbol: must be like nse_cm|1333",
         ),
         (
             "quotes",
@@ -1051,6 +1061,405 @@ fn how_large_an_answer_may_be() {
     assert_eq!(ask(32 * MIB + 1, &book), None);
     let history = || client.order_history("250122000624384");
     assert_eq!(ask(16 * MIB + 1, &history), None);
+}
+
+/// What a call for quotes of these instruments of `nse_cm` is given.
+fn of(tokens: &[&str]) -> Value {
+    let tokens = tokens.iter();
+    let tokens: Vec<Value> = tokens
+        .map(|token| json!({"exchange_segment": "nse_cm", "instrument_token": token}))
+        .collect();
+    json!({"instrument_tokens": tokens})
+}
+
+/// The symbols that each request named.
+fn symbols(sandbox: &Sandbox) -> Vec<Vec<String>> {
+    let requests = sandbox.requests();
+    let named = requests.iter().map(|request| {
+        let path = plain(&request.path);
+        let (_, symbols) = path.split_once("/neosymbol/").expect("it asks for quotes");
+        let (symbols, kind) = symbols.rsplit_once('/').expect("a kind");
+        assert_eq!(kind, "ltp");
+        symbols.split(',').map(str::to_owned).collect()
+    });
+    named.collect()
+}
+
+fn unlimited() -> Sandbox {
+    start(Options {
+        quotes_per_second: 0,
+        ..Options::default()
+    })
+}
+
+/// The tokens of so many shares.
+fn shares(client: &Client, count: usize) -> Vec<String> {
+    let params = r#"{"exchange_segment":"nse_cm"}"#;
+    let found = crate::support::json(client.search_scrip(params).expect("a file").json());
+    let rows = found.as_array().expect("a list").iter();
+    let shares = rows.filter(|row| row["pSymbol"].as_u64().is_some_and(|token| token < 26_000));
+    let tokens: Vec<String> = shares
+        .map(|row| row["pSymbol"].to_string())
+        .take(count)
+        .collect();
+    assert_eq!(tokens.len(), count, "the sandbox has so many");
+    tokens
+}
+
+fn ltp(client: &Client, tokens: &[&str], more: Value) -> Result<Reply, Error> {
+    let mut params = of(tokens);
+    params["quote_type"] = "ltp".into();
+    for (key, value) in more.as_object().expect("an object") {
+        params[key] = value.clone();
+    }
+    client.quotes(&params.to_string())
+}
+
+/// The broker refuses 50, and takes 49.
+#[test]
+fn many_quotes_are_asked_for_in_parts_and_given_as_one_list() {
+    let sandbox = unlimited();
+    let client = client(&sandbox);
+    let shares = shares(&client, 99);
+    let shares: Vec<&str> = shares.iter().map(String::as_str).collect();
+    for (count, parts) in [
+        (1, &[1][..]),
+        (49, &[49]),
+        (50, &[49, 1]),
+        (98, &[49, 49]),
+        (99, &[49, 49, 1]),
+    ] {
+        sandbox.clear_requests();
+        let reply = ltp(&client, &shares[..count], json!({})).expect("all are known");
+        let asked = symbols(&sandbox);
+        let sizes: Vec<usize> = asked.iter().map(Vec::len).collect();
+        assert_eq!(sizes, parts);
+        let wanted = shares[..count]
+            .iter()
+            .map(|token| format!("nse_cm|{token}"));
+        assert_eq!(asked.concat(), wanted.collect::<Vec<_>>());
+        let rows = crate::support::json(reply.json());
+        let rows = rows.as_array().expect("a list").iter();
+        let given: Vec<&str> = rows
+            .map(|row| row["exchange_token"].as_str().expect("a text"))
+            .collect();
+        assert_eq!(given, &shares[..count]);
+        assert_eq!(reply.http_status(), 200);
+        let meta = crate::support::json(&reply.meta());
+        assert_eq!(
+            (&meta["requests"], &meta["instruments"]),
+            (&json!(parts.len()), &json!(count))
+        );
+        assert!(meta["notes"].is_null() && meta["part"].is_null(), "{meta}");
+        // One after the other, on one connection.
+        let lines = sandbox.requests();
+        assert!(
+            lines
+                .iter()
+                .all(|one| one.connection == lines[0].connection)
+        );
+    }
+    // Rows stand in the list as they came, and so does a list that needs no other.
+    let quotes = "/script-details/1.0/quotes";
+    let odd = "[ {\"a\" : 1.50} ,\n{\"b\":\"\\u0041\"} ]\n";
+    fault(&sandbox, quotes, answer(200, JSON, odd));
+    let reply = ltp(&client, &shares[..2], json!({})).expect("a list");
+    assert_eq!(reply.json(), odd);
+    let reply = ltp(&client, &shares[..50], json!({})).expect("two lists");
+    let both = "[{\"a\" : 1.50} ,\n{\"b\":\"\\u0041\"},{\"a\" : 1.50} ,\n{\"b\":\"\\u0041\"}]";
+    assert_eq!(reply.json(), both);
+    let notes = crate::support::json(&reply.meta())["notes"].clone();
+    assert_eq!(notes, json!(["the broker gave 4 rows for 50 instruments"]));
+    sandbox.clear_faults();
+    fault(&sandbox, quotes, answer(200, JSON, "[]"));
+    let reply = ltp(&client, &shares, json!({})).expect("three empty lists");
+    assert_eq!(reply.json(), "[]");
+    // As many as a feed can have.
+    sandbox.clear_faults();
+    fault(&sandbox, quotes, answer(200, JSON, "[{}]"));
+    sandbox.clear_requests();
+    let most: Vec<String> = (1..=3000).map(|number| number.to_string()).collect();
+    let most: Vec<&str> = most.iter().map(String::as_str).collect();
+    let reply = ltp(&client, &most, json!({"timeout_ms": 120_000})).expect("62 lists");
+    assert_eq!(
+        crate::support::json(reply.json()),
+        json!(vec![json!({}); 62])
+    );
+    assert_eq!(symbols(&sandbox).concat().len(), 3000);
+}
+
+/// The broker's answer is not in the order of the request: a row more would tell nobody
+/// anything.
+#[test]
+fn an_instrument_that_stands_twice_is_asked_for_once() {
+    let sandbox = unlimited();
+    let client = client(&sandbox);
+    let mut tokens = vec!["11536"; 120];
+    tokens.extend(["Nifty 50", "26000", " 11536 ", "1333"]);
+    let reply = ltp(&client, &tokens, json!({})).expect("three are known");
+    let named = ["nse_cm|11536", "nse_cm|Nifty 50", "nse_cm|1333"];
+    assert_eq!(symbols(&sandbox), [named]);
+    let meta = crate::support::json(&reply.meta());
+    assert_eq!(
+        (&meta["requests"], &meta["instruments"]),
+        (&json!(1), &json!(3))
+    );
+    let note = "121 of the instruments stood in the list before";
+    assert_eq!(meta["notes"], json!([note]));
+}
+
+/// Nothing is passed off as all of it.
+#[test]
+fn quotes_of_which_a_part_fails_fail_and_name_it() {
+    let sandbox = unlimited();
+    let client = client(&sandbox);
+    let shares = shares(&client, 120);
+    let shares: Vec<&str> = shares.iter().map(String::as_str).collect();
+    let second = format!("/script-details/1.0/quotes/neosymbol/nse_cm|{}", shares[49]);
+    let part = "part 2 of 3 (instruments 50 to 98): ";
+    let fails = |kind: FaultKind, expected: Status, sent: usize| {
+        sandbox.clear_faults();
+        sandbox.clear_requests();
+        fault(&sandbox, &second, kind.clone());
+        let error = ltp(&client, &shares, json!({"timeout_ms": 3000}));
+        let error = error.expect_err("the second part fails");
+        assert_eq!(error.status(), expected, "{kind:?}: {error:?}");
+        assert_eq!(sandbox.requests().len(), sent, "{kind:?}");
+        let meta = crate::support::json(&error.meta());
+        assert_eq!((&meta["part"], &meta["requests"]), (&json!(2), &json!(3)));
+        assert_eq!(
+            (told(&error, "sent"), error.safe_to_repeat()),
+            (
+                json!(true),
+                expected != Status::Rejected && expected != Status::Protocol
+            )
+        );
+        error
+    };
+    let refused = sample("market_data.error-400-neosymbol");
+    for (kind, expected, sent) in [
+        (answer(400, JSON, &refused), Status::Rejected, 2),
+        (answer(503, JSON, "{}"), Status::Unavailable, 2),
+        (answer(429, JSON, ""), Status::RateLimited, 2),
+        (answer(200, JSON, "{}"), Status::Protocol, 2),
+        (answer(200, JSON, "[1"), Status::Protocol, 2),
+        (FaultKind::ResetAfter, Status::Network, 3),
+    ] {
+        let error = fails(kind, expected, sent);
+        assert!(error.message().starts_with(part), "{error}");
+    }
+    let error = fails(answer(400, JSON, &refused), Status::Rejected, 2);
+    assert_eq!(told(&error, "broker")["fault"]["code"], 400);
+    // One deadline for all of it, and one name.
+    let error = fails(FaultKind::Hang, Status::Timeout, 2);
+    assert!(error.message().contains("within 3000 ms"), "{error}");
+    sandbox.clear_faults();
+    sandbox.clear_requests();
+    fault(&sandbox, &second, FaultKind::Hang);
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| {
+            ltp(
+                &client,
+                &shares,
+                json!({"call_id": "it", "timeout_ms": 600_000}),
+            )
+        });
+        let patience = std::time::Duration::from_secs(60);
+        assert_eq!(sandbox.wait_for_requests(2, patience).len(), 2);
+        client.cancel("it").expect("the client is open");
+        let error = call.join().expect("no panic").expect_err("it is cancelled");
+        assert_eq!(error.status(), Status::Closed, "{error:?}");
+        assert_eq!(crate::support::json(&error.meta())["part"], 2);
+    });
+    // What the session does not have is wrong with the call.
+    let older = client_with(&sandbox, &json!({"generation": 1}));
+    let error = ltp(&older, &shares, json!({})).expect_err("not in this generation");
+    assert_eq!(error.status(), Status::InvalidArgument);
+    assert!(
+        error.message().starts_with("the broker has no quotes"),
+        "{error}"
+    );
+}
+
+/// All parts together are held to the size of one answer.
+#[test]
+fn quotes_without_end_are_too_large_together() {
+    let sandbox = unlimited();
+    let client = client(&sandbox);
+    let large = format!("[\"{}\"]", "x".repeat(9 << 20));
+    fault(&sandbox, "", answer(200, JSON, &large));
+    let tokens: Vec<String> = (1..=99).map(|number| number.to_string()).collect();
+    let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    let reply = ltp(&client, &tokens[..49], json!({})).expect("one of them fits");
+    assert_eq!(reply.json().len(), large.len());
+    sandbox.clear_requests();
+    let error = ltp(&client, &tokens, json!({"timeout_ms": 60_000})).expect_err("two do not");
+    assert_eq!(error.status(), Status::Protocol, "{error:?}");
+    let told =
+        "part 2 of 3 (instruments 50 to 98): the answers together are larger than 16777216 bytes";
+    assert_eq!(error.message(), told);
+    assert_eq!(sandbox.requests().len(), 2);
+}
+
+/// Live, a weekend and today before the open are errors.
+#[test]
+fn a_range_without_candles_is_an_empty_list() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let ask = |interval: &str| {
+        let params = json!({"neosymbol": "nse_cm|11536", "interval": interval,
+                            "from_date": "2026-06-06", "to_date": "2026-06-07"});
+        client.historical_data(&params.to_string())
+    };
+    let empty = |interval: &str| {
+        format!(r#"{{"status":"success","interval":"{interval}","data":{{"candles":[]}}}}"#)
+    };
+    // The sandbox does it as the broker, of itself.
+    let reply = ask("5min").expect("an empty range is no error");
+    assert_eq!(
+        (reply.json(), reply.http_status()),
+        (&empty("5min")[..], 400)
+    );
+    let notes = crate::support::json(&reply.meta())["notes"].clone();
+    let note = "the broker has no candles of this range: No data found for the given duration";
+    assert_eq!(notes, json!([note]));
+    let path = "/market-data/1.0/historical";
+    let fault_of = |http: u16, words: &str| {
+        sandbox.clear_faults();
+        let body = json!({"status": "ERROR", "fault": {"code": http, "message": words}});
+        fault(&sandbox, path, answer(http, JSON, &body.to_string()));
+        ask("D")
+    };
+    for words in [
+        "no  DATA found",
+        "Data not available for 2026-09-28. Market has not yet opened",
+    ] {
+        let reply = fault_of(400, words).expect("an empty range is no error");
+        assert_eq!(reply.json(), empty("D"));
+        let notes = crate::support::json(&reply.meta())["notes"].to_string();
+        assert!(notes.contains(words), "{notes}");
+    }
+    for (http, words, expected) in [
+        (400, "Invalid interval value", Status::Rejected),
+        (400, "No data found for the given symbol", Status::Rejected),
+        (400, "Data not available", Status::Rejected),
+        (422, "Invalid neosymbol", Status::Rejected),
+        (429, "No data found", Status::RateLimited),
+        (401, "No data found", Status::SessionExpired),
+        (
+            503,
+            "No data found for the given duration",
+            Status::Unavailable,
+        ),
+    ] {
+        let error = fault_of(http, words).expect_err(words);
+        assert_eq!(error.status(), expected, "{words}: {error:?}");
+    }
+    // Candles are given as they come.
+    sandbox.clear_faults();
+    fault(
+        &sandbox,
+        path,
+        answer(200, JSON, &sample("historical_data.ok")),
+    );
+    assert_eq!(
+        ask("1min").expect("candles").json(),
+        sample("historical_data.ok")
+    );
+}
+
+/// Each call has its own names for indices, and they are exact.
+#[test]
+fn indices_go_by_what_each_call_calls_them() {
+    let sandbox = unlimited();
+    let client = client(&sandbox);
+    let quote = |segment: &str, token: Value| {
+        let params = json!({"instrument_tokens": [
+            {"exchange_segment": segment, "instrument_token": token}]});
+        client.quotes(&params.to_string())
+    };
+    let candles = |symbol: &str| {
+        let params = json!({"neosymbol": symbol, "interval": "D",
+                            "from_date": "2026-06-01", "to_date": "2026-06-30"});
+        client.historical_data(&params.to_string())
+    };
+    let notes = |reply: &Reply| crate::support::json(&reply.meta())["notes"].clone();
+    for (segment, token, name) in [
+        ("nse_cm", json!(26_000), "Nifty 50"),
+        ("nse_cm", json!(" 26009 "), "Nifty Bank"),
+        ("nse_cm", json!(" Nifty 50 "), "Nifty 50"),
+        ("nse_cm", json!("India VIX"), "India VIX"),
+        ("bse_cm", json!("SENSEX"), "SENSEX"),
+        ("bse_cm", json!(1), "SENSEX"),
+    ] {
+        let reply = quote(segment, token.clone());
+        let reply = reply.unwrap_or_else(|error| panic!("{token}: {error:?}"));
+        let row = crate::support::json(reply.json())[0].clone();
+        assert_eq!(row["exchange_token"], name);
+        assert!(notes(&reply).is_null(), "{token}");
+    }
+    for symbol in [
+        "nse_cm|26000",
+        " nse_cm | Nifty 50 ",
+        "nse_cm|INDIA VIX",
+        "bse_cm|1",
+    ] {
+        let reply = candles(symbol);
+        let reply = reply.unwrap_or_else(|error| panic!("{symbol}: {error:?}"));
+        assert!(notes(&reply).is_null(), "{symbol}");
+    }
+    // MCX goes by number, and is asked for as it is given.
+    sandbox.clear_requests();
+    assert!(
+        quote("mcx_fo", json!(567)).is_err(),
+        "the sandbox has no such index"
+    );
+    assert!(plain(&sandbox.requests()[0].path).contains("/mcx_fo|567/"));
+    // What the broker does not know it refuses; how it spells it is told.
+    for (name, right, told_by) in [
+        ("nifty 50", "Nifty 50", "quotes"),
+        ("NIFTY", "Nifty 50", "quotes"),
+        ("INDIA VIX", "India VIX", "quotes"),
+        ("India VIX", "INDIA VIX", "historical_data"),
+        ("nifty bank", "Nifty Bank", "historical_data"),
+    ] {
+        let asked = match told_by {
+            "quotes" => quote("nse_cm", json!(name)),
+            _ => candles(&format!("nse_cm|{name}")),
+        };
+        let error = asked.expect_err(name);
+        assert_eq!(error.status(), Status::Rejected, "{error:?}");
+        let hint = told(&error, "hint").as_str().expect("a hint").to_owned();
+        for part in [
+            "exact name",
+            "by number",
+            &format!("\"{name}\""),
+            &format!("\"{right}\""),
+        ] {
+            assert!(hint.contains(part), "{hint}");
+        }
+        let notes = crate::support::json(&error.meta())["notes"].to_string();
+        assert!(notes.contains(right), "{notes}");
+    }
+    // Among others it may be left out: that is told too.
+    let reply = ltp(&client, &["11536", "nifty 50"], json!({})).expect("one is known");
+    let told = notes(&reply).to_string();
+    assert!(
+        told.contains("Nifty 50") && told.contains("1 rows for 2 instruments"),
+        "{told}"
+    );
+    let error = candles("nse_cm|1").expect_err("no such share");
+    let hint = error.hint().expect("a hint");
+    assert!(
+        hint.contains("pSymbol of today's scrip file") && !hint.contains('"'),
+        "{hint}"
+    );
+    sandbox.clear_requests();
+    for wrong in [quote("nse_cm", json!(26_017)), candles("nse_cm|26017")] {
+        let error = wrong.expect_err("a number without a name");
+        assert!(error.message().contains("by its name"), "{error}");
+    }
+    assert!(sandbox.requests().is_empty());
 }
 
 /// The cancel of an after-market order reads the book for the symbol. A row can

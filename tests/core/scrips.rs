@@ -377,9 +377,34 @@ fn quotes_and_the_feed_take_what_a_search_gives() {
         } else {
             "index"
         };
-        let told = feed.subscribe(kind, Some(&format!("{segment}|{token}")));
-        told.unwrap_or_else(|error| panic!("{kind} {segment}|{token}: {error}"));
+        let instrument = format!("{segment}|{token}");
+        let told = feed.subscribe(kind, Some(&instrument));
+        told.unwrap_or_else(|error| panic!("{kind} {instrument}: {error}"));
+        if kind == "index" {
+            // It has no touch line and no depth: nothing would ever come.
+            for kind in ["scrips", "scrips_lite", "depth", "full_depth"] {
+                let error = feed.subscribe(kind, Some(&format!("nse_cm|11536,{instrument}")));
+                let error = error.expect_err("it is an index");
+                assert_eq!(error.status(), Status::InvalidArgument);
+                let told = format!("tokens: {instrument} is an index: only kind \"index\"");
+                assert!(error.message().starts_with(&told), "{error}");
+            }
+            let mut depth = Default::default();
+            let error = feed
+                .depth(&instrument, &mut depth)
+                .expect_err("it has none");
+            assert_eq!(error.status(), Status::InvalidArgument, "{error}");
+        }
     }
+    let notes = |kind: &str, tokens: &str| {
+        let reply = feed.subscribe(kind, Some(tokens)).expect("it is taken");
+        crate::support::json(&reply.meta())["notes"].clone()
+    };
+    let told = notes("index", "nse_cm|NIFTY IT,nse_cm|Nifty 50,nse_cm|nifty auto");
+    let told = told.as_array().expect("a list");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].to_string().contains("Nifty IT"), "{told:?}");
+    assert!(notes("index", "nse_cm|Nifty Auto").is_null());
     for segment in ["nse_fo", "bse_fo", "mcx_fo", "cde_fo", "nse_com"] {
         let some = json!({"exchange_segment": segment, "option_type": "FUT"});
         let found = rows(&search(&client, &some).expect("found"));
@@ -438,21 +463,24 @@ struct Listed {
     expiry: i64,
 }
 
+/// What the sandbox has under a path.
+fn get(sandbox: &Sandbox, path: &str) -> String {
+    let address = sandbox.url().trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).expect("the sandbox listens");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it is a text");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+    body.to_owned()
+}
+
 /// The rows of the file of futures and options, as the sandbox gives it.
 fn listed(sandbox: &Sandbox, client: &Client) -> Vec<Listed> {
     let reply = client.scrip_master(Some("nse_fo")).expect("a file");
     let url = crate::support::json(reply.json())["url"].clone();
     let url = url::Url::parse(url.as_str().expect("a text")).expect("a URL");
-    let address = sandbox.url().trim_start_matches("http://");
-    let mut stream = TcpStream::connect(address).expect("the sandbox listens");
-    let request = format!(
-        "GET {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n",
-        url.path()
-    );
-    stream.write_all(request.as_bytes()).expect("it is sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it is a text");
-    let (_, csv) = answer.split_once("\r\n\r\n").expect("a head");
+    let csv = get(sandbox, url.path());
     let mut lines = csv.lines();
     let head: Vec<&str> = lines.next().expect("a header").split(',').collect();
     let place = |name: &str| head.iter().position(|one| *one == name).expect(name);
@@ -703,6 +731,81 @@ fn a_bad_file_never_replaces_a_good_one() {
         assert!(sandbox.requests().is_empty());
         switch(&sandbox, ScripFiles::Whole);
     }
+}
+
+/// Early in a day the broker's list still has the file of the day before. It serves, and
+/// is not told as that of today.
+#[test]
+fn an_older_file_of_the_brokers_is_told_as_older() {
+    let sandbox = sandbox();
+    let query = json!({"exchange_segment": "nse_com", "symbol": "GOLD"});
+    let good = search(&client(&sandbox), &query).expect("a file of today");
+    assert_eq!(meta(&good, "stale"), false);
+    let file = sandbox
+        .requests()
+        .last()
+        .expect("it was fetched")
+        .path
+        .clone();
+    let csv = get(&sandbox, &file);
+    let list = |day: &str| {
+        sandbox.clear_faults();
+        let url = format!("{}/old/prod/{day}/transformed/nse_com.csv", sandbox.url());
+        let body = json!({"data": {"baseFolder": "x", "filesPaths": [url]}}).to_string();
+        fault(
+            &sandbox,
+            "/script-details/",
+            answer(200, "application/json", &body),
+        );
+        fault(&sandbox, "/old/", answer(200, "text/csv", &csv));
+        sandbox.clear_requests();
+    };
+    let asked = || {
+        let paths = paths(&sandbox);
+        let files = paths
+            .iter()
+            .filter(|path| path.starts_with("/old/"))
+            .count();
+        (paths.len() - files, files)
+    };
+    let cache = Cache::new();
+    let client = cache.client(&sandbox);
+    list("2026-01-05");
+    for round in ["fetched", "at hand"] {
+        let found = search(&client, &query).expect("an older file serves");
+        assert_eq!(found.json(), good.json(), "{round}");
+        assert_eq!(meta(&found, "scrip_day"), "2026-01-05", "{round}");
+        assert_eq!(meta(&found, "stale"), true, "{round}");
+        let notes = meta(&found, "notes").to_string();
+        assert!(notes.contains("still has that of 2026-01-05"), "{notes}");
+        let shown = state(&client, "nse_com");
+        let told = (&shown["state"], &shown["day"], &shown["stale"]);
+        assert_eq!(told, (&json!("ready"), &json!("2026-01-05"), &json!(true)));
+        assert_eq!(asked(), (1, 1), "{round}");
+    }
+    // Another client looks at the list, and has that file.
+    let other = cache.client(&sandbox);
+    sandbox.clear_requests();
+    let found = search(&other, &query).expect("an older file serves");
+    assert_eq!(
+        (meta(&found, "stale"), found.json()),
+        (json!(true), good.json())
+    );
+    assert_eq!(asked(), (1, 0));
+    // A URL without a day, and one of a day to come, are of today.
+    for day in ["latest", "9999-12-31"] {
+        list(day);
+        let client = client_with(&sandbox, &json!({}));
+        let found = search(&client, &query).expect("a file");
+        assert_eq!(meta(&found, "stale"), false, "{day}");
+        assert_eq!(asked(), (1, 1), "{day}");
+    }
+    // The next day has one of its own, and the old one goes.
+    let other = cache.client(&sandbox);
+    sandbox.clear_faults();
+    let found = search(&other, &query).expect("a file of today");
+    assert_eq!(meta(&found, "stale"), false);
+    assert_eq!(cache.files().len(), 1);
 }
 
 /// A download that its caller gives up has not failed: who waits for it

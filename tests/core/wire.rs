@@ -198,6 +198,7 @@ fn every_true_answer_is_believed() {
         after("HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"),
         format!("HTTP/1.0 200 OK\r\n\r\n{TAKEN}").into_bytes(),
         ok(r#"{"nOrdNo":250122000624384,"stat":"Ok","stCode":200}"#),
+        ok(&format!("\u{feff}{TAKEN}")),
         // Nobody asked for it, and it says what it is.
         packed(TAKEN),
     ] {
@@ -246,7 +247,7 @@ fn anything_else_is_an_unknown_outcome() {
         answer("205 Reset Content", TAKEN),
         ok(&huge),
         ok(&TAKEN[..TAKEN.len() - 1]),
-        ok(&format!("\u{feff}{TAKEN}")),
+        ok(&format!("\u{feff}\u{feff}{TAKEN}")),
     ];
     // No order has such a number.
     for number in [

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::books;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, Packing};
 use crate::record::Recorded;
 use crate::route::Answer;
 use crate::sockets::{self, Feed, OrderFeed, Socket, Strike};
@@ -340,6 +340,7 @@ fn read_fault(body: &[u8]) -> Result<Fault, String> {
         "trickle" => FaultKind::Trickle {
             ms: take_ms(&mut map)?,
         },
+        "packed" => FaultKind::Packed(take_packing(&mut map)?),
         "refuse_stream" => FaultKind::RefuseStream,
         other => return Err(format!("unknown kind {other}")),
     };
@@ -351,6 +352,11 @@ fn read_fault(body: &[u8]) -> Result<Fault, String> {
     } = &kind
     {
         crate::server::check_invented(*status, headers)?;
+    }
+    if let FaultKind::Packed(packing) = &kind {
+        let lines = packing.coding.iter().cloned();
+        let lines: Vec<_> = lines.map(|line| (CODING.to_owned(), line)).collect();
+        crate::server::check_invented(200, &lines)?;
     }
     if let FaultKind::Redirect(target) = &kind {
         crate::server::check_invented(307, &[("location".to_owned(), target.clone())])?;
@@ -367,6 +373,36 @@ fn take_text(map: &mut Map<String, Value>, key: &str) -> Result<Option<String>, 
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(format!("{key} must be a text")),
     }
+}
+
+/// What an answer says of its packing.
+const CODING: &str = "content-encoding";
+
+fn take_packing(map: &mut Map<String, Value>) -> Result<Packing, String> {
+    let text = |value: Value| match value {
+        Value::String(text) => Ok(text),
+        _ => Err("coding must be a text or a list of texts".to_owned()),
+    };
+    let coding = match map.remove("coding") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(lines)) => lines.into_iter().map(text).collect::<Result<_, _>>()?,
+        Some(line) => vec![text(line)?],
+    };
+    let members = match map.remove("members") {
+        None | Some(Value::Null) => 1,
+        Some(value) => number(&value, "members")?,
+    };
+    let mut flag = |key: &str| match map.remove(key) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(flag),
+        Some(_) => Err(format!("{key} must be true or false")),
+    };
+    Ok(Packing {
+        coding,
+        raw: flag("raw")?,
+        members,
+        bom: flag("bom")?,
+    })
 }
 
 fn take_url(map: &mut Map<String, Value>) -> Result<String, String> {
@@ -426,6 +462,13 @@ mod tests {
             ("cut_json", FaultKind::CutJson),
             ("wrong_content_length", FaultKind::WrongContentLength),
             ("refuse_stream", FaultKind::RefuseStream),
+            (
+                "packed",
+                FaultKind::Packed(Packing {
+                    members: 1,
+                    ..Packing::default()
+                }),
+            ),
         ] {
             assert_eq!(kind(&format!(r#"{{"kind":"{name}"}}"#)), Ok(expected));
         }
@@ -440,6 +483,15 @@ mod tests {
                 Ok(expected)
             );
         }
+        let packing = Packing {
+            coding: vec!["gzip".to_owned(), "deflate".to_owned()],
+            raw: true,
+            members: 3,
+            bom: true,
+        };
+        let text =
+            r#"{"kind":"packed","coding":["gzip","deflate"],"raw":true,"members":3,"bom":true}"#;
+        assert_eq!(kind(text), Ok(FaultKind::Packed(packing)));
         assert_eq!(
             kind(r#"{"kind":"slow","ms":5}"#),
             Ok(FaultKind::Slow { ms: 5 })
@@ -492,6 +544,12 @@ mod tests {
             (r#"{"kind":"hang","ms":1}"#, "ms"),
             (r#"{"kind":"slow"}"#, "ms"),
             (r#"{"kind":"slow","ms":-1}"#, "ms"),
+            (r#"{"kind":"packed","coding":1}"#, "coding"),
+            (r#"{"kind":"packed","coding":["gzip",1]}"#, "coding"),
+            (r#"{"kind":"packed","coding":"a\nb"}"#, "content-encoding"),
+            (r#"{"kind":"packed","members":-1}"#, "members"),
+            (r#"{"kind":"packed","bom":1}"#, "bom"),
+            (r#"{"kind":"packed","raw":"x"}"#, "raw"),
             (r#"{"kind":"redirect"}"#, "url"),
             (r#"{"kind":"redirect","url":"a\nb"}"#, "location"),
             (r#"{"kind":"hang","times":"x"}"#, "times"),

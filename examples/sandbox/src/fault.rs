@@ -68,9 +68,25 @@ pub enum FaultKind {
         /// Milliseconds between two bytes.
         ms: u64,
     },
+    /// The true answer, packed for its way, whatever the client accepts.
+    Packed(Packing),
     /// HTTP/2: the stream is refused (`REFUSED_STREAM`: not carried out, may be repeated).
     /// HTTP/1.1: as `ResetBefore`.
     RefuseStream,
+}
+
+/// How an answer is packed. The default leaves it as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packing {
+    /// The lines of `Content-Encoding`. What they name is done in their order: `gzip` and
+    /// `x-gzip`, `deflate`. Anything else is named and not done.
+    pub coding: Vec<String>,
+    /// `deflate` without the frame of zlib, as some servers send it.
+    pub raw: bool,
+    /// How many members `gzip` makes; 0 makes one too.
+    pub members: u32,
+    /// A byte-order mark stands before the answer.
+    pub bom: bool,
 }
 
 /// The faults that wait, in the order in which they were set.

@@ -58,7 +58,7 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 pub use crate::books::{Order, Position, Trade};
-pub use crate::fault::{Fault, FaultKind};
+pub use crate::fault::{Fault, FaultKind, Packing};
 pub use crate::pace::Peak;
 pub use crate::record::Recorded;
 pub use crate::sockets::{

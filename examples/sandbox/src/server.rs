@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
 };
@@ -32,7 +32,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::control;
 use crate::cookies;
-use crate::fault::FaultKind;
+use crate::fault::{FaultKind, Packing};
 use crate::query;
 use crate::record::Recorded;
 use crate::rest;
@@ -294,6 +294,13 @@ async fn serve(
     let mut delivery = Delivery::Plain;
     match fault {
         None | Some(FaultKind::ResetBefore | FaultKind::RefuseStream) => {}
+        Some(FaultKind::Packed(packing)) if socket.is_none() => {
+            let mut answer = dispatch(&call, &found);
+            pack(&mut answer, &packing);
+            return Ok(finish(connection, seq, &head.headers, answer, delivery));
+        }
+        // A handshake has no body.
+        Some(FaultKind::Packed(_)) => {}
         Some(FaultKind::Hang) => {
             let never: Infallible = pending().await;
             match never {}
@@ -450,7 +457,9 @@ fn finish(
     if delivery == Delivery::Cut {
         answer.body.truncate(answer.body.len() / 2);
     }
-    if connection.state.options.gzip && takes_gzip(headers) && !answer.body.is_empty() {
+    let packed = |(name, _): &(HeaderName, HeaderValue)| name == header::CONTENT_ENCODING;
+    let plain = !answer.body.is_empty() && !answer.headers.iter().any(packed);
+    if connection.state.options.gzip && takes_gzip(headers) && plain {
         compress(&mut answer);
     }
     let status = answer.status.as_u16();
@@ -552,12 +561,48 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
         })
 }
 
+/// Compresses with an encoder into a vector.
+macro_rules! written {
+    ($encoder:ident, $body:expr) => {{
+        let mut encoder = $encoder::new(Vec::new(), Compression::fast());
+        encoder.write_all($body).expect("a vector takes any amount");
+        encoder.finish().expect("a vector takes any amount")
+    }};
+}
+
+/// Packs an answer as a fault wants it.
+fn pack(answer: &mut Answer, packing: &Packing) {
+    let mut body = answer.body.to_vec();
+    if packing.bom {
+        body.splice(..0, "\u{feff}".bytes());
+    }
+    let names = packing.coding.iter().flat_map(|line| line.split(','));
+    for name in names {
+        body = match name.trim().to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => {
+                let most = body.len().div_ceil(packing.members.max(1) as usize).max(1);
+                let members: Vec<&[u8]> = match body.is_empty() {
+                    true => vec![&[]],
+                    false => body.chunks(most).collect(),
+                };
+                let members = members.into_iter();
+                members.flat_map(|part| written!(GzEncoder, part)).collect()
+            }
+            "deflate" if packing.raw => written!(DeflateEncoder, &body),
+            "deflate" => written!(ZlibEncoder, &body),
+            _ => body,
+        };
+    }
+    answer.body = body.into();
+    for line in &packing.coding {
+        if let Ok(line) = HeaderValue::try_from(line) {
+            answer.headers.push((header::CONTENT_ENCODING, line));
+        }
+    }
+}
+
 fn compress(answer: &mut Answer) {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder
-        .write_all(&answer.body)
-        .expect("a vector takes any amount");
-    answer.body = encoder.finish().expect("a vector takes any amount").into();
+    answer.body = written!(GzEncoder, &answer.body).into();
     answer
         .headers
         .push((header::CONTENT_ENCODING, HeaderValue::from_static("gzip")));

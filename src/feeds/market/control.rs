@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::exchange::{self, exchange_id};
 use crate::base::error::Error;
 use crate::base::json;
+use crate::broker::indices::{self, Asked};
 
 /// The broker's limit over all kinds.
 pub(crate) const MOST_TOKENS: usize = 3000;
@@ -135,6 +136,29 @@ impl Instrument {
     pub(crate) fn number(&self) -> Option<u32> {
         self.token.parse().ok()
     }
+
+    /// Refuses the number of an index, which has no touch line and no depth: the broker
+    /// would send nothing, and say nothing.
+    pub(crate) fn must_be_no_index(&self, name: &str) -> Result<(), Error> {
+        let segment = exchange::exchange_name(self.exchange).to_string();
+        match self.number() {
+            Some(number) if indices::is_index(&segment, number) => Err(Error::argument(
+                name,
+                format_args!(
+                    "{} is an index: only kind \"index\" and kneo_feed_last have it",
+                    self.text()
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// What to tell of the name of an index that the broker spells otherwise.
+    pub(crate) fn misspelt(&self) -> Option<String> {
+        let segment = exchange::exchange_name(self.exchange).to_string();
+        let right = indices::spelling(Asked::Feed, &segment, &self.token)?;
+        Some(indices::misspelt(&self.token, right))
+    }
 }
 
 /// Reads a list of instruments, separated by commas.
@@ -154,7 +178,11 @@ pub(crate) fn instruments(intent: Intent, tokens: Option<&str>) -> Result<Vec<In
                 if all.len() > 4 * MOST_TOKENS {
                     return Err(Error::argument("tokens", "has too many entries"));
                 }
-                all.push(Instrument::parse("tokens", one, intent == Intent::Index)?);
+                let one = Instrument::parse("tokens", one, intent == Intent::Index)?;
+                if intent != Intent::Index {
+                    one.must_be_no_index("tokens")?;
+                }
+                all.push(one);
             }
             all.sort();
             all.dedup();
@@ -386,6 +414,27 @@ mod tests {
         assert_eq!(index[0].text(), "nse_cm|Nifty 50");
         assert_eq!(index[0].number(), None);
         assert!(instruments(Intent::Exchange, Some("")).is_ok_and(|all| all.is_empty()));
+        let odd = |text| {
+            let all = instruments(Intent::Index, Some(text)).expect("a name is good");
+            all[0].misspelt()
+        };
+        assert!(odd("nse_cm|nifty 50").is_some_and(|note| note.contains("\"Nifty 50\"")));
+        for right in [
+            "nse_cm|Nifty 50",
+            "nse_cm|26000",
+            "mcx_fo|567",
+            "bse_cm|Moon",
+        ] {
+            assert_eq!(odd(right), None, "{right}");
+        }
+        for (intent, text) in [
+            (Intent::Index, "nse_cm|26000"),
+            (Intent::Scrips, "nse_fo|26000"),
+            (Intent::Depth, "bse_cm|26000"),
+            (Intent::Scrips, "mcx_fo|567"),
+        ] {
+            assert!(instruments(intent, Some(text)).is_ok(), "{text}");
+        }
         for (intent, text) in [
             (Intent::Scrips, ""),
             (Intent::Scrips, "nse_cm"),
@@ -395,6 +444,10 @@ mod tests {
             (Intent::Scrips, "nyse|1"),
             (Intent::Scrips, "nse_cm|Nifty 50"),
             (Intent::Scrips, "nse_cm|4294967296"),
+            (Intent::Scrips, "nse_cm|26000"),
+            (Intent::Lite, "nse_cm|11536, nse_cm|026009"),
+            (Intent::Depth, "nse_cm|26017"),
+            (Intent::FullDepth, "bse_cm|1"),
             (Intent::Index, "nse_cm|a|b"),
             (Intent::Exchange, "nse_cm|1"),
         ] {

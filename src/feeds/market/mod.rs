@@ -144,6 +144,7 @@ impl Feed {
     /// subscribed; then nothing is changed. [`Status::Closed`].
     pub fn subscribe(&self, kind: &str, tokens: Option<&str>) -> Result<Reply, Error> {
         let all = self.read_request(kind, tokens)?;
+        let notes = misspelt(&all);
         let keys: Vec<u64> = all.iter().flat_map(keys).collect();
         let mut wanted = self.shared().wanted();
         let changes = wanted.add(all)?;
@@ -152,7 +153,7 @@ impl Feed {
         if changes {
             self.shared().changed.notify_one();
         }
-        self.told("feed_subscribe")
+        self.told("feed_subscribe", notes)
     }
 
     /// Ends subscriptions, and forgets what came of them. Instruments that
@@ -177,7 +178,7 @@ impl Feed {
         if changes {
             self.shared().changed.notify_one();
         }
-        self.told("feed_unsubscribe")
+        self.told("feed_unsubscribe", Vec::new())
     }
 
     /// Asks for the values of instruments once. They come as records.
@@ -204,11 +205,12 @@ impl Feed {
                 ),
             ));
         }
+        let notes = misspelt(&wanted);
         let all: Vec<Instrument> = wanted.into_iter().map(|(_, one)| one).collect();
         let frames = control::frames(Verb::Snapshot, intent, &all);
         self.shared().wanted().ask_once(frames)?;
         self.shared().changed.notify_one();
-        self.told("feed_snapshot")
+        self.told("feed_snapshot", notes)
     }
 
     /// The next event as JSON. Zero does not wait.
@@ -328,8 +330,12 @@ impl Feed {
     }
 
     /// The answer of what changes what is subscribed.
-    fn told(&self, operation: &'static str) -> Result<Reply, Error> {
-        readers::answer(operation, Ok(self.shared().status()))
+    fn told(&self, operation: &'static str, notes: Vec<String>) -> Result<Reply, Error> {
+        let mut reply = readers::answer(operation, Ok(self.shared().status()))?;
+        if !notes.is_empty() {
+            reply.meta.extra.insert("notes".to_owned(), notes.into());
+        }
+        Ok(reply)
     }
 
     fn read_request(&self, kind: &str, tokens: Option<&str>) -> Result<Vec<Subscription>, Error> {
@@ -346,8 +352,13 @@ impl Feed {
     }
 
     fn read_instrument(&self, text: &str, by_name: bool) -> Result<Instrument, Error> {
+        const NAME: &str = "instrument";
         self.must_be_open()?;
-        Instrument::parse("instrument", text, by_name)
+        let one = Instrument::parse(NAME, text, by_name)?;
+        if !by_name {
+            one.must_be_no_index(NAME)?;
+        }
+        Ok(one)
     }
 
     fn must_be_open(&self) -> Result<(), Error> {
@@ -356,6 +367,17 @@ impl Feed {
             None => Ok(()),
         }
     }
+}
+
+/// Of how many names that the broker spells otherwise is told.
+const MOST_MISSPELT: usize = 5;
+
+/// What to tell of the names of indices that the broker spells otherwise. It answers
+/// nothing to a name that it does not know.
+fn misspelt(all: &[Subscription]) -> Vec<String> {
+    let notes = all.iter().filter(|(intent, _)| *intent == Intent::Index);
+    let notes = notes.filter_map(|(_, one)| one.misspelt());
+    notes.take(MOST_MISSPELT).collect()
 }
 
 #[cfg(test)]

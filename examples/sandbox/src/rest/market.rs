@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{Door, invalid_input, invalid_instrument, keep, route, row, visitor};
-use crate::clock::{Moment, parse_iso_date};
+use crate::clock::{Moment, india_day, parse_iso_date, weekday};
 use crate::exchange::Exchange;
 use crate::login::ok;
 use crate::market::candles::{Candle, Interval, candles};
@@ -32,8 +32,11 @@ fn admit(call: &Call<'_>, door: Door) -> Result<(), Answer> {
 
 // ---- Quotes ------------------------------------------------------------------------------
 
-/// How many instruments one call may name.
-const MOST_QUOTES: usize = 50;
+/// How many instruments one call may name: 50 are said to be the most, and are refused.
+const MOST_QUOTES: usize = 49;
+/// An index whose name quotes spell otherwise than candles and the broker's own list do.
+const VIX_LISTED: &str = "INDIA VIX";
+const VIX_QUOTED: &str = "India VIX";
 
 fn quotes(call: &Call<'_>, door: Door) -> Result<Answer, Answer> {
     admit(call, door)?;
@@ -43,27 +46,25 @@ fn quotes(call: &Call<'_>, door: Door) -> Result<Answer, Answer> {
     let symbols = query::decode_path(symbols);
     let symbols: Vec<&str> = symbols.split(',').collect();
     if symbols.len() > MOST_QUOTES {
-        return Err(invalid_input(
-            "At most 50 instruments can be quoted at once",
-        ));
+        let words = "Please set the Neo symbol max value to 50.";
+        let body = json!({"fault": {"code": "400", "description": words, "message": words}});
+        return Err(Answer::json(StatusCode::BAD_REQUEST, &body));
     }
     let mut exchange = call.state.exchange();
     if symbols.iter().any(|one| is_index_number(&exchange, one)) {
-        let body = json!({"fault": {
-            "code": 400,
-            "message": "Invalid neosymbol values",
-            "description": "Please pass valid neosymbol values for getQuote",
-        }});
-        return Err(Answer::json(StatusCode::BAD_REQUEST, &body));
+        return Err(invalid_symbols());
     }
     // One that is unknown among others is left out.
     let rows: Vec<_> = symbols
         .into_iter()
-        .filter_map(|symbol| find(&exchange, symbol))
+        .filter_map(|symbol| Some((symbol, quoted(&exchange, symbol)?)))
         .collect::<Vec<_>>()
         .into_iter()
-        .map(|id| {
+        .map(|(symbol, id)| {
             let mut row = quote(&mut exchange, id);
+            if let Some((_, VIX_QUOTED)) = symbol.split_once('|') {
+                row.insert("exchange_token".to_owned(), json!(VIX_QUOTED));
+            }
             if let Some(keys) = keys {
                 keep(&mut row, keys);
             }
@@ -71,9 +72,29 @@ fn quotes(call: &Call<'_>, door: Door) -> Result<Answer, Answer> {
         })
         .collect();
     if rows.is_empty() {
-        return Err(invalid_instrument());
+        return Err(invalid_symbols());
     }
     Ok(ok(&json!(rows)))
+}
+
+/// What live quotes answer to an instrument that they do not know.
+fn invalid_symbols() -> Answer {
+    let body = json!({"fault": {
+        "code": 400,
+        "message": "Invalid neosymbol values",
+        "description": "Please pass valid neosymbol values for getQuote",
+    }});
+    Answer::json(StatusCode::BAD_REQUEST, &body)
+}
+
+/// The instrument that quotes find behind `nse_cm|11536`.
+fn quoted(exchange: &Exchange, symbol: &str) -> Option<Id> {
+    let (segment, token) = symbol.split_once('|')?;
+    match (segment, token) {
+        ("nse_cm", VIX_LISTED) => None,
+        ("nse_cm", VIX_QUOTED) => find(exchange, &format!("nse_cm|{VIX_LISTED}")),
+        _ => find(exchange, symbol),
+    }
 }
 
 /// The instrument behind `nse_cm|11536`.
@@ -411,8 +432,12 @@ fn future(exchange: &mut Exchange, scrip: &Scrip) -> Value {
 
 /// The body of refusals of this call.
 fn fault(message: &str) -> Answer {
-    let body = json!({"status": "ERROR", "fault": {"code": 400, "message": message}});
-    Answer::json(StatusCode::BAD_REQUEST, &body)
+    fault_of(StatusCode::BAD_REQUEST, message)
+}
+
+fn fault_of(status: StatusCode, message: &str) -> Answer {
+    let fault = json!({"code": status.as_u16(), "message": message});
+    Answer::json(status, &json!({"status": "ERROR", "fault": fault}))
 }
 
 fn history(call: &Call<'_>, door: Door) -> Result<Answer, Answer> {
@@ -443,12 +468,22 @@ fn history(call: &Call<'_>, door: Door) -> Result<Answer, Answer> {
                 Segment::McxFo | Segment::NseCom | Segment::CdeFo
             )
         })
-        .ok_or_else(|| fault("Invalid neosymbol"))?;
+        .ok_or_else(|| fault_of(StatusCode::UNPROCESSABLE_ENTITY, "Invalid neosymbol"))?;
     let scrip = exchange.market.scrip(id);
-    let rows: Vec<Value> = candles(scrip, interval, from, to, unix_now())
+    let now = unix_now();
+    let rows: Vec<Value> = candles(scrip, interval, from, to, now)
         .iter()
         .map(|candle| candle_row(scrip, candle))
         .collect();
+    if rows.is_empty() {
+        // An empty range is told as an error.
+        let today = india_day(now);
+        let before_open = from == today && weekday(today) < 5;
+        return Err(fault(match before_open {
+            true => "Data not available for today. Market has not yet opened",
+            false => "No data found for the given duration",
+        }));
+    }
     Ok(ok(
         &json!({"status": "success", "interval": name, "data": {"candles": rows}}),
     ))

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox, TlsMode};
+use kotak_neo_sandbox::{Fault, FaultKind, Options, Packing, Sandbox, TlsMode};
 use serde_json::Value;
 
 use crate::client::{Ask, Client, address};
@@ -213,6 +213,71 @@ fn cut_json_is_a_whole_message_with_half_a_body() {
         assert_eq!(cut.body.len(), whole.body.len() / 2);
         serde_json::from_slice::<Value>(&cut.body).unwrap_err();
     }
+}
+
+/// What an answer has with `gzip` taken off it, all members.
+fn gunzip(body: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    flate2::read::MultiGzDecoder::new(body)
+        .read_to_end(&mut text)
+        .unwrap();
+    text
+}
+
+fn inflate(body: &[u8], raw: bool) -> Vec<u8> {
+    let mut text = Vec::new();
+    match raw {
+        true => flate2::read::DeflateDecoder::new(body).read_to_end(&mut text),
+        false => flate2::read::ZlibDecoder::new(body).read_to_end(&mut text),
+    }
+    .unwrap();
+    text
+}
+
+#[test]
+fn answers_can_be_packed_in_any_way() {
+    let sandbox = Sandbox::start(Options {
+        gzip: true,
+        ..Options::default()
+    })
+    .unwrap();
+    let ask = v3::login_ask(&sandbox, v3::LOGIN).with("accept-encoding", "identity");
+    let whole = ask.reply(&sandbox).body;
+    let packed = |coding: &[&str], raw: bool, members: u32, bom: bool| {
+        let coding = coding.iter().map(|line| (*line).to_owned()).collect();
+        let packing = Packing {
+            coding,
+            raw,
+            members,
+            bom,
+        };
+        once(&sandbox, FaultKind::Packed(packing));
+        ask.reply(&sandbox)
+    };
+    // Tokens differ from answer to answer, their length does not.
+    let same = |text: &[u8]| {
+        assert_eq!(text.len(), whole.len());
+        serde_json::from_slice::<Value>(text).unwrap();
+    };
+    let reply = packed(&["gzip"], false, 1, false);
+    assert_eq!(reply.headers["content-encoding"], "gzip");
+    same(&gunzip(&reply.body));
+    let several = packed(&["X-GZIP"], false, 5, false).body;
+    same(&gunzip(&several));
+    let members = several.windows(3).filter(|three| *three == [0x1f, 0x8b, 8]);
+    assert!(members.count() >= 5);
+    same(&inflate(&packed(&["deflate"], false, 1, false).body, false));
+    same(&inflate(&packed(&["deflate"], true, 1, false).body, true));
+    let both = packed(&["gzip, deflate"], true, 2, false).body;
+    same(&gunzip(&inflate(&both, true)));
+    let lines = packed(&["deflate", "gzip"], false, 1, true);
+    assert_eq!(lines.headers.get_all("content-encoding").iter().count(), 2);
+    let text = inflate(&gunzip(&lines.body), false);
+    same(text.strip_prefix("\u{feff}".as_bytes()).unwrap());
+    let named = packed(&["br"], false, 1, false);
+    assert_eq!(named.headers["content-encoding"], "br");
+    same(&named.body);
+    same(&packed(&[], false, 0, false).body);
 }
 
 #[test]

@@ -66,21 +66,32 @@ fn quotes_have_the_form_of_the_samples() {
         let refused = trader.look(&format!("{QUOTES}/{tokens}/all")).expect(400);
         assert_eq!(refused, sample("market_data.error-400-neosymbol.json"));
     }
-    let invalid = sample("market_data.error-1009-invalid-instrument.json");
-    for bad in ["nse_cm|1", "nse_cm|nifty%2050", "11536", "xse|1"] {
+    let invalid = sample("market_data.error-400-neosymbol.json");
+    for bad in [
+        "nse_cm|1",
+        "nse_cm|nifty%2050",
+        "11536",
+        "xse|1",
+        "nse_cm|INDIA%20VIX",
+    ] {
         assert_eq!(
             trader.look(&format!("{QUOTES}/{bad}/all")).expect(400),
             invalid,
             "{bad}"
         );
     }
-    let many = vec!["nse_cm|11536"; 51].join(",");
-    assert_eq!(
-        trader.look(&format!("{QUOTES}/{many}/ltp")).expect(400)["stCode"],
-        1002
-    );
-    let fifty = vec!["nse_cm|11536"; 50].join(",");
-    trader.look(&format!("{QUOTES}/{fifty}/ltp")).expect(200);
+    // One name is another one here than in candles.
+    let vix = trader.look(&format!("{QUOTES}/nse_cm|India%20VIX/ltp"));
+    assert_eq!(vix.expect(200)[0]["exchange_token"], "India VIX");
+    let many = |count| {
+        let many = vec!["nse_cm|11536"; count].join(",");
+        trader.look(&format!("{QUOTES}/{many}/ltp"))
+    };
+    for count in [50, 51] {
+        let refused = many(count).expect(400);
+        assert_eq!(refused, sample("market_data.error-400-too-many.json"));
+    }
+    many(49).expect(200);
 }
 
 #[test]
@@ -360,12 +371,30 @@ fn candles_have_the_form_of_the_sample() {
         "neosymbol=nse_cm|11536&interval=D&fromdate=2026-06-30&todate=2026-06-01",
         "neosymbol=nse_cm|11536&interval=1min&fromdate=2026-06-01&todate=2026-07-02",
         "neosymbol=nse_cm|11536&interval=D&fromdate=2026-01-01&todate=2026-07-02",
-        "neosymbol=mcx_fo|30001&interval=D&fromdate=2026-06-01&todate=2026-06-30",
-        "neosymbol=nse_cm|1&interval=D&fromdate=2026-06-01&todate=2026-06-30",
     ] {
         let refusal = ask(query).expect(400);
         assert_eq!(shape(&refusal), shape(&invalid), "{query}");
     }
+    let june = "interval=D&fromdate=2026-06-01&todate=2026-06-30";
+    for symbol in [
+        "mcx_fo|30001",
+        "nse_cm|1",
+        "nse_cm|26000",
+        "nse_cm|India%20VIX",
+    ] {
+        let refusal = ask(&format!("neosymbol={symbol}&{june}")).expect(422);
+        assert_eq!(shape(&refusal), shape(&invalid), "{symbol}");
+        assert_eq!(refusal["fault"]["message"], "Invalid neosymbol");
+    }
+    for symbol in ["nse_cm|Nifty%2050", "nse_cm|INDIA%20VIX", "bse_cm|SENSEX"] {
+        ask(&format!("neosymbol={symbol}&{june}")).expect(200);
+    }
+    // A Saturday and a Sunday.
+    let nothing = ask("neosymbol=nse_cm|11536&interval=D&fromdate=2026-06-06&todate=2026-06-07");
+    assert_eq!(
+        nothing.expect(400),
+        sample("historical_data.error-no-data.json")
+    );
 }
 
 #[test]
