@@ -45,6 +45,8 @@ fn broker() {
         record_limit: 0,
         orders_per_second: 0,
         quotes_per_second: 0,
+        quotes_at_once: 0,
+        candles_per_second: 0,
         cash_rupees: 2_000_000_000,
         ..Options::default()
     })
