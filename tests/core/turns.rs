@@ -9,14 +9,31 @@ use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox};
 use kotak_neo_testing::pace::unpaced;
 use serde_json::{Value, json};
 
-use crate::orders::{meta, number, order, outcome, place, placed, trader, unlimited, with};
-use crate::support::{client, client_with, fault, log_in, sandbox, start, status, told};
+use crate::orders::{meta, number, order, outcome, place, placed, unlimited, with};
+use crate::support::{fault, log_in, sandbox, start, status, told};
 
 const QUOTES: &str = "/script-details/1.0/quotes/neosymbol";
 const CANDLES: &str = "/market-data/1.0/historical/details";
 const POSITIONS: &str = "/portfolio/v2/positions";
 const BOOK: &str = "/quick/user/orders";
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A client with the usual pace, but for what is given.
+fn client_with(sandbox: &Sandbox, more: Value) -> Client {
+    let usual = json!({"max_reads_per_second": null, "max_quotes_at_once": null});
+    crate::support::client_with(sandbox, &with(usual, more))
+}
+
+fn client(sandbox: &Sandbox) -> Client {
+    client_with(sandbox, json!({}))
+}
+
+fn trader(sandbox: &Sandbox, more: Value) -> Client {
+    let client = client_with(sandbox, more);
+    log_in(sandbox, &client).expect("the login works");
+    sandbox.clear_requests();
+    client
+}
 
 fn quote(client: &Client, more: Value) -> Result<Reply, Error> {
     let wanted = json!({"instrument_tokens": [
@@ -123,7 +140,7 @@ fn books_come_at_their_pace_and_share_it_with_all_other_reads() {
 #[test]
 fn a_429_without_a_time_holds_its_class_for_a_second() {
     let sandbox = sandbox();
-    let client = client_with(&sandbox, &unpaced());
+    let client = client_with(&sandbox, unpaced());
     let start = Instant::now();
     let error = (0..100)
         .find_map(|_| candles(&client, json!({})).err())
@@ -218,8 +235,8 @@ fn one_that_waits_is_ended_by_interrupt_cancel_and_close() {
 fn clients_of_one_account_share_its_turns() {
     let sandbox = sandbox();
     let few = json!({"max_reads_per_second": {"candles": 1, "other": 1, "quotes": 1}});
-    let one = &trader(&sandbox, &few);
-    let two = trader(&sandbox, &few);
+    let one = &trader(&sandbox, few.clone());
+    let two = trader(&sandbox, few.clone());
     sandbox.clear_requests();
     let reads: [(&str, fn(&Client, Value) -> Result<Reply, Error>); 3] =
         [(QUOTES, quote), (CANDLES, candles), (POSITIONS, positions)];
@@ -231,16 +248,13 @@ fn clients_of_one_account_share_its_turns() {
             assert_eq!(seen.len(), 1);
             limited(read(&two, json!({"timeout_ms": 50})));
             // One that may send more may.
-            let more = client_with(&sandbox, &json!({}));
+            let more = client(&sandbox);
             if path != POSITIONS {
                 sandbox.clear_faults();
                 read(&more, json!({})).expect("it has turns left");
             }
             // So may another application.
-            let other = client_with(
-                &sandbox,
-                &with(few.clone(), json!({"consumer_key": "fake"})),
-            );
+            let other = client_with(&sandbox, with(few.clone(), json!({"consumer_key": "fake"})));
             let refused = status(&read(&other, json!({})));
             assert_ne!(refused, Status::RateLimited);
             one.interrupt();
@@ -259,7 +273,7 @@ fn clients_of_one_account_share_its_turns() {
 #[test]
 fn orders_and_logins_never_wait_for_reads() {
     let sandbox = unlimited();
-    let client = trader(&sandbox, &json!({}));
+    let client = trader(&sandbox, json!({}));
     let mut switches = sandbox.switches();
     switches.market_open = false;
     sandbox.set_switches(switches);
@@ -289,7 +303,7 @@ fn orders_and_logins_never_wait_for_reads() {
 fn what_an_order_reads_is_counted() {
     let sandbox = unlimited();
     let few = json!({"max_reads_per_second": {"other": 1}});
-    let client = &trader(&sandbox, &few);
+    let client = &trader(&sandbox, few);
     fault(&sandbox, BOOK, FaultKind::Hang);
     thread::scope(|scope| {
         let cancel = json!({"order_id": "1", "amo": "YES", "timeout_ms": 600_000}).to_string();
@@ -307,7 +321,7 @@ fn what_an_order_reads_is_counted() {
 #[test]
 fn an_outcome_is_read_while_all_others_wait() {
     let sandbox = unlimited();
-    let client = &trader(&sandbox, &json!({}));
+    let client = &trader(&sandbox, json!({}));
     placed(client);
     let tag = sandbox.orders()[0].tag.clone();
     sandbox.clear_requests();
@@ -330,7 +344,7 @@ fn an_outcome_is_read_while_all_others_wait() {
 fn the_second_sending_takes_a_turn_too() {
     let sandbox = sandbox();
     let few = json!({"max_reads_per_second": {"quotes": 1}});
-    let client = client_with(&sandbox, &few);
+    let client = client_with(&sandbox, few);
     let broken = || {
         sandbox.set_fault(Fault {
             path: QUOTES.to_owned(),
