@@ -814,10 +814,11 @@ const char *kneo_response_message(const kneo_response *response);
 
 /**
  * Facts about the call itself, as JSON: "operation", "request_id", "tag",
- * "elapsed_ms" (a number with fractions), and where they apply "call_id" (as it
- * was given), "notes" (a list of sentences), "earlier_answer" (true: an
- * "intent_id" was used before, and nothing was sent), "scrip_day" and "stale"
- * (see kneo_search_scrip), and "otp" (what kneo_login did about the OTP:
+ * "elapsed_ms" (a number with fractions), and where they apply "waited_ms" (how
+ * many of these the call waited for its turn), "call_id" (as it was given),
+ * "notes" (a list of sentences), "earlier_answer" (true: an "intent_id" was
+ * used before, and nothing was sent), "scrip_day" and "stale" (see
+ * kneo_search_scrip), and "otp" (what kneo_login did about the OTP:
  * {"requested":true}, or false with a "problem"). Never NULL.
  *
  * Valid until kneo_response_free.
@@ -894,6 +895,13 @@ void kneo_response_free(kneo_response *response);
  * - "local_address": IP address to connect from
  * - "max_orders_per_second": 1 to 1000000 (10), in any second of the broker's;
  *   clients of one account in this process share what was sent
+ * - "max_reads_per_second": object of 1 to 1000000 each, in any second of
+ *   the broker's: "quotes" 25 (expiries and chains too), "candles" 2, "other"
+ *   10 (books and all else); clients of one account share what was sent. A
+ *   read waits for its turn within its deadline, else it is KNEO_RATE_LIMITED
+ *   and not sent. Logins and instructions never wait for reads
+ * - "max_quotes_at_once": 1 to 1000000 (4), quotes, expiries and chains that
+ *   are sent and not answered yet
  * - "ledger_file", "ledger_sync" ("process" or "disk"),
  *   "outcome_window_ms" (120000), "cache_dir"
  * - "read_only": true lets no instruction leave, cancels included
