@@ -68,8 +68,9 @@ impl Turn {
             Ok(answer) => {
                 slot.answered();
                 if answer.http_status == 429 {
-                    let told = answer.retry_after.unwrap_or(SHORTEST_HOLD);
-                    slot.hold(told.clamp(SHORTEST_HOLD, LONGEST_HOLD));
+                    let told = answer.retry_after.unwrap_or_default();
+                    let told = told.max(SHORTEST_HOLD);
+                    slot.hold(told.min(LONGEST_HOLD));
                     answer.retry_after = Some(told);
                 }
             }

@@ -204,21 +204,19 @@ fn one_that_waits_is_ended_by_interrupt_cancel_and_close() {
     let client = client(&sandbox);
     once_too_many(&sandbox, QUOTES, "60");
     quote(&client, json!({})).expect_err("the broker refuses it");
-    let ends: [(&str, fn(&Client)); 3] = [
-        ("interrupted", Client::interrupt),
-        ("cancelled", |client| {
-            drop(client.cancel("it").expect("it is open"));
-        }),
-        ("closed", Client::close),
-    ];
-    for (how, end) in ends {
+    let end = |how: &str| match how {
+        "interrupted" => client.interrupt(),
+        "cancelled" => drop(client.cancel("it").expect("it is open")),
+        _ => client.close(),
+    };
+    for how in ["interrupted", "cancelled", "closed"] {
         let patient = json!({"timeout_ms": 600_000, "call_id": "it"});
         let ended = thread::scope(|scope| {
             let waits = scope.spawn(|| quote(&client, patient));
             while !waits.is_finished() {
                 // It may not have begun.
                 thread::sleep(Duration::from_millis(50));
-                end(&client);
+                end(how);
             }
             waits.join().expect("no panic")
         });
@@ -238,8 +236,12 @@ fn clients_of_one_account_share_its_turns() {
     let one = &trader(&sandbox, few.clone());
     let two = trader(&sandbox, few.clone());
     sandbox.clear_requests();
-    let reads: [(&str, fn(&Client, Value) -> Result<Reply, Error>); 3] =
-        [(QUOTES, quote), (CANDLES, candles), (POSITIONS, positions)];
+    type Read = fn(&Client, Value) -> Result<Reply, Error>;
+    let reads = [
+        (QUOTES, quote as Read),
+        (CANDLES, candles),
+        (POSITIONS, positions),
+    ];
     for (path, read) in reads {
         fault(&sandbox, path, FaultKind::Hang);
         thread::scope(|scope| {
