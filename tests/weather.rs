@@ -23,6 +23,8 @@ use kotak_neo_sandbox::{
 use kotak_neo_testing::broker::{self, Broker};
 use kotak_neo_testing::dice::Dice;
 use kotak_neo_testing::memory;
+use kotak_neo_testing::orders::with;
+use kotak_neo_testing::pace::unpaced;
 use serde_json::{Value, json};
 
 /// Far longer than anything here takes.
@@ -311,6 +313,8 @@ fn the_events_of_a_stormy_day_equal_the_books() {
 
     let sandbox = Sandbox::start(Options {
         orders_per_second: 0,
+        quotes_at_once: 0,
+        candles_per_second: 0,
         cash_rupees: 2_000_000_000,
         record_limit: 0,
         ..Options::default()
@@ -322,6 +326,7 @@ fn the_events_of_a_stormy_day_equal_the_books() {
     });
     let mut config = parse(&sandbox.config_json());
     config["max_orders_per_second"] = json!(1_000_000);
+    let config = with(config, unpaced());
     let client = Client::open(Some(&config.to_string())).expect("it is valid");
     insist(&sandbox, &client);
     let quick = json!({"reconnect_first_ms": 10, "reconnect_cap_ms": 100, "login_timeout_ms": 300,

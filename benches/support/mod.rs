@@ -99,6 +99,8 @@ pub fn start_sandbox(tls: TlsMode) -> Result<Sandbox> {
         // Nothing but the peers is to be measured.
         orders_per_second: 0,
         quotes_per_second: 0,
+        quotes_at_once: 0,
+        candles_per_second: 0,
         cash_rupees: 2_000_000_000,
         record_limit: 0,
         ..Options::default()
@@ -112,10 +114,14 @@ pub fn introduce(command: &mut Command, sandbox: &Sandbox) {
     let config = sandbox.config_json();
     let open = config.trim_end().trim_end_matches('}');
     command
-        // Without a ceiling for orders.
+        // Without a ceiling for orders and reads: the pace is not what is measured.
         .env(
             "KNEO_CONFIG",
-            format!("{open},\"max_orders_per_second\":1000000}}"),
+            format!(
+                "{open},\"max_orders_per_second\":1000000,\"max_quotes_at_once\":1000000,\
+                 \"max_reads_per_second\":{{\"quotes\":1000000,\"candles\":1000000,\
+                 \"other\":1000000}}}}"
+            ),
         )
         .env("KNEO_CONSUMER_KEY", &known.consumer_key)
         .env("KNEO_MOBILE_NUMBER", &known.mobile_number)

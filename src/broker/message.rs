@@ -55,6 +55,9 @@ pub(crate) struct Failure {
 impl Answer {
     /// An answer whose body is still to come. `now` is the time since 1970.
     pub(crate) fn from_head(http_status: u16, headers: &HeaderMap, now: Duration) -> Self {
+        let date = headers.get(DATE).and_then(date);
+        // Times that the broker names are of its own clock.
+        let now = date.unwrap_or(now);
         let redirect = headers
             .get(LOCATION)
             .and_then(|value| value.to_str().ok())
@@ -64,8 +67,9 @@ impl Answer {
             http_status,
             retry_after: headers
                 .get(RETRY_AFTER)
-                .and_then(|value| retry_after(value, now)),
-            date: headers.get(DATE).and_then(date).map(|when| when.as_secs()),
+                .and_then(|value| retry_after(value, now))
+                .or_else(|| reset(headers, now).filter(|_| http_status == 429)),
+            date: date.map(|when| when.as_secs()),
             redirect,
             cookies: headers
                 .get_all(SET_COOKIE)
@@ -141,6 +145,18 @@ fn retry_after(value: &HeaderValue, now: Duration) -> Option<Duration> {
     }
 }
 
+/// Until the time at which the broker counts anew, in seconds since 1970.
+fn reset(headers: &HeaderMap, now: Duration) -> Option<Duration> {
+    let at: u64 = headers
+        .get("x-ratelimit-reset")?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(at).saturating_sub(now))
+}
+
 /// A date of HTTP as time since 1970.
 fn date(value: &HeaderValue) -> Option<Duration> {
     let when = httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()?;
@@ -186,6 +202,26 @@ mod tests {
         cut.push(b"\xef\xbb", 100).expect("it is small");
         cut.end();
         assert_eq!(cut.body.as_slice(), b"\xef\xbb");
+    }
+
+    #[test]
+    fn the_time_of_the_next_count_serves_where_a_429_names_no_other() {
+        let now = Duration::from_secs(1_760_000_000);
+        let wait = |status, all: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, text) in all {
+                headers.insert(*name, HeaderValue::from_static(text));
+            }
+            Answer::from_head(status, &headers, now).retry_after
+        };
+        let reset = ("x-ratelimit-reset", "1760000003");
+        assert_eq!(wait(429, &[reset]), Some(Duration::from_secs(3)));
+        assert_eq!(wait(200, &[reset]), None);
+        let both = [reset, ("retry-after", "1")];
+        assert_eq!(wait(429, &both), Some(Duration::from_secs(1)));
+        let over = ("x-ratelimit-reset", "1759999999");
+        assert_eq!(wait(429, &[over]), Some(Duration::ZERO));
+        assert_eq!(wait(429, &[("x-ratelimit-reset", "soon")]), None);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The one table of operations: method, path, authentication, encoding,
-//! whether a call may be repeated, and which deadline it has.
+//! whether a call may be repeated, which deadline it has, and what paces it.
 //!
 //! `docs/operations.md` shows this table; a test holds it to the code.
 
@@ -14,6 +14,7 @@ pub(crate) struct Operation {
     pub(crate) method: Method,
     pub(crate) kind: Kind,
     pub(crate) time: TimeClass,
+    pub(crate) pace: Pace,
     /// What generation 3 sends.
     pub(crate) current: Headers,
     /// What generations 1 and 2 send.
@@ -83,6 +84,20 @@ pub(crate) enum TimeClass {
     Read,
     Order,
     Download,
+}
+
+/// With what a request shares its slots in a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Instructions, by themselves.
+    Orders,
+    /// Quotes, and what the broker limits like them.
+    Quotes,
+    Candles,
+    /// All other reads.
+    Other,
+    /// None: the few steps of a login never wait behind anything.
+    Free,
 }
 
 /// The credentials of a request.
@@ -189,6 +204,7 @@ pub(crate) static SESSION_INIT: Operation = Operation {
     method: Method::POST,
     kind: Kind::Login,
     time: TimeClass::Login,
+    pace: Pace::Free,
     current: Headers::json(Auth::Application),
     older: Headers::json(Auth::Application),
     paths: &[
@@ -205,6 +221,7 @@ pub(crate) static BASE_URL: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Login,
+    pace: Pace::Free,
     current: Headers::json(Auth::None),
     older: Headers::json(Auth::None),
     paths: &[
@@ -218,6 +235,7 @@ pub(crate) static LOGIN: Operation = Operation {
     method: Method::POST,
     kind: Kind::Login,
     time: TimeClass::Login,
+    pace: Pace::Free,
     current: Headers::json(Auth::Bearer),
     older: Headers::json(Auth::Bearer),
     paths: &[
@@ -231,6 +249,7 @@ pub(crate) static OTP_GENERATE: Operation = Operation {
     method: Method::POST,
     kind: Kind::Login,
     time: TimeClass::Login,
+    pace: Pace::Free,
     current: Headers::json(Auth::Bearer),
     older: Headers::json(Auth::Bearer),
     paths: &[
@@ -244,6 +263,7 @@ pub(crate) static SESSION_2FA: Operation = Operation {
     method: Method::POST,
     kind: Kind::Login,
     time: TimeClass::Login,
+    pace: Pace::Free,
     current: Headers::json(Auth::BearerView),
     older: Headers::json(Auth::BearerView),
     paths: &[
@@ -257,6 +277,7 @@ pub(crate) static TOTP_LOGIN: Operation = Operation {
     method: Method::POST,
     kind: Kind::Login,
     time: TimeClass::Login,
+    pace: Pace::Free,
     current: Headers::json(Auth::Key).with_fin_key(),
     older: Headers::json(Auth::Bearer).with_fin_key(),
     paths: &[
@@ -273,6 +294,7 @@ pub(crate) static TOTP_VALIDATE: Operation = Operation {
     method: Method::POST,
     kind: Kind::Login,
     time: TimeClass::Login,
+    pace: Pace::Free,
     current: Headers::json(Auth::KeyView).with_fin_key(),
     older: Headers::json(Auth::BearerView).with_fin_key(),
     paths: &[
@@ -289,6 +311,7 @@ pub(crate) static FEED_CONFIG: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Login,
+    pace: Pace::Free,
     current: Headers::json(Auth::None),
     older: Headers::json(Auth::None),
     paths: &[(ThreeProd, "5config/config"), (ThreeUat, "5config/config")],
@@ -299,6 +322,7 @@ pub(crate) static QR_CODE_LINK: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Login,
+    pace: Pace::Free,
     current: Headers::json(Auth::Bearer),
     older: Headers::json(Auth::Bearer),
     paths: &[
@@ -322,6 +346,7 @@ pub(crate) static QR_CODE_SESSION: Operation = Operation {
     method: Method::POST,
     kind: Kind::Login,
     time: TimeClass::Login,
+    pace: Pace::Free,
     current: Headers::json(Auth::Bearer).with_fin_key(),
     older: Headers::json(Auth::Bearer).with_fin_key(),
     paths: &[
@@ -345,6 +370,7 @@ pub(crate) static WHATSMYIP: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Other,
     current: Headers::json(Auth::KeyTrade),
     older: Headers::json(Auth::KeyTrade),
     paths: &[
@@ -359,6 +385,7 @@ pub(crate) static LOGOUT: Operation = Operation {
     method: Method::POST,
     kind: Kind::Login,
     time: TimeClass::Login,
+    pace: Pace::Free,
     current: Headers::form(Auth::BearerTrade),
     older: Headers::form(Auth::BearerTrade),
     paths: &[
@@ -374,6 +401,7 @@ pub(crate) static PLACE_ORDER: Operation = Operation {
     method: Method::POST,
     kind: Kind::Instruction,
     time: TimeClass::Order,
+    pace: Pace::Orders,
     current: Headers::form(Auth::KeyTrade),
     older: Headers::form(Auth::BearerTrade).with_fin_key(),
     paths: &[
@@ -392,6 +420,7 @@ pub(crate) static MODIFY_ORDER: Operation = Operation {
     method: Method::POST,
     kind: Kind::Instruction,
     time: TimeClass::Order,
+    pace: Pace::Orders,
     current: Headers::form(Auth::KeyTrade),
     older: Headers::form(Auth::BearerTrade).with_fin_key(),
     paths: &[
@@ -410,6 +439,7 @@ pub(crate) static CANCEL_ORDER: Operation = Operation {
     method: Method::POST,
     kind: Kind::Instruction,
     time: TimeClass::Order,
+    pace: Pace::Orders,
     current: Headers::form(Auth::KeyTrade),
     older: Headers::form(Auth::BearerTrade).with_fin_key(),
     paths: &[
@@ -428,6 +458,7 @@ pub(crate) static ORDER_REPORT: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Other,
     current: Headers::json(Auth::Trade),
     older: Headers::json(Auth::BearerTrade).with_fin_key(),
     paths: &[
@@ -447,6 +478,7 @@ pub(crate) static ORDER_OUTCOME: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Other,
     current: ORDER_REPORT.current,
     older: ORDER_REPORT.older,
     paths: ORDER_REPORT.paths,
@@ -458,6 +490,7 @@ pub(crate) static ORDER_BY_ID: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Other,
     current: Headers::json(Auth::Trade),
     older: Headers::json(Auth::Trade),
     paths: &[
@@ -471,6 +504,7 @@ pub(crate) static ORDER_HISTORY: Operation = Operation {
     method: Method::POST,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Other,
     current: Headers::form(Auth::Trade),
     older: Headers::form(Auth::BearerTrade).with_fin_key(),
     paths: &[
@@ -489,6 +523,7 @@ pub(crate) static TRADE_REPORT: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Other,
     current: Headers::json(Auth::Trade),
     older: Headers::json(Auth::BearerTrade).with_fin_key(),
     paths: &[
@@ -507,6 +542,7 @@ pub(crate) static POSITIONS: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Other,
     current: Headers::json(Auth::Trade),
     older: Headers::json(Auth::BearerTrade).with_fin_key(),
     paths: &[
@@ -525,6 +561,7 @@ pub(crate) static HOLDINGS: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Other,
     current: Headers::form(Auth::Trade).accepting_all(),
     older: Headers::json(Auth::BearerTrade).accepting_all(),
     paths: &[
@@ -543,6 +580,7 @@ pub(crate) static LIMITS: Operation = Operation {
     method: Method::POST,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Other,
     current: Headers::form(Auth::Trade),
     older: Headers::form(Auth::BearerTrade).with_fin_key(),
     paths: &[
@@ -561,6 +599,7 @@ pub(crate) static MARGIN_REQUIRED: Operation = Operation {
     method: Method::POST,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Other,
     current: Headers::form(Auth::Trade),
     older: Headers::form(Auth::BearerTrade).with_fin_key(),
     paths: &[
@@ -579,6 +618,7 @@ pub(crate) static SCRIP_MASTER: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Other,
     current: Headers::form(Auth::Key),
     older: Headers::json(Auth::Bearer),
     paths: &[
@@ -598,6 +638,7 @@ pub(crate) static SEARCH_SCRIP: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Download,
+    pace: Pace::Other,
     current: SCRIP_MASTER.current,
     older: SCRIP_MASTER.older,
     paths: SCRIP_MASTER.paths,
@@ -609,6 +650,7 @@ pub(crate) static QUOTES: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Quotes,
     current: Headers::form(Auth::Key),
     older: Headers::json(Auth::Bearer),
     paths: &[
@@ -625,6 +667,7 @@ pub(crate) static EXPIRIES: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Quotes,
     current: Headers::form(Auth::Key),
     older: Headers::form(Auth::Key),
     paths: &[
@@ -638,6 +681,7 @@ pub(crate) static OPTION_CHAIN: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Quotes,
     current: Headers::form(Auth::Key),
     older: Headers::form(Auth::Key),
     paths: &[
@@ -651,6 +695,7 @@ pub(crate) static HISTORICAL_DATA: Operation = Operation {
     method: Method::GET,
     kind: Kind::Read,
     time: TimeClass::Read,
+    pace: Pace::Candles,
     current: Headers::form(Auth::Key),
     older: Headers::form(Auth::Key),
     paths: &[
@@ -754,8 +799,8 @@ mod tests {
 
     fn table() -> String {
         let mut text = String::from(
-            "| operation | method | generation 3 | generations 1 and 2 | kind | deadline | paths |\n\
-             |---|---|---|---|---|---|---|\n",
+            "| operation | method | generation 3 | generations 1 and 2 | kind | deadline | pace | paths |\n\
+             |---|---|---|---|---|---|---|---|\n",
         );
         for op in ALL {
             let paths: Vec<_> = COLUMNS
@@ -771,13 +816,14 @@ mod tests {
                 }
             };
             text.push_str(&format!(
-                "| `{}` | {} | {} | {} | {:?} | {:?} | {} |\n",
+                "| `{}` | {} | {} | {} | {:?} | {:?} | {:?} | {} |\n",
                 op.name,
                 op.method,
                 shown(true, op.current),
                 shown(false, op.older),
                 op.kind,
                 op.time,
+                op.pace,
                 paths.join("<br>"),
             ));
         }
@@ -818,6 +864,14 @@ mod tests {
     }
 
     #[test]
+    fn every_read_but_those_of_a_login_has_its_pace() {
+        for op in ALL.iter().filter(|op| op.kind != Kind::Instruction) {
+            let of_a_login = op.time == TimeClass::Login;
+            assert_eq!(op.pace == Pace::Free, of_a_login, "{}", op.name);
+        }
+    }
+
+    #[test]
     fn only_what_changes_nothing_is_a_read() {
         let reports = ["order_history", "limits", "margin_required"];
         for op in ALL {
@@ -826,6 +880,7 @@ mod tests {
             let order = matches!(op.name, "place_order" | "modify_order" | "cancel_order");
             assert_eq!(op.kind == Kind::Instruction, order, "{}", op.name);
             assert_eq!(op.time == TimeClass::Order, order, "{}", op.name);
+            assert_eq!(op.pace == Pace::Orders, order, "{}", op.name);
         }
     }
 }

@@ -43,6 +43,10 @@ pub(super) struct Call {
     pub(super) secrets: RefCell<Vec<Secret>>,
     pub(super) notes: RefCell<Vec<String>>,
     pub(super) extra: RefCell<Map<String, Value>>,
+    /// Whether its reads go before others that wait.
+    pub(super) is_urgent: Cell<bool>,
+    /// How long it waited for its turn.
+    waited: Cell<Duration>,
     /// Whether what runs now may be cut short without losing the call.
     optional: Cell<bool>,
     /// Ends what is optional.
@@ -62,6 +66,8 @@ impl Call {
             secrets: RefCell::default(),
             notes: RefCell::default(),
             extra: RefCell::default(),
+            is_urgent: Cell::new(false),
+            waited: Cell::default(),
             optional: Cell::new(false),
             cut: Notify::new(),
         }
@@ -88,6 +94,11 @@ impl Call {
     /// Remembers which instruction the call is about.
     pub(super) fn is_about(&self, tag: &str) {
         *self.tag.borrow_mut() = Some(tag.to_owned());
+    }
+
+    /// It has waited for its turn since then.
+    pub(super) fn has_waited(&self, since: Moment) {
+        self.waited.set(self.waited.get() + since.elapsed());
     }
 
     /// Waits for something that the call can do without: until `limit`, or
@@ -137,6 +148,11 @@ impl Call {
         drop(exposed);
         if !notes.is_empty() {
             extra.insert("notes".to_owned(), notes.into());
+        }
+        let waited = self.waited.get();
+        if !waited.is_zero() {
+            let ms = waited.as_micros() as f64 / 1000.0;
+            extra.insert("waited_ms".to_owned(), ms.into());
         }
         let mut meta = Meta {
             operation,

@@ -35,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) local_address: Option<IpAddr>,
     pub(crate) log: Option<log::Settings>,
     pub(crate) orders: Orders,
+    pub(crate) reads: Reads,
     pub(crate) cache_dir: Option<PathBuf>,
 }
 
@@ -59,7 +60,18 @@ pub(crate) struct Orders {
     pub(crate) max_per_day: Option<u64>,
 }
 
+/// How many reads may leave, of each class: in a second, and of quotes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reads {
+    pub(crate) quotes: u32,
+    pub(crate) quotes_at_once: u32,
+    pub(crate) candles: u32,
+    pub(crate) other: u32,
+}
+
 const NAME: &str = "config";
+/// The largest limit for a second: it limits nothing.
+const ANY_NUMBER: u64 = 1_000_000;
 
 impl Config {
     /// Reads `text`; an empty one means all defaults.
@@ -105,6 +117,7 @@ impl Config {
             },
             log: log(&mut fields)?,
             orders: orders(&mut fields)?,
+            reads: reads(&mut fields)?,
             cache_dir: path(&mut fields, "cache_dir")?,
         };
         fields.finish()?;
@@ -147,6 +160,12 @@ impl Config {
             "proxy": self.proxy.shown(),
             "local_address": self.local_address.map(|address| address.to_string()),
             "max_orders_per_second": self.orders.max_per_second,
+            "max_reads_per_second": {
+                "quotes": self.reads.quotes,
+                "candles": self.reads.candles,
+                "other": self.reads.other,
+            },
+            "max_quotes_at_once": self.reads.quotes_at_once,
             "ledger_file": show(&self.orders.ledger_file),
             "ledger_sync": match self.orders.ledger_sync {
                 LedgerSync::Process => "process",
@@ -237,7 +256,7 @@ fn log(fields: &mut Fields) -> Result<Option<log::Settings>, Error> {
 
 fn orders(fields: &mut Fields) -> Result<Orders, Error> {
     let max = fields
-        .integer("max_orders_per_second", 1..=1_000_000)?
+        .integer("max_orders_per_second", 1..=ANY_NUMBER)?
         .unwrap_or(10);
     Ok(Orders {
         max_per_second: u32::try_from(max).unwrap_or(u32::MAX),
@@ -257,6 +276,28 @@ fn orders(fields: &mut Fields) -> Result<Orders, Error> {
         limits: limits(fields)?,
         max_per_day: fields.integer("max_orders_per_day", 1..=1_000_000)?,
     })
+}
+
+fn reads(fields: &mut Fields) -> Result<Reads, Error> {
+    let at_once = fields.integer("max_quotes_at_once", 1..=ANY_NUMBER)?;
+    let mut given = fields.object("max_reads_per_second")?;
+    let mut take = |key: &str, default: u32| -> Result<u32, Error> {
+        let most = match given.as_mut() {
+            None => None,
+            Some(given) => given.integer(key, 1..=ANY_NUMBER)?,
+        };
+        Ok(most.map_or(default, |most| u32::try_from(most).unwrap_or(u32::MAX)))
+    };
+    let reads = Reads {
+        quotes: take("quotes", 25)?,
+        quotes_at_once: at_once.map_or(4, |most| u32::try_from(most).unwrap_or(u32::MAX)),
+        candles: take("candles", 2)?,
+        other: take("other", 10)?,
+    };
+    match given {
+        None => Ok(reads),
+        Some(given) => given.finish().map(|()| reads),
+    }
 }
 
 fn limits(fields: &mut Fields) -> Result<Limits, Error> {
@@ -317,6 +358,13 @@ mod tests {
             assert_eq!(config.timeouts.login, Duration::from_secs(30));
             assert_eq!(config.timeouts.connect, Duration::from_secs(5));
             assert_eq!(config.orders.max_per_second, 10);
+            let reads = Reads {
+                quotes: 25,
+                quotes_at_once: 4,
+                candles: 2,
+                other: 10,
+            };
+            assert_eq!(config.reads, reads);
             assert_eq!(config.orders.ledger_sync, LedgerSync::Process);
             assert_eq!(config.orders.outcome_window, Duration::from_secs(120));
             assert_eq!(config.proxy, Proxy::None);
@@ -334,6 +382,7 @@ mod tests {
                 "access_token":"a","neo_fin_key":"n","base_url":"http://127.0.0.1:9",
                 "timeouts":{"login":1,"order":2,"read":3,"download":4,"connect":5},
                 "ca_file":"ca.pem","proxy":"http://u:p@localhost:3128","local_address":"::1",
+                "max_reads_per_second":{"quotes":24,"candles":3,"other":9},"max_quotes_at_once":2,
                 "max_orders_per_second":7,"ledger_file":"l","ledger_sync":"disk",
                 "outcome_window_ms":5000,"cache_dir":"d","read_only":true,
                 "max_order_quantity":"75","max_order_value":250000.50,"max_orders_per_day":40,
@@ -346,6 +395,9 @@ mod tests {
         assert_eq!(config.orders.max_per_second, 7);
         assert_eq!(config.orders.ledger_sync, LedgerSync::Disk);
         let shown = config.describe();
+        let most = json!({"quotes": 24, "candles": 3, "other": 9});
+        assert_eq!(shown["max_reads_per_second"], most);
+        assert_eq!(shown["max_quotes_at_once"], 2);
         assert_eq!(shown["read_only"], true);
         assert_eq!(shown["max_order_quantity"], "75");
         assert_eq!(shown["max_order_value"], "250000.5");
@@ -404,6 +456,22 @@ mod tests {
             (
                 r#"{"ledger_sync":"often"}"#,
                 "config.ledger_sync: must be one of",
+            ),
+            (
+                r#"{"max_reads_per_second":10}"#,
+                "config.max_reads_per_second: not a JSON object",
+            ),
+            (
+                r#"{"max_reads_per_second":{"candles":0}}"#,
+                "config.max_reads_per_second.candles: must be an integer from 1 to 1000000",
+            ),
+            (
+                r#"{"max_reads_per_second":{"all":10}}"#,
+                "config.max_reads_per_second: unknown key \"all\"",
+            ),
+            (
+                r#"{"max_quotes_at_once":0}"#,
+                "config.max_quotes_at_once: must be an integer from 1 to 1000000",
             ),
             (
                 r#"{"read_only":"yes"}"#,

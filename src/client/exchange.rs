@@ -14,7 +14,7 @@ use crate::base::secret::{self, Secret};
 use crate::base::status::Status;
 use crate::broker::hosts::{self, Environment, Generation};
 use crate::broker::judge;
-use crate::broker::message::{self, Answer, Request};
+use crate::broker::message::{self, Answer, Failure, Request};
 use crate::broker::operation::{Auth, Kind, Operation, Route};
 use crate::broker::reads::Parts;
 use crate::broker::request::{self, Credentials};
@@ -98,7 +98,14 @@ impl Inner {
         let op = target.op;
         let mut body = body;
         let mut may_repeat = op.kind == Kind::Read;
+        let mut broken: Option<Failure> = None;
         loop {
+            let turn = match (self.turn_to_read(call, op).await, broken.take()) {
+                (Ok(turn), _) => turn,
+                // There is no time to send it once more.
+                (Err(_), Some(failure)) => return Err(Error::new(failure.status, failure.message)),
+                (Err(error), None) => return Err(error),
+            };
             let sent = if may_repeat {
                 body.clone()
             } else {
@@ -109,7 +116,9 @@ impl Inner {
             call.points.borrow_mut().push((op.kind, point.clone()));
             call.is_asking(&id);
             let asked = clock::now();
-            let sent = self.net.send(request, &point).await;
+            turn.leaves();
+            let mut sent = self.net.send(request, &point).await;
+            turn.ends(&mut sent);
             match sent {
                 Ok(answer) => {
                     call.hears(&answer);
@@ -130,6 +139,7 @@ impl Inner {
                         format_args!("{id} {}; once more", failure.message),
                     );
                     may_repeat = false;
+                    broken = Some(failure);
                 }
                 Err(failure) => {
                     if !failure.sent {

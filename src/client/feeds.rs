@@ -172,6 +172,7 @@ impl Account for Arc<Inner> {
     fn books(&self, cancel: &Switch) -> Result<[Reply; 2], Error> {
         let read = |op: &'static Operation| {
             self.call(op, &Common::default(), async |call| {
+                call.is_urgent.set(true);
                 tokio::select! {
                     biased;
                     () = cancel.wait() => {

@@ -14,6 +14,7 @@ mod register;
 mod scrips;
 mod settle;
 pub mod steps;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +42,7 @@ use crate::feeds::orders::wire::Forms;
 use crate::ledger::Ledger;
 use crate::transport::brake::Brake;
 use crate::transport::door::Door;
-use crate::transport::pacing::Pace;
+use crate::transport::pacing::{Ceiling, Pace};
 use crate::transport::{Cookies, EventLoop, Net, Settings};
 use cancel::Named;
 use config::Config;
@@ -49,6 +50,7 @@ use exchange::Place;
 pub use ledger::ledger_open_intents;
 use register::Register;
 use scrips::Scrips;
+use turn::Reads;
 
 /// A connection to the broker for one user.
 ///
@@ -75,7 +77,9 @@ struct Inner {
     /// Drives reads and logins. Instructions do not share it.
     event_loop: EventLoop,
     door: Door,
+    /// Of instructions.
     pace: Pace,
+    reads: Reads,
     brake: Arc<Brake>,
     ledger: Option<Ledger>,
     register: Mutex<Register>,
@@ -307,11 +311,18 @@ impl Inner {
             environment: config.environment,
             base_url: config.base_url.clone(),
         };
+        let broker = hosts.broker();
         Ok(Self {
             net: Net::new(Arc::clone(&settings), Arc::clone(&jar)),
             door: Door::new(Arc::clone(&settings), Arc::clone(&jar)),
             settings,
-            pace: Pace::new(orders.max_per_second, hosts.broker()),
+            pace: Pace::new(
+                Ceiling::new(orders.max_per_second).keeping_some(),
+                format!("orders {broker}"),
+                // Of a session that names no account: it is not shared.
+                Arc::default(),
+            ),
+            reads: Reads::new(&config, &broker),
             hosts,
             brake: Arc::new(Brake::new(orders.max_per_day, left)),
             register: Mutex::new(register),

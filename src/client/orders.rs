@@ -181,8 +181,8 @@ impl Inner {
         self.ready(line, &url).await?;
         reached(Step::Connected);
         let kind = match instruction.kind {
-            InstructionKind::Cancel => Use::Cancel,
-            InstructionKind::Place | InstructionKind::Modify => Use::Order,
+            InstructionKind::Cancel => Use::Urgent,
+            InstructionKind::Place | InstructionKind::Modify => Use::Usual,
         };
         let slot = match self.pace.reserve(trade.ucc.as_deref(), kind) {
             Some(slot) => slot,
@@ -365,11 +365,13 @@ impl Inner {
         kind: Use,
         leaving: Leaving,
     ) -> Result<Slot, Error> {
+        let since = clock::now();
         let slot = tokio::select! {
             biased;
             why = self.brake.holds(leaving) => return Err(held(why)),
             slot = self.pace.wait(trade.ucc.as_deref(), kind, call.deadline) => slot,
         };
+        call.has_waited(since);
         slot.map_err(|wait| {
             let most = self.config.orders.max_per_second;
             let message = format!(
@@ -399,7 +401,10 @@ impl Inner {
             format!("the order book, which is needed first, could not be read: {problem}")
         };
         let asked = clock::now();
-        let answer = self.door.send(line, request, &point).await;
+        let turn = self.turn_at_once(target.op);
+        turn.leaves();
+        let mut answer = self.door.send(line, request, &point).await;
+        turn.ends(&mut answer);
         let answer =
             answer.map_err(|failure| Error::new(failure.status, unread(&failure.message)))?;
         call.hears(&answer);

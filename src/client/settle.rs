@@ -158,6 +158,7 @@ impl Inner {
         op: &'static Operation,
         mut search: Search,
     ) -> Result<Reply, Error> {
+        call.is_urgent.set(true);
         let end = call.deadline.checked_sub(RESERVE).unwrap_or(call.deadline);
         let window = self.config.orders.outcome_window;
         let mut pause = FIRST_PAUSE;
@@ -184,7 +185,11 @@ impl Inner {
                         return Err(Error::new(Status::Timeout, message));
                     }
                 },
-                Ok(Err(error)) if error.status().is_transient() && end > clock::now() + pause => {
+                Ok(Err(error))
+                    if error.status().is_transient()
+                        && end
+                            > clock::now() + pause.max(error.retry_after().unwrap_or_default()) =>
+                {
                     // Read again below.
                 }
                 Ok(Err(error)) => match seen {

@@ -46,6 +46,13 @@ impl Handle for kneo_client {
 /// - "local_address": IP address to connect from
 /// - "max_orders_per_second": 1 to 1000000 (10), in any second of the broker's;
 ///   clients of one account in this process share what was sent
+/// - "max_reads_per_second": object of 1 to 1000000 each, in any second of
+///   the broker's: "quotes" 25 (expiries and chains too), "candles" 2, "other"
+///   10 (books and all else); clients of one account share what was sent. A
+///   read waits for its turn within its deadline, else it is KNEO_RATE_LIMITED
+///   and not sent. Logins and instructions never wait for reads
+/// - "max_quotes_at_once": 1 to 1000000 (4), quotes, expiries and chains that
+///   are sent and not answered yet
 /// - "ledger_file", "ledger_sync" ("process" or "disk"),
 ///   "outcome_window_ms" (120000), "cache_dir"
 /// - "read_only": true lets no instruction leave, cancels included

@@ -2,7 +2,9 @@
 //!
 //! Every function here returns a response that is never NULL and must be
 //! freed with kneo_response_free, and blocks until the answer is there or the
-//! "read" deadline has passed.
+//! "read" deadline has passed. Its requests wait for their turn within that
+//! ("max_reads_per_second", "max_quotes_at_once", and what a 429 of the broker
+//! said); one that cannot have it in time is KNEO_RATE_LIMITED and not sent.
 
 use std::ffi::c_char;
 

@@ -177,11 +177,12 @@ pub extern "C" fn kneo_response_message(response: *const kneo_response) -> *cons
 }
 
 /// Facts about the call itself, as JSON: "operation", "request_id", "tag",
-/// "elapsed_ms" (a number with fractions), and where they apply "call_id" (as it
-/// was given), "notes" (a list of sentences), "earlier_answer" (true: an
-/// "intent_id" was used before, and nothing was sent), "scrip_day" and "stale"
-/// (see kneo_search_scrip), "requests", "instruments" and "part" (see
-/// kneo_quotes), and "otp" (what kneo_login did about the OTP:
+/// "elapsed_ms" (a number with fractions), and where they apply "waited_ms" (how
+/// many of these the call waited for its turn), "call_id" (as it was given),
+/// "notes" (a list of sentences), "earlier_answer" (true: an "intent_id" was
+/// used before, and nothing was sent), "scrip_day" and "stale" (see
+/// kneo_search_scrip), "requests", "instruments" and "part" (see kneo_quotes),
+/// and "otp" (what kneo_login did about the OTP:
 /// {"requested":true}, or false with a "problem"). Never NULL.
 ///
 /// Valid until kneo_response_free.

@@ -1,16 +1,20 @@
-//! How many instructions of one account may come to the broker in any second, and who is next.
+//! How many requests of one account may come to the broker in any second, how many it may be
+//! at work on at once, and who is next: of instructions, and of each class of reads.
 //!
-//! A slot is reserved before an instruction is sent, and used from then on: until one second
-//! after its answer came. One without an answer may be on its way until its call has ended and
-//! its deadline is over, and the system tries no longer to send it; it is free one second after
-//! that. Reserved slots that nothing left by come back at once.
+//! A slot is reserved before a request is sent, and used from then on: until one second after
+//! its answer came. An instruction without an answer may be on its way until its call has ended
+//! and its deadline is over, and the system tries no longer to send it; it is free one second
+//! after that. A read without an answer is no order: its slot is free one second after its call
+//! has ended. Reserved slots that nothing left by come back at once.
 //!
 //! All clients of one account in this process share its slots; each has a ceiling of its own.
-//! Those that wait are served in the order in which they came, cancels apart: one slot in ten is
-//! kept for them.
+//! Those that wait are served in the order in which they came, the urgent ones apart: where
+//! there are such, one slot in ten is kept for them.
 
 mod turns;
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +22,7 @@ use tokio::sync::Notify;
 
 use crate::base::clock::{self, Moment};
 use crate::base::process::PerProcess;
+use crate::base::secret::Secret;
 use turns::{Turns, When};
 
 const WINDOW: Duration = Duration::from_secs(1);
@@ -25,47 +30,75 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// What a slot is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// Placing or modifying.
-    Order,
-    /// One slot in ten is kept for these.
-    Cancel,
+    /// New orders and changes; reads.
+    Usual,
+    /// Cancels; reads that settle an order. One slot in ten is kept for these.
+    Urgent,
 }
 
 impl Use {
     fn other(self) -> Self {
         match self {
-            Self::Order => Self::Cancel,
-            Self::Cancel => Self::Order,
+            Self::Usual => Self::Urgent,
+            Self::Urgent => Self::Usual,
         }
     }
 }
 
 /// How many slots a client may see used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ceiling {
+pub(crate) struct Ceiling {
+    /// In any second.
     all: usize,
-    orders: usize,
+    /// The same, for what is not urgent.
+    usual: usize,
+    /// Under way at once.
+    at_once: usize,
 }
 
 impl Ceiling {
-    fn new(most_per_second: u32) -> Self {
-        let all = usize::try_from(most_per_second).unwrap_or(usize::MAX);
+    /// One for all alike.
+    pub(crate) fn new(most_per_second: u32) -> Self {
+        let all = size(most_per_second);
         Self {
             all,
-            orders: all - all / 10,
+            usual: all,
+            at_once: usize::MAX,
         }
     }
 
-    /// Whether one more may be used; `used` has those of orders and of cancels.
-    fn admits(self, kind: Use, used: [usize; 2]) -> bool {
-        let [orders, cancels] = used;
-        orders + cancels < self.all && (kind == Use::Cancel || orders < self.orders)
+    /// The same, with one slot in ten kept for what is urgent.
+    pub(crate) fn keeping_some(self) -> Self {
+        Self {
+            usual: self.all - self.all / 10,
+            ..self
+        }
     }
+
+    /// The same, and not more than so many under way.
+    pub(crate) fn at_once(self, most: u32) -> Self {
+        Self {
+            at_once: size(most),
+            ..self
+        }
+    }
+
+    /// Whether one more may be used; `used` has those of either use.
+    fn admits(self, kind: Use, used: [usize; 2], under_way: usize) -> bool {
+        let [usual, urgent] = used;
+        usual + urgent < self.all
+            && under_way < self.at_once
+            && (kind == Use::Urgent || usual < self.usual)
+    }
+}
+
+fn size(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The slots of one account.
 #[derive(Default)]
-struct Account(Mutex<Turns>);
+pub(crate) struct Account(Mutex<Turns>);
 
 impl Account {
     fn turns(&self) -> MutexGuard<'_, Turns> {
@@ -75,35 +108,39 @@ impl Account {
 
 /// An account under its name.
 struct Entry {
-    broker: String,
-    ucc: String,
+    /// Slots for what, of which broker.
+    of: String,
+    name: String,
     account: Arc<Account>,
 }
 
 /// The accounts that clients send for, or have sent for a moment ago.
 #[derive(Default)]
-struct Accounts(Mutex<Vec<Entry>>);
+struct Accounts {
+    all: Mutex<Vec<Entry>>,
+    hasher: RandomState,
+}
 
 static ACCOUNTS: PerProcess<Accounts> = PerProcess::new();
 
 impl Accounts {
     /// The account of this name, for all that ask for it.
-    fn of(&self, broker: &str, ucc: &str) -> Arc<Account> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn named(&self, of: &str, name: &str) -> Arc<Account> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock::now();
         // What a client sent that is gone counts until it is over.
         all.retain(|entry| {
             let in_use = Arc::strong_count(&entry.account) > 1;
             in_use || !entry.account.turns().at_rest(now)
         });
-        let known = all.iter().find(|entry| entry.is(broker, ucc));
+        let known = all.iter().find(|entry| entry.is(of, name));
         if let Some(entry) = known {
             return Arc::clone(&entry.account);
         }
         let account = Arc::new(Account::default());
         all.push(Entry {
-            broker: broker.to_owned(),
-            ucc: ucc.to_owned(),
+            of: of.to_owned(),
+            name: name.to_owned(),
             account: Arc::clone(&account),
         });
         account
@@ -111,28 +148,38 @@ impl Accounts {
 }
 
 impl Entry {
-    fn is(&self, broker: &str, ucc: &str) -> bool {
-        self.broker == broker && self.ucc.eq_ignore_ascii_case(ucc)
+    fn is(&self, of: &str, name: &str) -> bool {
+        self.of == of && self.name.eq_ignore_ascii_case(name)
     }
 }
 
-/// The pace of one client.
+impl Account {
+    /// That of a credential, which is not kept: its hash is the name.
+    pub(crate) fn of_secret(of: &str, secret: &Secret) -> Arc<Self> {
+        let accounts = ACCOUNTS.get();
+        let hash = accounts.hasher.hash_one(secret.expose());
+        accounts.named(of, &format!("{hash:x}"))
+    }
+}
+
+/// The pace of one client, in one kind of requests.
 pub(crate) struct Pace {
     ceiling: Ceiling,
-    broker: String,
-    /// That of sessions whose account has no name: it is not shared.
+    of: String,
+    /// That of sessions whose account has no name.
     nameless: Arc<Account>,
     /// The account that was sent for last.
     last: Mutex<Option<(String, Arc<Account>)>>,
 }
 
 impl Pace {
-    /// `broker` tells accounts of one name apart that are of two brokers.
-    pub(crate) fn new(most_per_second: u32, broker: String) -> Self {
+    /// `of` tells accounts of one name apart: which kind of requests, and of which broker.
+    /// `nameless` is for what is sent in the name of no account.
+    pub(crate) fn new(ceiling: Ceiling, of: String, nameless: Arc<Account>) -> Self {
         Self {
-            ceiling: Ceiling::new(most_per_second),
-            broker,
-            nameless: Arc::default(),
+            ceiling,
+            of,
+            nameless,
             last: Mutex::default(),
         }
     }
@@ -145,11 +192,23 @@ impl Pace {
         match &*last {
             Some((of, account)) if of == ucc => Arc::clone(account),
             _ => {
-                let account = ACCOUNTS.get().of(&self.broker, ucc);
+                let account = ACCOUNTS.get().named(&self.of, ucc);
                 *last = Some((ucc.to_owned(), Arc::clone(&account)));
                 account
             }
         }
+    }
+
+    /// Until when the broker wants none of them, if it said so.
+    pub(crate) fn held(&self, ucc: Option<&str>) -> Option<Moment> {
+        self.account(ucc).turns().held(clock::now())
+    }
+
+    /// A slot for what may not wait, whatever the ceiling is: the next ones wait for it.
+    pub(crate) fn insist(&self, ucc: Option<&str>, kind: Use) -> Slot {
+        let account = self.account(ucc);
+        account.turns().take_anyway(kind);
+        Slot::new(account, kind)
     }
 
     /// A slot, if one is free and nobody waits for it.
@@ -224,7 +283,7 @@ impl Drop for Place {
     }
 }
 
-/// The right to let one instruction leave. Given back when it is dropped unused.
+/// The right to let one request leave. Given back when it is dropped unused.
 pub(crate) struct Slot {
     account: Arc<Account>,
     kind: Use,
@@ -235,10 +294,10 @@ pub(crate) struct Slot {
 enum Stage {
     /// Nothing has left.
     Reserved,
-    /// It may be on its way: until its call ends, and then for as long as the system tries to
-    /// send it.
+    /// It may be on its way: until its call ends, and then for as long as the system may try
+    /// to send it.
     Left(Duration),
-    /// It came.
+    /// Its answer came.
     Answered,
 }
 
@@ -255,17 +314,31 @@ impl Slot {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The instruction leaves now. When its call has ended the system may go on trying to send
-    /// it for `patience` at the most.
-    pub(super) fn leave(&self, patience: Duration) {
+    /// The request leaves now. When its call has ended it counts as being on its way for
+    /// `patience`: for as long as the system may go on trying to send an instruction.
+    pub(crate) fn leave(&self, patience: Duration) {
         let mut stage = self.stage();
         if matches!(*stage, Stage::Reserved) {
             *stage = Stage::Left(patience);
         }
     }
 
+    /// It turned out that nothing left.
+    pub(crate) fn take_back(&self) {
+        let mut stage = self.stage();
+        if matches!(*stage, Stage::Left(..)) {
+            *stage = Stage::Reserved;
+        }
+    }
+
+    /// The broker wants no more of its kind for so long.
+    pub(crate) fn hold(&self, wait: Duration) {
+        let now = clock::now();
+        self.account.turns().hold(now + wait, now);
+    }
+
     /// Its answer has come: the broker has it.
-    pub(super) fn answered(&self) {
+    pub(crate) fn answered(&self) {
         let mut stage = self.stage();
         if matches!(*stage, Stage::Left(..)) {
             *stage = Stage::Answered;
@@ -284,7 +357,7 @@ impl Drop for Slot {
         match stage {
             Stage::Reserved => turns.give_back(self.kind, now),
             // Its call has ended.
-            Stage::Left(patience) => turns.free_at(self.kind, now + patience + WINDOW, now),
+            Stage::Left(patience) => turns.lost(self.kind, now + patience + WINDOW, now),
             Stage::Answered => {}
         }
     }

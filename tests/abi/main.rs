@@ -4,6 +4,7 @@
 //! - exports = declarations = the committed list `symbols.txt`
 //! - statuses, versions and the soname are told the same everywhere
 //! - every export is guarded, and a panic reaches neither host nor stderr
+//! - reads wait for their turn, and can be ended meanwhile
 //! - `torture.c`: every function with NULL, broken UTF-8, freed, foreign and
 //!   made-up handles; 16 threads with frees in between; feeds that end under
 //!   waiting threads and in every phase; fork; single calls ended by name;
@@ -18,6 +19,7 @@
 #[cfg(debug_assertions)]
 mod orders;
 mod panics;
+mod reads;
 mod resources;
 
 use std::collections::BTreeSet;

@@ -6,6 +6,7 @@
 //! - `reads`: every reading call, its parameters and answers
 //! - `orders`: instructions: what is sent, checked, answered, paced, settled
 //! - `pacing`: how many instructions come to the broker in a second, and whose turn it is
+//! - `turns`: how many reads come to the broker in a second, and what a 429 keeps back
 //! - `outcomes`: what settles a lost answer, and what must not
 //! - `decimals`: prices and quantities are sent as they were given, or refused
 //! - `manner`: what both feeds do alike
@@ -49,4 +50,5 @@ mod sockets;
 mod steps;
 mod support;
 mod transport;
+mod turns;
 mod wire;

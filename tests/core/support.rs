@@ -5,6 +5,7 @@ use kotak_neo_sandbox::{Fault, FaultKind, Options, Sandbox};
 pub use kotak_neo_testing::dice::Dice;
 pub use kotak_neo_testing::fixtures::sample;
 use kotak_neo_testing::orders::with;
+use kotak_neo_testing::pace::unpaced;
 use serde_json::Value;
 
 /// A sandbox with the default options.
@@ -16,9 +17,11 @@ pub fn start(options: Options) -> Sandbox {
     Sandbox::start(options).expect("the sandbox starts on loopback")
 }
 
-/// The sandbox's configuration with more keys.
+/// The sandbox's configuration with more keys. Reads wait for no turn: that is what `turns`
+/// is about.
 pub fn config(sandbox: &Sandbox, more: &Value) -> String {
-    with(json(&sandbox.config_json()), more.clone()).to_string()
+    let config = with(json(&sandbox.config_json()), unpaced());
+    with(config, more.clone()).to_string()
 }
 
 /// A client of the sandbox with more keys in its configuration.

@@ -23,6 +23,7 @@ impl Broker {
             tls: TlsMode::Valid,
             // Two clients ask in quick turns.
             quotes_per_second: 0,
+            candles_per_second: 0,
             ..Options::default()
         };
         let sandbox = Sandbox::start(options).expect("the sandbox starts");

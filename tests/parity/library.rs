@@ -13,6 +13,8 @@ use kotak_neo::ffi::reads::kneo_call;
 use kotak_neo::ffi::response::{
     kneo_response, kneo_response_free, kneo_response_json, kneo_response_status,
 };
+use kotak_neo_testing::orders::with;
+use kotak_neo_testing::pace::unpaced;
 use serde_json::Value;
 
 /// An open client.
@@ -26,6 +28,7 @@ pub struct Outcome {
 
 impl Library {
     pub fn open(config: &Value) -> Self {
+        let config = with(config.clone(), unpaced());
         let text = CString::new(config.to_string()).expect("JSON has no NUL");
         let mut client = ptr::null_mut();
         // SAFETY: the text lives through the call, and `client` can be written to.

@@ -54,6 +54,7 @@ impl Sides {
         let options = Options {
             orders_per_second: 0,
             quotes_per_second: 0,
+            candles_per_second: 0,
             ..Options::default()
         };
         let sandbox = Sandbox::start(options).expect("the sandbox starts");

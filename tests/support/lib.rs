@@ -6,6 +6,7 @@
 //! - `fixtures`: the broker's documented answers
 //! - `packets`: packets of the market feed
 //! - `orders`: the parameters of an order
+//! - `pace`: the pace of a client, out of the way
 //! - `requests`: what a server of a few lines was asked
 //! - `dice`: chance that can be repeated
 //! - `folder`: a folder that is gone when the test is
@@ -23,6 +24,7 @@ pub mod library;
 pub mod memory;
 pub mod needs;
 pub mod orders;
+pub mod pace;
 pub mod packets;
 pub mod requests;
 pub mod secrets;

@@ -171,9 +171,18 @@ pub struct Options {
     pub credentials: Credentials,
     /// How many order instructions a second are taken; more get 429. 0 takes any number.
     pub orders_per_second: u32,
-    /// How many quotes, expiries, chains and candles together are answered a second; more get
-    /// 429. 0 answers any number.
+    /// How many quotes, expiries and chains together are answered a second; more get 429. 0
+    /// answers any number.
     pub quotes_per_second: u32,
+    /// How many quotes are answered at once; more get 429 without `Retry-After`. 0 answers any
+    /// number.
+    pub quotes_at_once: u32,
+    /// How many candles are answered a second; more get 429 without `Retry-After`, as was seen.
+    /// 0 answers any number.
+    pub candles_per_second: u32,
+    /// How many books and other reads after the login are answered a second; more get 429. 0,
+    /// the default, answers any number: nobody has seen this limit.
+    pub reads_per_second: u32,
     /// The cash of the account, in rupees.
     pub cash_rupees: u32,
     /// Where the walk of the prices starts: the same seed gives the same prices.
@@ -208,6 +217,9 @@ impl Default for Options {
             credentials: Credentials::default(),
             orders_per_second: 10,
             quotes_per_second: 25,
+            quotes_at_once: 4,
+            candles_per_second: 5,
+            reads_per_second: 0,
             cash_rupees: 1_000_000,
             seed: 1,
             tick_every: None,
@@ -501,6 +513,30 @@ impl Sandbox {
     #[must_use]
     pub fn peak(&self) -> Peak {
         self.state.order_pace.peak()
+    }
+
+    /// The most quotes, expiries and chains that came in one second.
+    #[must_use]
+    pub fn peak_of_quotes(&self) -> Peak {
+        self.state.quote_pace.peak()
+    }
+
+    /// The most quotes that were under way at once.
+    #[must_use]
+    pub fn most_quotes_at_once(&self) -> u32 {
+        self.state.quotes_at_once.peak()
+    }
+
+    /// The most candles that came in one second.
+    #[must_use]
+    pub fn peak_of_candles(&self) -> Peak {
+        self.state.candle_pace.peak()
+    }
+
+    /// The most books and other reads that came in one second.
+    #[must_use]
+    pub fn peak_of_reads(&self) -> Peak {
+        self.state.read_pace.peak()
     }
 
     /// At most so many instruments of a segment, as the sockets and quotes name them:

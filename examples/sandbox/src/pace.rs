@@ -1,6 +1,7 @@
 //! How many calls a second are let through, and how many came.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,15 +51,6 @@ impl Pace {
         }
     }
 
-    /// Counts a call that comes now, or says how it is refused. A refused call takes nobody's
-    /// place.
-    pub(crate) fn admit(&self) -> Result<(), Answer> {
-        match self.comes() {
-            true => Ok(()),
-            false => Err(self.refusal()),
-        }
-    }
-
     /// Counts a call that comes now, and says whether it is let through.
     pub(crate) fn comes(&self) -> bool {
         self.comes_at(Instant::now())
@@ -98,9 +90,9 @@ impl Pace {
         let_through
     }
 
+    /// With the headers that the official SDK reads.
     pub(crate) fn refusal(&self) -> Answer {
-        let body = json!({"stat": "Not_Ok", "emsg": "Too many requests", "stCode": 429});
-        let mut answer = Answer::json(StatusCode::TOO_MANY_REQUESTS, &body);
+        let mut answer = refusal();
         let number = |number: u64| HeaderValue::from(number);
         let name = HeaderName::from_static;
         answer.headers.extend([
@@ -110,6 +102,56 @@ impl Pace {
             (name("x-ratelimit-reset"), number(unix_now() + 1)),
         ]);
         answer
+    }
+}
+
+/// A refusal that says nothing of the time to wait.
+pub(crate) fn refusal() -> Answer {
+    let body = json!({"stat": "Not_Ok", "emsg": "Too many requests", "stCode": 429});
+    Answer::json(StatusCode::TOO_MANY_REQUESTS, &body)
+}
+
+/// A limit over what is answered at once.
+pub(crate) struct AtOnce {
+    /// 0 is no limit.
+    most: u32,
+    under_way: AtomicU32,
+    peak: AtomicU32,
+}
+
+/// A call that is under way as long as this is kept.
+pub(crate) struct UnderWay<'a> {
+    all: &'a AtOnce,
+    pub(crate) let_through: bool,
+}
+
+impl AtOnce {
+    pub(crate) fn new(most: u32) -> Self {
+        Self {
+            most,
+            under_way: AtomicU32::new(0),
+            peak: AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn comes(&self) -> UnderWay<'_> {
+        let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        self.peak.fetch_max(now, Ordering::SeqCst);
+        UnderWay {
+            all: self,
+            let_through: self.most == 0 || now <= self.most,
+        }
+    }
+
+    /// The most at once, those included that were refused.
+    pub(crate) fn peak(&self) -> u32 {
+        self.peak.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.all.under_way.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -127,7 +169,21 @@ mod tests {
         assert!(comes(1_000));
         assert!(!comes(1_399));
         assert!(comes(1_400));
-        assert!(Pace::new(0).admit().is_ok());
+        assert!(Pace::new(0).comes());
+    }
+
+    #[test]
+    fn lets_so_many_through_at_once() {
+        let all = AtOnce::new(2);
+        let (first, second) = (all.comes(), all.comes());
+        assert!(first.let_through && second.let_through);
+        assert!(!all.comes().let_through);
+        drop(first);
+        assert!(all.comes().let_through);
+        assert_eq!(all.peak(), 3);
+        let none = AtOnce::new(0);
+        let many: Vec<_> = (0..9).map(|_| none.comes()).collect();
+        assert!(many.iter().all(|one| one.let_through));
     }
 
     #[test]

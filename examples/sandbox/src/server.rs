@@ -245,9 +245,14 @@ async fn serve(
     });
 
     // Counted when it comes, whatever a fault makes of it.
+    let quote = match &found {
+        Found::Route(route) if rest::is_quote(route) => Some(state.quotes_at_once.comes()),
+        _ => None,
+    };
     let let_through = match &found {
         Found::Route(route) if rest::is_instruction(route) => state.order_pace.comes(),
-        _ => true,
+        Found::Route(route) if rest::is_other_read(route) => state.read_pace.comes(),
+        _ => quote.as_ref().is_none_or(|quote| quote.let_through),
     };
     let fault = state.faults.take(path);
     match fault {
@@ -431,6 +436,9 @@ fn dispatch(call: &Call<'_>, found: &Found<'_>) -> Answer {
             return Answer::misdirected(StatusCode::NOT_FOUND, &message);
         }
     };
+    if !call.let_through && rest::is_other_read(route) {
+        return call.state.too_many(Some(&call.state.read_pace));
+    }
     let handle = |route: &Route| (route.handler)(call).unwrap_or_else(|refusal| refusal);
     if !route.login_host {
         return handle(route);

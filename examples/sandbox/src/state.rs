@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use http::{HeaderValue, header};
 use tokio::sync::watch;
 
 use crate::Options;
@@ -15,10 +16,10 @@ use crate::fault::Faults;
 use crate::login;
 use crate::market::{Market, Segment};
 use crate::money::RUPEE;
-use crate::pace::Pace;
+use crate::pace::{self, AtOnce, Pace};
 use crate::record::Records;
 use crate::rest;
-use crate::route::Router;
+use crate::route::{Answer, Router};
 use crate::sockets::Sockets;
 use crate::tokens::{Tokens, unix_now};
 
@@ -36,8 +37,13 @@ pub(crate) struct State {
     pub(crate) cookies: Cookies,
     /// Limits how many order instructions a second are taken.
     pub(crate) order_pace: Pace,
-    /// Limits how many calls for market data a second are answered.
-    pub(crate) market_pace: Pace,
+    /// Limits how many quotes, expiries and chains a second are answered.
+    pub(crate) quote_pace: Pace,
+    /// Limits how many quotes are answered at once.
+    pub(crate) quotes_at_once: AtOnce,
+    pub(crate) candle_pace: Pace,
+    /// Limits how many books and other reads a second are answered.
+    pub(crate) read_pace: Pace,
     exchange: Mutex<Exchange>,
     scrip_files: Mutex<BTreeMap<Segment, Bytes>>,
     pub(crate) accepted: AtomicU64,
@@ -59,7 +65,10 @@ impl State {
             totp_secret,
             router: Router::new(&tables),
             order_pace: Pace::new(options.orders_per_second),
-            market_pace: Pace::new(options.quotes_per_second),
+            quote_pace: Pace::new(options.quotes_per_second),
+            quotes_at_once: AtOnce::new(options.quotes_at_once),
+            candle_pace: Pace::new(options.candles_per_second),
+            read_pace: Pace::new(options.reads_per_second),
             exchange: Mutex::new(exchange),
             scrip_files: Mutex::default(),
             records: Records::new(options.record_limit),
@@ -79,6 +88,19 @@ impl State {
     pub(crate) fn exchange(&self) -> MutexGuard<'_, Exchange> {
         // A panic in here fails the test that caused it; the books stay readable for the report.
         self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The refusal of one call too many. `pace` tells when the next one may come; live ones
+    /// were seen that tell nothing.
+    pub(crate) fn too_many(&self, pace: Option<&Pace>) -> Answer {
+        let mut answer = pace.map_or_else(pace::refusal, Pace::refusal);
+        if let Some(wait) = self.exchange().switches.retry_after.as_deref() {
+            answer.headers.clear();
+            if let Some(wait) = HeaderValue::from_str(wait).ok().filter(|it| !it.is_empty()) {
+                answer.headers.push((header::RETRY_AFTER, wait));
+            }
+        }
+        answer
     }
 
     /// Scrip files that take the place of those that are made.

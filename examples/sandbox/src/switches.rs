@@ -125,6 +125,9 @@ pub struct Switches {
     pub rewrite_tags: bool,
     /// What the scrip files hold.
     pub scrip_files: ScripFiles,
+    /// What `Retry-After` says wherever too many calls came, a number of seconds or a date; empty:
+    /// there is none. `None`: as each limit has it.
+    pub retry_after: Option<String>,
 }
 
 impl Default for Switches {
@@ -140,6 +143,7 @@ impl Default for Switches {
             uncovered_1004: false,
             rewrite_tags: false,
             scrip_files: ScripFiles::default(),
+            retry_after: None,
         }
     }
 }
@@ -160,6 +164,7 @@ impl Switches {
             "uncovered_1004": self.uncovered_1004,
             "rewrite_tags": self.rewrite_tags,
             "scrip_files": files.map(|(name, _)| name),
+            "retry_after": self.retry_after,
         })
     }
 
@@ -201,6 +206,12 @@ impl Switches {
                         _ => return Err(wrong()),
                     };
                 }
+                "retry_after" => {
+                    self.retry_after = match value {
+                        Value::Null => None,
+                        value => Some(value.as_str().ok_or_else(wrong)?.to_owned()),
+                    };
+                }
                 "scrip_files" => {
                     let named = ScripFiles::ALL
                         .iter()
@@ -238,6 +249,7 @@ mod tests {
             uncovered_1004: true,
             rewrite_tags: true,
             scrip_files: ScripFiles::Cut,
+            retry_after: Some("2".to_owned()),
         };
         for switches in [Switches::default(), other] {
             assert_eq!(changed(&switches.json()), Ok(switches));
@@ -253,6 +265,7 @@ mod tests {
             (json!({"refuse_orders": 1}), "refuse_orders"),
             (json!({"allowed_addresses": ["here"]}), "allowed_addresses"),
             (json!({"scrip_files": "odd"}), "scrip_files"),
+            (json!({"retry_after": 2}), "retry_after"),
         ] {
             assert!(changed(&changes).unwrap_err().contains(word), "{changes}");
         }

@@ -24,10 +24,22 @@ pub(super) static ROUTES: &[Route] = &[
     route!(GET "market-data/1.0/historical/details", Plain, history),
 ];
 
-/// Checks what all of these calls share.
+/// Checks what quotes, expiries and chains share.
 fn admit(call: &Call<'_>, door: Door) -> Result<(), Answer> {
     visitor(call, door)?;
-    call.state.market_pace.admit()
+    let state = call.state;
+    if !call.let_through {
+        return Err(state.too_many(None));
+    }
+    match state.quote_pace.comes() {
+        true => Ok(()),
+        false => Err(state.too_many(Some(&state.quote_pace))),
+    }
+}
+
+/// Whether a route gives quotes: the broker limits how many it answers at once.
+pub(super) fn is_quote(route: &Route) -> bool {
+    route.path.contains("/quotes/neosymbol")
 }
 
 // ---- Quotes ------------------------------------------------------------------------------
@@ -441,7 +453,11 @@ fn fault_of(status: StatusCode, message: &str) -> Answer {
 }
 
 fn history(call: &Call<'_>, door: Door) -> Result<Answer, Answer> {
-    admit(call, door)?;
+    visitor(call, door)?;
+    if !call.state.candle_pace.comes() {
+        // As seen live: without a word about the time.
+        return Err(call.state.too_many(None));
+    }
     let parameter = |name: &str| {
         call.query(name)
             .ok_or_else(|| fault(&format!("{name} is mandatory")))

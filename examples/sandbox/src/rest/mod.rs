@@ -40,6 +40,26 @@ pub(crate) fn is_instruction(route: &Route) -> bool {
     all.any(|one| one.path == route.path && one.method == route.method)
 }
 
+/// Whether a route gives quotes: the broker limits how many it answers at once.
+pub(crate) fn is_quote(route: &Route) -> bool {
+    market::is_quote(route)
+}
+
+/// Whether a route is read after the login and gives no market data.
+pub(crate) fn is_other_read(route: &Route) -> bool {
+    let mut tables = [
+        books::ROUTES,
+        history::ROUTES,
+        portfolio::ROUTES,
+        limits::ROUTES,
+        scrips::ROUTES,
+    ]
+    .into_iter();
+    // The scrip files themselves come from another host.
+    tables.any(|table| table.iter().any(|one| one.path == route.path))
+        && !route.path.ends_with("{file}")
+}
+
 /// Which family of paths a call came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Door {

@@ -41,7 +41,7 @@ const DISCONTINUED: &str = "Cover and bracket orders are discontinued";
 fn instruction(call: &Call<'_>, door: Door) -> Result<(Generation, Map<String, Value>), Answer> {
     let session = trader(call, door, Needs::Instruction)?;
     if !call.let_through {
-        return Err(call.state.order_pace.refusal());
+        return Err(call.state.too_many(Some(&call.state.order_pace)));
     }
     admit(call, &session)?;
     Ok((session.generation, form(call)?))

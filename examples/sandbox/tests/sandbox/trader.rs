@@ -67,6 +67,7 @@ impl Trader {
         Self::start_with(Options {
             orders_per_second: 0,
             quotes_per_second: 0,
+            candles_per_second: 0,
             ..Options::default()
         })
     }
