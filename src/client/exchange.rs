@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::Inner;
 use super::call::Call;
 use crate::base::clock;
+use crate::base::connection::Trace;
 use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::reply::{Meta, Reply};
@@ -109,7 +110,9 @@ impl Inner {
             call.points.borrow_mut().push((op.kind, point.clone()));
             call.is_asking(&id);
             let asked = clock::now();
-            let sent = self.net.send(request, &point).await;
+            let aside = Trace::default();
+            let trace = call.trace().unwrap_or(&aside);
+            let sent = self.net.send(request, &point, trace).await;
             match sent {
                 Ok(answer) => {
                     call.hears(&answer);

@@ -12,6 +12,7 @@
 //! - `memory`: what a process holds
 //! - `needs`: tools that a machine may lack
 //! - `secrets`: secrets in what a program printed
+//! - `silent`: addresses that drop what knocks
 
 pub mod broker;
 pub mod dice;
@@ -26,3 +27,4 @@ pub mod orders;
 pub mod packets;
 pub mod requests;
 pub mod secrets;
+pub mod silent;
