@@ -6,6 +6,7 @@
 //! - `orders`: instructions: what is sent, checked, answered, paced, settled
 //! - `pacing`: how many instructions come to the broker in a second, and whose turn it is
 //! - `outcomes`: what settles a lost answer, and what must not
+//! - `connections`: silent addresses, both families, proxies, and what is told of a connection
 //! - `decimals`: prices and quantities are sent as they were given, or refused
 //! - `manner`: what both feeds do alike
 //! - `masking`: no spelling of a secret comes through, and nothing else is lost
@@ -25,6 +26,7 @@
 //! - `hosts`: the library inside other programs: threads, async runtimes
 
 mod cancel;
+mod connections;
 mod deadline;
 mod decimals;
 mod feed;
