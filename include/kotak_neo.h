@@ -818,7 +818,17 @@ const char *kneo_response_message(const kneo_response *response);
  * was given), "notes" (a list of sentences), "earlier_answer" (true: an
  * "intent_id" was used before, and nothing was sent), "scrip_day" and "stale"
  * (see kneo_search_scrip), and "otp" (what kneo_login did about the OTP:
- * {"requested":true}, or false with a "problem"). Never NULL.
+ * {"requested":true}, or false with a "problem").
+ *
+ * "connection" is that of the last request which the call needed; there is none if
+ * the call came to no connection. Where they are known: "reused" (true: opened by an
+ * earlier call), "peer" (address and port of the other end: the broker's, or the
+ * proxy's), "family" ("ipv4" or "ipv6", to the peer), "proxy" (its host and port);
+ * in milliseconds with fractions "dns_ms" (name lookup), "tcp_ms" (from the first
+ * address that was tried until one was reached), "proxy_ms" (its tunnel) and "tls_ms"
+ * of one that this call opened, and "first_byte_ms" (from the sending to the head of
+ * the answer). A call that failed while it connected has the steps that were done.
+ * Never NULL.
  *
  * Valid until kneo_response_free.
  */
@@ -891,7 +901,8 @@ void kneo_response_free(kneo_response *response);
  * - "ca_file": PEM file of authorities to trust besides the system's
  * - "proxy": "http://user:password@host:port" (the login may be left out)
  *   or "system"; none unless given, and never for loopback
- * - "local_address": IP address to connect from
+ * - "local_address": IP address to connect from; addresses of its family only are
+ *   tried then
  * - "max_orders_per_second": 1 to 1000000 (10), in any second of the broker's;
  *   clients of one account in this process share what was sent
  * - "ledger_file", "ledger_sync" ("process" or "disk"),
@@ -915,7 +926,8 @@ void kneo_response_free(kneo_response *response);
  * config must be NULL or a NUL-terminated text, out must be NULL or
  * point to a writable pointer.
  */
-kneo_response *kneo_client_open(const char *config, kneo_client **out);
+kneo_response *kneo_client_open(const char *config,
+                                kneo_client **out);
 
 /**
  * Ends the calls that are under way on this client with KNEO_CLOSED, within
@@ -1139,7 +1151,8 @@ kneo_response *kneo_totp_generate(const char *secret_base32);
  * Returns KNEO_OK with {"state":"logged_out"|"view"|"trade",
  * "environment", ...}; a view session adds "generation" and "ucc", a trade
  * session these and "data_center", "base_url", "feed_url", "order_feed_url", "logged_in_at"
- * and "expires_at" (unix seconds).
+ * and "expires_at" (unix seconds), and "login_family": "ipv4" or "ipv6", by which the login
+ * went, or null (behind a proxy, and after the import of a session that does not say it).
  */
 kneo_response *kneo_session_info(kneo_client *client);
 

@@ -346,7 +346,7 @@ impl Inner {
                     let mut message =
                         format!("no answer to {} within {} ms", op.name, limit.as_millis());
                     if let Some(waits) = call.trace.waits() {
-                        message.push_str(&format!("; there is no connection yet: {waits}"));
+                        message.push_str(&format!("; a connection was not open yet: {waits}"));
                     }
                     return Err(Error::new(Status::Timeout, message));
                 }

@@ -64,7 +64,8 @@ pub(super) async fn reach(
             found.map_err(|error| format!("{whose}{error}"))?
         }
     };
-    let found: Vec<SocketAddr> = found.into_iter().map(|ip| (ip, port).into()).collect();
+    let found = found.into_iter().map(|ip| (ip.to_canonical(), port).into());
+    let found: Vec<SocketAddr> = found.collect();
     let began = clock::now();
     let mut race = Race::new(&found, wish, began);
     if race.is_over() {
