@@ -126,13 +126,17 @@ fn unreadable(value: impl Fn(&str) -> Option<OsString>) -> Option<String> {
         found.filter(|(_, text)| !text.is_empty())
     };
     let https = set(["HTTPS_PROXY", "https_proxy"]);
-    let (name, text) = https.or_else(|| set(["ALL_PROXY", "all_proxy"]))?;
-    if value("REQUEST_METHOD").is_some() {
+    let found = https.or_else(|| set(["ALL_PROXY", "all_proxy"]));
+    // These have settings beside the environment, and the matcher leaves those out too.
+    let may_be_set = found.is_some() || cfg!(any(windows, target_vendor = "apple"));
+    if may_be_set && value("REQUEST_METHOD").is_some() {
+        let name = found.map_or("the proxy of the system", |(name, _)| name);
         return Some(format!(
             "the environment variable REQUEST_METHOD says that this is a CGI program, in which \
              {name} is not trusted; give the URL of the proxy itself"
         ));
     }
+    let (name, text) = found?;
     // No word of it: it may carry a password.
     if !text.to_str().is_some_and(is_proxy) {
         return Some(format!(
@@ -232,7 +236,8 @@ mod tests {
             assert_eq!(problem(&[("NO_PROXY", odd)]), None);
         }
         assert_eq!(problem(&[]), None);
-        assert_eq!(problem(&[("REQUEST_METHOD", "GET")]), None);
+        let cgi = problem(&[("REQUEST_METHOD", "GET")]);
+        assert_eq!(cgi.is_some(), cfg!(any(windows, target_vendor = "apple")));
     }
 
     #[cfg(unix)]

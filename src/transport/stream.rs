@@ -67,19 +67,17 @@ impl Settings {
         };
         // In a box: whoever connects needs little stack for it.
         let opened = Box::pin(self.open(url, tls, wish, journal));
-        match clock::timeout(self.connect, opened).await {
+        let ended = clock::timeout(self.connect, opened).await;
+        let mut facts = journal.lock();
+        // It waits for nothing any more.
+        let waits = std::mem::take(&mut facts.waits);
+        match ended {
             Ok(Ok(stream)) => {
-                let mut facts = journal.lock();
-                facts.waits.clear();
                 facts.opened_at = Some(clock::now());
-                drop(facts);
                 Ok(stream)
             }
             Ok(Err(failure)) => Err(failure),
-            Err(clock::Elapsed) => {
-                let waits = std::mem::take(&mut journal.lock().waits);
-                Err(failure::no_connection_within(self.connect, &host, &waits))
-            }
+            Err(clock::Elapsed) => Err(failure::no_connection_within(self.connect, &host, &waits)),
         }
     }
 
@@ -125,10 +123,11 @@ impl Settings {
         let began = clock::now();
         if is_tls {
             let mut facts = journal.lock();
-            let peer = facts
-                .peer
-                .map_or_else(String::new, |peer| format!(" by {peer}"));
-            facts.waits = format!("TLS is not done{peer}");
+            let who = match (&facts.proxy, facts.peer) {
+                (None, Some(peer)) => peer.to_string(),
+                _ => "the other end of the tunnel".to_owned(),
+            };
+            facts.waits = format!("{who} does not finish TLS");
         }
         let held = Open(Some(Held::new(tcp, journal.clone())));
         let opened = HttpsConnector::from((held, tls)).call(uri).await;

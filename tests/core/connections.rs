@@ -341,6 +341,34 @@ fn a_name_that_hangs_ends_each_call_at_its_own_deadline() {
     assert!(is_time(&of_error(&error)["dns_ms"]), "{}", error.meta());
 }
 
+/// An address that takes the connection is reached: what is silent behind it is said.
+#[test]
+fn what_is_silent_behind_tcp_is_said() {
+    const HOST: &str = "deaf-1.kotaksecurities.com";
+    let deaf = std::net::TcpListener::bind((FOUR, 0)).expect("a port");
+    let port = deaf.local_addr().expect("it is bound").port();
+    leads_to(HOST, &[FOUR]);
+    let config = json!({
+        "base_url": format!("https://{HOST}:{port}"), "consumer_key": "fake-key",
+        "timeouts": {"connect": 300},
+    });
+    let client = Client::open(Some(&config.to_string())).expect("it is valid");
+    let error = client.totp_login("9999999999", "TEST1", "123456");
+    let error = error.expect_err("TLS is never done");
+    assert_eq!(
+        (error.status(), told(&error, "sent")),
+        (Status::Timeout, json!(false))
+    );
+    let words = format!("within 300 ms: 127.0.0.1:{port} does not finish TLS; nothing was sent");
+    assert!(error.message().contains(&words), "{error}");
+    let made = of_error(&error);
+    assert!(
+        is_time(&made["tcp_ms"]) && made["tls_ms"].is_null(),
+        "{made}"
+    );
+    assert_eq!(made["peer"], format!("127.0.0.1:{port}"));
+}
+
 /// A client with a session, whose proxy may do what it likes from now on.
 fn proxied(host: &str, timeouts: Value) -> (Sandbox, Proxy, Client, String) {
     let sandbox = named(host, &[]);

@@ -1,7 +1,6 @@
 //! An address of this machine that is silent: it drops what knocks, as a dead path does.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
 
 /// Listens, and takes nobody any more: its queue is full. Linux drops what comes then.
 pub struct Silent {
@@ -25,11 +24,13 @@ impl Silent {
     fn make(ip: IpAddr, port: u16) -> Result<Self, String> {
         let told = |error: std::io::Error| format!("{ip} cannot be listened at: {error}");
         let listener = TcpListener::bind((ip, port)).map_err(told)?;
+        /// Over loopback a connection that is taken is there at once.
+        const WAIT: std::time::Duration = std::time::Duration::from_millis(200);
         // Room for one.
         rustix::net::listen(&listener, 0).map_err(|error| told(error.into()))?;
         let address = listener.local_addr().map_err(told)?;
         let mut queue = Vec::new();
-        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        while let Ok(stream) = TcpStream::connect_timeout(&address, WAIT) {
             queue.push(stream);
             if queue.len() > 16 {
                 return Err("this system's queues have no end".to_owned());

@@ -132,11 +132,11 @@ impl Drop for Proxy {
             let _closed = stream.shutdown(Shutdown::Both);
         }
         // Wakes the thread that accepts.
-        if TcpStream::connect(self.address).is_ok() {
-            if let Some(thread) = self.thread.take() {
-                // A panic in it was printed.
-                let _panicked = thread.join();
-            }
+        if TcpStream::connect(self.address).is_ok()
+            && let Some(thread) = self.thread.take()
+        {
+            // A panic in it was printed.
+            let _panicked = thread.join();
         }
     }
 }
