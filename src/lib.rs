@@ -42,6 +42,9 @@ pub use client::steps as order_steps;
 pub use feeds::market::Feed;
 pub use feeds::orders::OrderFeed;
 pub use feeds::tick::{Depth, DepthRow, Tick};
+#[cfg(debug_assertions)]
+#[doc(hidden)]
+pub use transport::names::table as names;
 
 #[allow(unsafe_code)]
 #[doc(hidden)]

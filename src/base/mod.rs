@@ -3,6 +3,7 @@
 
 pub(crate) mod calendar;
 pub(crate) mod clock;
+pub(crate) mod connection;
 pub(crate) mod decimal;
 pub(crate) mod error;
 pub(crate) mod json;

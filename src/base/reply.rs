@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::base::connection::{self, Used};
 use crate::base::redact;
 use crate::base::secret::{self, Secret};
 
@@ -74,6 +75,8 @@ pub(crate) struct Meta {
     /// Which order instruction the call was about.
     pub(crate) tag: Option<String>,
     pub(crate) elapsed: Duration,
+    /// That of the last request which the call needed.
+    pub(crate) connection: Option<Used>,
     /// Further keys, for example what happened to the OTP.
     pub(crate) extra: Map<String, Value>,
     /// Secrets that its texts must not show.
@@ -94,11 +97,10 @@ impl Meta {
         all.insert("operation".to_owned(), self.operation.into());
         all.insert("request_id".to_owned(), self.request_id.clone().into());
         all.insert("tag".to_owned(), self.tag.clone().into());
-        let micros = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX);
-        all.insert(
-            "elapsed_ms".to_owned(),
-            serde_json::json!(micros as f64 / 1000.0),
-        );
+        all.insert("elapsed_ms".to_owned(), connection::ms(self.elapsed));
+        if let Some(used) = &self.connection {
+            all.insert("connection".to_owned(), used.to_value());
+        }
         all.extend(self.extra.clone());
         Value::Object(all).to_string()
     }

@@ -9,6 +9,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::base::calendar::trading_day;
+use crate::base::connection::Family;
 use crate::base::error::Error;
 use crate::base::json::{self, Fields};
 use crate::base::secret::Secret;
@@ -66,6 +67,9 @@ pub(crate) struct Trade {
     pub(crate) order_feed_url: Option<Url>,
     /// Unix seconds.
     pub(crate) logged_in_at: u64,
+    /// By which the login went, where that is known: the broker takes instructions only from
+    /// the address of the login.
+    pub(crate) login_family: Option<Family>,
 }
 
 impl Trade {
@@ -93,6 +97,7 @@ impl Trade {
             "feed_url": self.feed_url.as_ref().map(Url::as_str),
             "order_feed_url": self.order_feed_url.as_ref().map(Url::as_str),
             "logged_in_at": self.logged_in_at,
+            "login_family": self.login_family.map(Family::name),
             "expires_at": self.expires_at(),
         })
     }
@@ -106,6 +111,7 @@ impl Trade {
             ("environment", self.environment.name().into()),
             ("generation", u64::from(self.generation.number()).into()),
             ("logged_in_at", self.logged_in_at.into()),
+            ("login_family", self.login_family.map(Family::name).into()),
             ("ucc", (&self.ucc).into()),
             ("data_center", (&self.data_center).into()),
             ("server_id", (&self.server_id).into()),
@@ -207,6 +213,7 @@ impl Trade {
             feed_url: host("feed_url", feed)?,
             order_feed_url: host("order_feed_url", order_feed)?,
             logged_in_at,
+            login_family: fields.choice("login_family", &Family::NAMES, false)?,
         };
         let cookies = fields.text("cookies")?;
         fields.finish()?;
@@ -279,6 +286,7 @@ mod tests {
             feed_url: Some(url("wss://sfeed.kotaksecurities.com/apifeed")),
             order_feed_url: Some(url("wss://e43.kotaksecurities.com/realtime")),
             logged_in_at: TODAY,
+            login_family: Some(Family::V6),
         }
     }
 
@@ -288,6 +296,10 @@ mod tests {
         let (read, cookies) = Trade::import(&text, &hosts(), TODAY + 60).expect("it is ours");
         assert_eq!(read.export(cookies.as_deref()), text);
         assert!(!text.contains("consumer_key"));
+        // A session that another version exported does not say it.
+        let silent = text.replace(r#""login_family":"ipv6","#, "");
+        let (read, _) = Trade::import(&silent, &hosts(), TODAY + 60).expect("it is ours");
+        assert_eq!(read.login_family, None);
     }
 
     #[test]
@@ -353,6 +365,10 @@ mod tests {
             (
                 swap(r#""ucc":"TEST1""#, r#""ucd":"TEST1""#),
                 "session: unknown key \"ucd\"",
+            ),
+            (
+                swap(r#""login_family":"ipv6""#, r#""login_family":"ipv5""#),
+                "session.login_family: must be",
             ),
             (
                 swap(r#""generation":3"#, r#""generation":1"#),

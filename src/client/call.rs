@@ -14,6 +14,7 @@ use super::Inner;
 use super::cancel::UnderWay;
 use super::config::Timeouts;
 use crate::base::clock::{self, Moment};
+use crate::base::connection::{Facts, Family, Trace, Used};
 use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::process;
@@ -47,6 +48,8 @@ pub(super) struct Call {
     pub(super) is_urgent: Cell<bool>,
     /// How long it waited for its turn.
     waited: Cell<Duration>,
+    /// The connection of the last request that the call needs.
+    pub(super) trace: Trace,
     /// Whether what runs now may be cut short without losing the call.
     optional: Cell<bool>,
     /// Ends what is optional.
@@ -68,6 +71,7 @@ impl Call {
             extra: RefCell::default(),
             is_urgent: Cell::new(false),
             waited: Cell::default(),
+            trace: Trace::default(),
             optional: Cell::new(false),
             cut: Notify::new(),
         }
@@ -89,6 +93,16 @@ impl Call {
         if !self.optional.get() {
             *self.request_id.borrow_mut() = Some(id.to_owned());
         }
+    }
+
+    /// What a request tells of its connection; `None` for one that the call can do without.
+    pub(super) fn trace(&self) -> Option<&Trace> {
+        (!self.optional.get()).then_some(&self.trace)
+    }
+
+    /// The family by which the last request went that the call needed, where that is known.
+    pub(super) fn family(&self) -> Option<Family> {
+        self.trace.used()?.facts().family()
     }
 
     /// Remembers which instruction the call is about.
@@ -140,6 +154,9 @@ impl Call {
         for (_, point) in self.points.borrow().iter() {
             notes.extend(point.trouble().map(str::to_owned));
         }
+        let connection = self.trace.used();
+        let facts = connection.as_ref().map(Used::facts);
+        notes.extend(facts.as_ref().and_then(detour));
         let exposed = secret::exposed(&known);
         for note in &mut notes {
             // Masked before it is cut: a part of a secret would not be found.
@@ -159,6 +176,7 @@ impl Call {
             request_id: self.request_id.take(),
             tag: self.tag.take(),
             elapsed: self.started.elapsed(),
+            connection,
             extra,
             known,
         };
@@ -341,7 +359,11 @@ impl Inner {
                 }
                 () = clock::sleep_until(call.deadline) => {
                     let limit = call.deadline.saturating_duration_since(call.started);
-                    let message = format!("no answer to {} within {} ms", op.name, limit.as_millis());
+                    let mut message =
+                        format!("no answer to {} within {} ms", op.name, limit.as_millis());
+                    if let Some(waits) = call.trace.waits() {
+                        message.push_str(&format!("; a connection was not open yet: {waits}"));
+                    }
                     return Err(Error::new(Status::Timeout, message));
                 }
             }
@@ -465,6 +487,16 @@ fn outside_runtimes(
 pub(super) fn no_event_loop(error: &io::Error) -> Error {
     let message = format!("no event loop could be made: {error}; nothing was sent");
     Error::new(Status::Network, message)
+}
+
+/// What is told of an instruction that left by another family than its login.
+fn detour(facts: &Facts) -> Option<String> {
+    let (why, family) = (facts.detour.as_ref()?, facts.family()?);
+    let login = family.other();
+    Some(format!(
+        "the login went over {login}, and this over {family} ({why}): the broker takes \
+         instructions only from the address of the login"
+    ))
 }
 
 /// A panic of this library, in a call that may have sent an instruction.

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::Inner;
 use super::call::Call;
 use crate::base::clock;
+use crate::base::connection::Trace;
 use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::reply::{Meta, Reply};
@@ -116,8 +117,10 @@ impl Inner {
             call.points.borrow_mut().push((op.kind, point.clone()));
             call.is_asking(&id);
             let asked = clock::now();
+            let aside = Trace::default();
+            let trace = call.trace().unwrap_or(&aside);
             turn.leaves();
-            let mut sent = self.net.send(request, &point).await;
+            let mut sent = self.net.send(request, &point, trace).await;
             turn.ends(&mut sent);
             match sent {
                 Ok(answer) => {

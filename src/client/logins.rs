@@ -597,6 +597,8 @@ impl Inner {
         view: &View,
         granted: login::Granted,
     ) -> Result<Trade, Error> {
+        // Of the step that was granted, before anything else is asked.
+        let login_family = call.family();
         let three = view.generation == Generation::Three;
         let named = granted.base_url.as_deref();
         let base = match named {
@@ -648,6 +650,7 @@ impl Inner {
             feed_url,
             order_feed_url,
             logged_in_at: clock::unix_seconds(),
+            login_family,
         })
     }
 

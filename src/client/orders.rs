@@ -26,10 +26,10 @@ use crate::broker::reads;
 use crate::broker::session::Trade;
 use crate::broker::words;
 use crate::ledger::{Begun, Earlier, End, Intent, Ledger, Ticket};
-use crate::transport::Point;
 use crate::transport::brake::{Held, Leaving};
 use crate::transport::door::Line;
 use crate::transport::pacing::{Slot, Use};
+use crate::transport::{Point, Way};
 
 /// A connection that was looked at within this time need not be looked at again.
 const NO_TIME: Duration = Duration::from_millis(1);
@@ -178,7 +178,7 @@ impl Inner {
         let credentials = self.credentials().with_trade(trade);
         let (request, id) = self.request(call, &target, &credentials, Some(body))?;
         let url = request.url.clone();
-        self.ready(line, &url).await?;
+        self.ready(call, line, trade, &url).await?;
         reached(Step::Connected);
         let kind = match instruction.kind {
             InstructionKind::Cancel => Use::Urgent,
@@ -189,7 +189,7 @@ impl Inner {
             None => {
                 let slot = self.turn(call, trade, kind, leaving).await?;
                 // It was kept waiting, and so was its connection.
-                self.ready(line, &url).await?;
+                self.ready(call, line, trade, &url).await?;
                 slot
             }
         };
@@ -220,7 +220,7 @@ impl Inner {
         reached(Step::Noted);
         // A slow disk may have taken long enough for the connection to end.
         if prepared.elapsed() > NO_TIME {
-            self.ready(line, &url).await?;
+            self.ready(call, line, trade, &url).await?;
         }
         let point = Point::not_after(call.deadline)
             .with_slot(slot)
@@ -230,7 +230,7 @@ impl Inner {
         call.is_asking(&id);
         reached(Step::Leaving);
         let asked = clock::now();
-        let sent = self.door.send(line, request, &point).await;
+        let sent = self.door.send(line, request, &point, &call.trace).await;
         reached(Step::Answered);
         let mut answer = sent.map_err(|failure| Error::new(failure.status, failure.message))?;
         call.hears(&answer);
@@ -352,8 +352,19 @@ impl Inner {
         ended
     }
 
-    async fn ready(&self, line: &mut Line, url: &url::Url) -> Result<(), Error> {
-        let ready = self.door.ready(line, url).await;
+    /// A connection by the family of the login, if one can be had.
+    async fn ready(
+        &self,
+        call: &Call,
+        line: &mut Line,
+        trade: &Trade,
+        url: &url::Url,
+    ) -> Result<(), Error> {
+        let way = Way {
+            family: trade.login_family,
+            deadline: Some(call.deadline),
+        };
+        let ready = self.door.ready(line, url, way, &call.trace).await;
         ready.map_err(|failure| Error::new(failure.status, failure.message))
     }
 
@@ -393,7 +404,7 @@ impl Inner {
         let target = self.target(&operation::ORDER_REPORT, trade, reads::Parts::default());
         let credentials = self.credentials().with_trade(trade);
         let (request, id) = self.request(call, &target, &credentials, None)?;
-        self.ready(line, &request.url).await?;
+        self.ready(call, line, trade, &request.url).await?;
         let point = Point::not_after(call.deadline);
         call.points.borrow_mut().push((Kind::Read, point.clone()));
         call.is_asking(&id);
@@ -403,7 +414,7 @@ impl Inner {
         let asked = clock::now();
         let turn = self.turn_at_once(target.op);
         turn.leaves();
-        let mut answer = self.door.send(line, request, &point).await;
+        let mut answer = self.door.send(line, request, &point, &call.trace).await;
         turn.ends(&mut answer);
         let answer =
             answer.map_err(|failure| Error::new(failure.status, unread(&failure.message)))?;

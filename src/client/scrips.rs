@@ -11,6 +11,7 @@ use super::cancel::UnderWay;
 use super::{Client, Inner};
 use crate::base::calendar::{iso_day, trading_day};
 use crate::base::clock::{self, Moment};
+use crate::base::connection::Trace;
 use crate::base::error::Error;
 use crate::base::process;
 use crate::base::reply::{Meta, Reply};
@@ -511,9 +512,11 @@ impl Inner {
                 let mut view = segment.view();
                 (view.bytes, view.total) = (bytes, total);
             };
+            let aside = Trace::default();
+            let trace = call.trace().unwrap_or(&aside);
             let fetched = self
                 .net
-                .fetch(url.clone(), LARGEST_FILE, &progress)
+                .fetch(url.clone(), LARGEST_FILE, trace, &progress)
                 .await
                 .map_err(|failure| Error::new(failure.status, failure.message))?;
             match fetched {

@@ -18,8 +18,9 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use url::Url;
 
 use crate::base::clock::{self, Moment};
+use crate::base::connection::Journal;
 use crate::base::redact;
-use crate::transport::{Settings, Stream};
+use crate::transport::{Settings, Stream, Way};
 
 /// The most that a frame, or a message of several frames, may hold.
 const LARGEST_FRAME: usize = 1024 * 1024;
@@ -85,7 +86,7 @@ impl Socket {
     /// for a connection.
     pub(crate) async fn open(settings: &Settings, url: &Url) -> Result<Self, Ended> {
         let stream = settings
-            .connect(&as_http(url))
+            .connect(&as_http(url), Way::default(), &Journal::default())
             .await
             .map_err(|failure| Ended::new(None, failure.message))?;
         let mut config = WebSocketConfig::default();

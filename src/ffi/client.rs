@@ -43,7 +43,8 @@ impl Handle for kneo_client {
 /// - "ca_file": PEM file of authorities to trust besides the system's
 /// - "proxy": "http://user:password@host:port" (the login may be left out)
 ///   or "system"; none unless given, and never for loopback
-/// - "local_address": IP address to connect from
+/// - "local_address": IP address to connect from; addresses of its family only are
+///   tried then
 /// - "max_orders_per_second": 1 to 1000000 (10), in any second of the broker's;
 ///   clients of one account in this process share what was sent
 /// - "max_reads_per_second": object of 1 to 1000000 each, in any second of

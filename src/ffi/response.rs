@@ -183,7 +183,17 @@ pub extern "C" fn kneo_response_message(response: *const kneo_response) -> *cons
 /// used before, and nothing was sent), "scrip_day" and "stale" (see
 /// kneo_search_scrip), "requests", "instruments" and "part" (see kneo_quotes),
 /// and "otp" (what kneo_login did about the OTP:
-/// {"requested":true}, or false with a "problem"). Never NULL.
+/// {"requested":true}, or false with a "problem").
+///
+/// "connection" is that of the last request which the call needed; there is none if
+/// the call came to no connection. Where they are known: "reused" (true: opened by an
+/// earlier call), "peer" (address and port of the other end: the broker's, or the
+/// proxy's), "family" ("ipv4" or "ipv6", to the peer), "proxy" (its host and port);
+/// in milliseconds with fractions "dns_ms" (name lookup), "tcp_ms" (from the first
+/// address that was tried until one was reached), "proxy_ms" (its tunnel) and "tls_ms"
+/// of one that this call opened, and "first_byte_ms" (from the sending to the head of
+/// the answer). A call that failed while it connected has the steps that were done.
+/// Never NULL.
 ///
 /// Valid until kneo_response_free.
 #[unsafe(no_mangle)]

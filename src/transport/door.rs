@@ -36,8 +36,9 @@ use super::event_loop::EventLoop;
 use super::recall::{self, LARGEST_READ, Recall};
 use super::stream::Stream;
 use super::unpack::{Trouble, Unpacker};
-use super::{OUR_NAME, Settings, Steps, failure, host_of};
+use super::{OUR_NAME, Settings, Steps, Way, failure, host_of};
 use crate::base::clock::{self, Moment, unix};
+use crate::base::connection::{Family, Journal, Trace};
 use crate::base::status::Status;
 use crate::broker::message::{Answer, Failure, Request};
 
@@ -74,6 +75,11 @@ pub(crate) struct Line(Option<Box<Connection>>);
 struct Connection {
     /// Scheme, host and port that it leads to.
     origin: url::Origin,
+    /// By which the broker is reached, where that is known.
+    family: Option<Family>,
+    /// It is of another family than was preferred.
+    is_detour: bool,
+    journal: Journal,
     sender: http1::SendRequest<SingleUse>,
     driver: http1::Connection<Stream, SingleUse>,
     recall: Recall,
@@ -95,6 +101,16 @@ impl Connection {
             polled
         })
         .await
+    }
+
+    /// Whether it leads where an instruction shall go, by the way that it prefers. A
+    /// detour was found for want of a better one, and is kept for its own call only.
+    fn leads_to(&self, url: &Url, way: Way) -> bool {
+        let fits = match (way.family, self.family) {
+            (Some(wanted), Some(family)) => wanted == family || self.is_detour,
+            _ => true,
+        };
+        fits && self.origin == url.origin()
     }
 
     fn turn(&mut self, cx: &mut std::task::Context<'_>) {
@@ -159,8 +175,12 @@ impl Door {
         }
     }
 
-    /// Keeps a lane for a later call.
-    pub(crate) fn keep(&self, lane: Lane) {
+    /// Keeps a lane for a later call. A detour is not kept: the next call tries the family
+    /// of the login first.
+    pub(crate) fn keep(&self, mut lane: Lane) {
+        if lane.line.0.as_deref().is_some_and(|kept| kept.is_detour) {
+            lane.line.close();
+        }
         let mut idle = self.idle();
         if idle.len() < MOST_IDLE {
             idle.push(lane);
@@ -172,20 +192,29 @@ impl Door {
     }
 
     /// Sees to it that `line` is a connection to the host of `url` on which a
-    /// request may be started. Sends nothing.
+    /// request may be started. Sends nothing. Tells `trace` which connection it is.
     ///
     /// # Errors
     ///
     /// If there is no connection to be had.
-    pub(crate) async fn ready(&self, line: &mut Line, url: &Url) -> Result<(), Failure> {
+    pub(crate) async fn ready(
+        &self,
+        line: &mut Line,
+        url: &Url,
+        way: Way,
+        trace: &Trace,
+    ) -> Result<(), Failure> {
         line.forget_old();
         if let Some(mut kept) = line.0.take() {
-            if kept.origin == url.origin() && kept.is_usable().await {
+            if kept.leads_to(url, way) && kept.is_usable().await {
+                trace.takes(&kept.journal);
                 line.0 = Some(kept);
                 return Ok(());
             }
         }
-        line.0 = Some(Box::pin(self.connect(url)).await?);
+        let made = Box::pin(self.connect(url, way, trace.opens())).await?;
+        trace.takes(&made.journal);
+        line.0 = Some(made);
         Ok(())
     }
 
@@ -200,6 +229,7 @@ impl Door {
         line: &mut Line,
         request: Request,
         point: &Point,
+        trace: &Trace,
     ) -> Result<Answer, Failure> {
         let host = host_of(&request.url);
         let (url, largest) = (request.url.clone(), request.largest_answer);
@@ -237,9 +267,11 @@ impl Door {
         }
         let failed = |error: hyper::Error| failed(&host, &error, point);
 
+        let began = clock::now();
         let sending = connection.sender.send_request(head);
         let response = connection.drive(sending).await.map_err(failed)?;
         point.answered();
+        trace.answered(began);
         let (parts, mut body) = response.into_parts();
         self.jar
             .set_cookies(&mut parts.headers.get_all(SET_COOKIE).iter(), &url);
@@ -264,8 +296,14 @@ impl Door {
         Ok(answer)
     }
 
-    async fn connect(&self, url: &Url) -> Result<Box<Connection>, Failure> {
-        let stream = self.settings.connect(url).await?;
+    async fn connect(
+        &self,
+        url: &Url,
+        way: Way,
+        journal: Journal,
+    ) -> Result<Box<Connection>, Failure> {
+        let stream = self.settings.connect(url, way, &journal).await?;
+        let facts = journal.lock().clone();
         let recall = Recall::of(&stream);
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(LARGEST_READ)
@@ -274,6 +312,9 @@ impl Door {
             .map_err(|error| failure::no_connection(&host_of(url), &error))?;
         Ok(Box::new(Connection {
             origin: url.origin(),
+            family: facts.family(),
+            is_detour: facts.detour.is_some(),
+            journal,
             sender,
             driver,
             recall,

@@ -12,30 +12,35 @@ use crate::base::status::Status;
 use crate::broker::message::Failure;
 
 /// No connection in time: nothing was sent.
-pub(super) fn no_connection_within(limit: Duration, host: &str) -> Failure {
+pub(super) fn no_connection_within(limit: Duration, host: &str, waits: &str) -> Failure {
     Failure {
         status: Status::Timeout,
         message: format!(
-            "no connection to {host} within {} ms; nothing was sent",
+            "no connection to {host} within {} ms: {waits}; nothing was sent",
             limit.as_millis()
         ),
         sent: false,
     }
 }
 
-/// No connection: nothing was sent.
-pub(super) fn no_connection(host: &str, error: &(dyn StdError + 'static)) -> Failure {
-    let message = match tls::explain(host, error) {
-        Some(reason) => format!("{reason}; nothing was sent"),
-        None => format!(
-            "no connection to {host}: {}; nothing was sent",
-            innermost(error)
-        ),
-    };
+/// No connection, and why not, as the end of a sentence: nothing was sent.
+pub(super) fn no_connection_because(host: &str, why: &str) -> Failure {
     Failure {
         status: Status::Network,
-        message,
+        message: format!("no connection to {host}: {why}; nothing was sent"),
         sent: false,
+    }
+}
+
+/// No connection: nothing was sent.
+pub(super) fn no_connection(host: &str, error: &(dyn StdError + 'static)) -> Failure {
+    match tls::explain(host, error) {
+        Some(reason) => Failure {
+            status: Status::Network,
+            message: format!("{reason}; nothing was sent"),
+            sent: false,
+        },
+        None => no_connection_because(host, &innermost(error)),
     }
 }
 

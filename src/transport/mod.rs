@@ -6,16 +6,18 @@
 mod body;
 pub(crate) mod brake;
 mod cookies;
+mod dial;
 pub(crate) mod door;
 mod event_loop;
 mod failure;
-mod names;
+pub mod names;
 mod net;
 pub(crate) mod pacing;
 mod proxy;
 mod recall;
 mod stream;
 mod tls;
+mod tunnel;
 mod unpack;
 
 use std::net::IpAddr;
@@ -37,7 +39,7 @@ pub(crate) use event_loop::{EventLoop, beside};
 pub(crate) use net::{Fetched, Net};
 use proxy::Proxies;
 pub(crate) use proxy::Proxy;
-pub(crate) use stream::Stream;
+pub(crate) use stream::{Stream, Way};
 use tls::Tls;
 
 /// What we call ourselves.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, COOKIE, LOCATION, SET_COOKIE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -16,10 +16,11 @@ use url::Url;
 use super::body::{Point, SingleUse};
 use super::cookies::{Cookies, MOST_SENT};
 use super::recall::LARGEST_READ;
-use super::stream::{NoConnection, Opener};
+use super::stream::{NoConnection, Opener, opening};
 use super::unpack::{Trouble, Unpacker};
 use super::{OUR_NAME, Settings, Steps, failure, host_of};
-use crate::base::clock::unix;
+use crate::base::clock::{self, unix};
+use crate::base::connection::{Journal, Trace};
 use crate::base::status::Status;
 use crate::broker::message::{Answer, Failure, Request};
 
@@ -44,8 +45,14 @@ impl Net {
     }
 
     /// Sends `request` and reads the whole answer. `point` tells whether a
-    /// body has been started, also after this future was dropped.
-    pub(crate) async fn send(&self, request: Request, point: &Point) -> Result<Answer, Failure> {
+    /// body has been started, and `trace` by which connection, also after this future was
+    /// dropped.
+    pub(crate) async fn send(
+        &self,
+        request: Request,
+        point: &Point,
+        trace: &Trace,
+    ) -> Result<Answer, Failure> {
         let (host, largest) = (host_of(&request.url), request.largest_answer);
         // Gives connections that died while nobody was driving a turn to
         // notice it: one for the sockets, one for the tasks that they wake.
@@ -60,7 +67,13 @@ impl Net {
             }
         };
         let response = self
-            .ask(request.method, &request.url, request.headers, body, point)
+            .ask(
+                request.method,
+                &request.url,
+                request.headers,
+                body,
+                (point, trace),
+            )
             .await?;
         let (parts, body) = response.into_parts();
         let mut answer = Answer::from_head(parts.status.as_u16(), &parts.headers, unix());
@@ -78,7 +91,7 @@ impl Net {
         url: &Url,
         headers: HeaderMap,
         body: SingleUse,
-        point: &Point,
+        (point, trace): (&Point, &Trace),
     ) -> Result<Response<Incoming>, Failure> {
         let wrong = |problem: &dyn std::fmt::Display| Failure {
             status: Status::Internal,
@@ -100,8 +113,14 @@ impl Net {
             point.note(trouble);
         }
         headers.extend(carried.header.map(|cookies| (COOKIE, cookies)));
-        let asked = self.client.request(request).await;
-        let response = asked.map_err(|error| failed(&host_of(url), &error, point))?;
+        let journal = trace.opens();
+        let began = clock::now();
+        let asked = opening(journal, self.client.request(request)).await;
+        let response = asked.map_err(|error| failed(&host_of(url), &error, point, trace))?;
+        if let Some(journal) = response.extensions().get::<Journal>() {
+            trace.takes(journal);
+        }
+        trace.answered(began);
         let cookies = response.headers().get_all(SET_COOKIE);
         self.jar.set_cookies(&mut cookies.iter(), url);
         Ok(response)
@@ -109,7 +128,14 @@ impl Net {
 }
 
 /// Why there is no answer.
-fn failed(host: &str, error: &legacy::Error, point: &Point) -> Failure {
+fn failed(host: &str, error: &legacy::Error, point: &Point, trace: &Trace) -> Failure {
+    if let Some(connected) = error.connect_info() {
+        let mut extras = Extensions::new();
+        connected.get_extras(&mut extras);
+        if let Some(journal) = extras.get::<Journal>() {
+            trace.takes(journal);
+        }
+    }
     match failure::find(error) {
         Some(NoConnection(failure)) => Failure {
             status: failure.status,
@@ -160,6 +186,7 @@ impl Net {
         &self,
         url: Url,
         largest: u64,
+        trace: &Trace,
         progress: &(dyn Fn(u64, Option<u64>) + Sync),
     ) -> Result<Fetched, Failure> {
         let host = host_of(&url);
@@ -167,7 +194,7 @@ impl Net {
         point.pass();
         let (method, headers) = (Method::GET, HeaderMap::new());
         let response = self
-            .ask(method, &url, headers, SingleUse::empty(), &point)
+            .ask(method, &url, headers, SingleUse::empty(), (&point, trace))
             .await?;
         let http = response.status().as_u16();
         let location = response.headers().get(LOCATION);

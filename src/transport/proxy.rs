@@ -41,8 +41,22 @@ pub(crate) struct Proxies(Option<Matcher>);
 
 /// A proxy to open a tunnel through.
 pub(crate) struct Tunnel {
-    pub(crate) proxy: Uri,
+    proxy: Uri,
     pub(crate) credentials: Option<HeaderValue>,
+}
+
+impl Tunnel {
+    /// Its host and port.
+    pub(super) fn address(&self) -> (&str, u16) {
+        let port = self.proxy.port_u16().unwrap_or(80);
+        (self.proxy.host().unwrap_or_default(), port)
+    }
+
+    /// The same for sentences, without the login that its URL may carry.
+    pub(super) fn shown(&self) -> String {
+        let (host, port) = self.address();
+        format!("{host}:{port}")
+    }
 }
 
 impl Proxies {
@@ -51,12 +65,7 @@ impl Proxies {
         Ok(Self(match wanted {
             Proxy::None => None,
             Proxy::System => {
-                if let Some(name) = unreadable(|name| env::var_os(name)) {
-                    // It may carry a password.
-                    let problem = format!(
-                        "the environment variable {name} is no URL of an HTTP proxy like \
-                         http://user:password@host:3128"
-                    );
+                if let Some(problem) = unreadable(|name| env::var_os(name)) {
                     return Err(Error::argument("config.proxy", problem));
                 }
                 Some(Matcher::from_system())
@@ -107,24 +116,38 @@ fn password(pair: &str) -> Option<String> {
         .map(|(_, password)| password.to_owned())
 }
 
-/// The variable of the environment that names the proxy and cannot be read: the
-/// matcher would go without a proxy then, and say nothing.
-fn unreadable(value: impl Fn(&str) -> Option<OsString>) -> Option<&'static str> {
-    // Of a CGI program it trusts no such variable.
-    if value("REQUEST_METHOD").is_some() {
-        return None;
-    }
-    for names in [["HTTPS_PROXY", "https_proxy"], ["ALL_PROXY", "all_proxy"]] {
-        let set = names
+/// What is wrong with the variables of the environment that name the proxy: the matcher
+/// would go without a proxy then, or with one where none is wanted, and say nothing.
+fn unreadable(value: impl Fn(&str) -> Option<OsString>) -> Option<String> {
+    let set = |names: [&'static str; 2]| {
+        let found = names
             .into_iter()
             .find_map(|name| Some((name, value(name)?)));
-        match set {
-            Some((_, text)) if text.is_empty() => {}
-            Some((name, text)) => return (!text.to_str().is_some_and(is_proxy)).then_some(name),
-            None => {}
-        }
+        found.filter(|(_, text)| !text.is_empty())
+    };
+    let https = set(["HTTPS_PROXY", "https_proxy"]);
+    let found = https.or_else(|| set(["ALL_PROXY", "all_proxy"]));
+    // These have settings beside the environment, and the matcher leaves those out too.
+    let may_be_set = found.is_some() || cfg!(any(windows, target_vendor = "apple"));
+    if may_be_set && value("REQUEST_METHOD").is_some() {
+        let name = found.map_or("the proxy of the system", |(name, _)| name);
+        return Some(format!(
+            "the environment variable REQUEST_METHOD says that this is a CGI program, in which \
+             {name} is not trusted; give the URL of the proxy itself"
+        ));
     }
-    None
+    let (name, text) = found?;
+    // No word of it: it may carry a password.
+    if !text.to_str().is_some_and(is_proxy) {
+        return Some(format!(
+            "the environment variable {name} is no URL of an HTTP proxy like \
+             http://user:password@host:3128"
+        ));
+    }
+    let (name, _) = set(["NO_PROXY", "no_proxy"]).filter(|(_, text)| text.to_str().is_none())?;
+    Some(format!(
+        "the environment variable {name} is no list of hosts in UTF-8"
+    ))
 }
 
 /// Whether the matcher reads a text as an HTTP proxy.
@@ -158,7 +181,8 @@ mod tests {
         }
         let far = url("https://mis.kotaksecurities.com/login");
         let found = proxies.find(&far).expect("all other hosts go through it");
-        assert_eq!(found.proxy.host(), Some("proxy.invalid"));
+        assert_eq!(found.address(), ("proxy.invalid", 3128));
+        assert_eq!(found.shown(), "proxy.invalid:3128");
         assert_eq!(
             found.credentials.expect("the URL has a login"),
             "Basic dTpw"
@@ -172,15 +196,24 @@ mod tests {
 
     #[test]
     fn a_setting_that_cannot_be_read_is_named() {
-        let named = |set: &[(&str, &str)]| {
+        let problem = |set: &[(&str, &str)]| {
             unreadable(|name| {
                 let found = set.iter().find(|(key, _)| *key == name);
                 found.map(|(_, value)| OsString::from(value))
             })
         };
+        let named = |set: &[(&str, &str)], name: &str| {
+            let problem = problem(set).expect("it cannot be read");
+            let start = format!("the environment variable {name} ");
+            assert!(problem.starts_with(&start), "{set:?}: {problem}");
+        };
         for fine in ["proxy.invalid:3128", "http://u:p@proxy.invalid:3128/", "h"] {
-            assert_eq!(named(&[("HTTPS_PROXY", fine)]), None, "{fine}");
-            assert_eq!(named(&[("all_proxy", fine)]), None, "{fine}");
+            assert_eq!(problem(&[("HTTPS_PROXY", fine)]), None, "{fine}");
+            assert_eq!(problem(&[("all_proxy", fine)]), None, "{fine}");
+            // A CGI program trusts neither; that must not go without a word.
+            let cgi = [("REQUEST_METHOD", "GET"), ("ALL_PROXY", fine)];
+            named(&cgi, "REQUEST_METHOD");
+            assert!(problem(&cgi).is_some_and(|text| text.contains("ALL_PROXY")));
         }
         for odd in [
             "http://",
@@ -190,25 +223,36 @@ mod tests {
             "http://h:port",
             "/etc",
         ] {
-            assert_eq!(named(&[("HTTPS_PROXY", odd)]), Some("HTTPS_PROXY"), "{odd}");
-            assert_eq!(named(&[("https_proxy", odd)]), Some("https_proxy"), "{odd}");
+            named(&[("HTTPS_PROXY", odd)], "HTTPS_PROXY");
+            named(&[("https_proxy", odd)], "https_proxy");
             // Another one must not stand in for it, nor hide it.
             let both = [("https_proxy", odd), ("ALL_PROXY", "http://h:1")];
-            assert_eq!(named(&both), Some("https_proxy"));
+            named(&both, "https_proxy");
             assert_eq!(
-                named(&[("HTTPS_PROXY", "http://h:1"), ("ALL_PROXY", odd)]),
+                problem(&[("HTTPS_PROXY", "http://h:1"), ("ALL_PROXY", odd)]),
                 None
             );
-            assert_eq!(
-                named(&[("HTTPS_PROXY", ""), ("ALL_PROXY", odd)]),
-                Some("ALL_PROXY")
-            );
-            assert_eq!(
-                named(&[("REQUEST_METHOD", "GET"), ("ALL_PROXY", odd)]),
-                None
-            );
-            assert_eq!(named(&[("NO_PROXY", odd)]), None);
+            named(&[("HTTPS_PROXY", ""), ("ALL_PROXY", odd)], "ALL_PROXY");
+            assert_eq!(problem(&[("NO_PROXY", odd)]), None);
         }
-        assert_eq!(named(&[]), None);
+        assert_eq!(problem(&[]), None);
+        let cgi = problem(&[("REQUEST_METHOD", "GET")]);
+        assert_eq!(cgi.is_some(), cfg!(any(windows, target_vendor = "apple")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn bytes_that_are_no_text_are_named_too() {
+        use std::os::unix::ffi::OsStringExt;
+        for name in ["HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "no_proxy"] {
+            let problem = unreadable(|asked| match asked {
+                _ if asked == name => Some(OsString::from_vec(b"h\xff:1".to_vec())),
+                "https_proxy" => (name.to_lowercase() == "no_proxy").then(|| "h:1".into()),
+                _ => None,
+            });
+            let problem = problem.expect("it cannot be read");
+            let start = format!("the environment variable {name} ");
+            assert!(problem.starts_with(&start), "{problem}");
+        }
     }
 }

@@ -24,19 +24,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::TryFutureExt;
-use futures_util::future::MapOk;
-use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::MaybeHttpsStream;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tower_service::Service;
 
 use super::body::{LONGEST_TRY, Point};
-use super::names::Names;
 use super::stream::Stream;
+use crate::base::connection::Journal;
 
 /// After room for so many bytes without a wait the reader has to wait for its next turn, which
 /// comes at once. The layers above go on for as long as there is something to read: what
@@ -45,8 +41,6 @@ use super::stream::Stream;
 const TURN: usize = 32 * 1024;
 /// The most that HTTP/1.1 reads at once, and the largest head of an answer.
 pub(super) const LARGEST_READ: usize = 64 * 1024;
-
-type Plain = HttpConnector<Names>;
 
 /// Whether the system can be told when to give up sending.
 const HAS_LIMIT: bool = cfg!(any(target_os = "linux", target_os = "android"));
@@ -87,26 +81,11 @@ fn beyond(proxied: bool) -> Duration {
     BELOW + if proxied { IN_A_PROXY } else { Duration::ZERO }
 }
 
-/// Opens streams that are held.
-pub(super) struct Connector(pub(super) Plain);
-
-impl Service<Uri> for Connector {
-    type Response = Held;
-    type Error = <Plain as Service<Uri>>::Error;
-    type Future = MapOk<<Plain as Service<Uri>>::Future, fn(TokioIo<TcpStream>) -> Held>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, to: Uri) -> Self::Future {
-        self.0.call(to).map_ok(Held::new)
-    }
-}
-
 /// A TCP stream, and what is under way on it.
 pub(crate) struct Held {
     tcp: TokioIo<TcpStream>,
+    /// How it was opened. The pool hands it up with every answer.
+    journal: Journal,
     recall: Recall,
     /// For how many milliseconds the system tries to send; zero: as long as it likes.
     limit: u32,
@@ -157,9 +136,10 @@ impl Recall {
 }
 
 impl Held {
-    fn new(tcp: TokioIo<TcpStream>) -> Self {
+    pub(super) fn new(tcp: TcpStream, journal: Journal) -> Self {
         Self {
-            tcp,
+            tcp: TokioIo::new(tcp),
+            journal,
             recall: Recall::default(),
             limit: 0,
             read: 0,
@@ -229,7 +209,7 @@ fn set_limit(_: &TcpStream, _: u32) -> io::Result<()> {
 
 impl Connection for Held {
     fn connected(&self) -> Connected {
-        self.tcp.connected()
+        Connected::new().extra(self.journal.clone())
     }
 }
 
@@ -304,7 +284,7 @@ mod tests {
         let to = listener.local_addr().expect("it is bound");
         let test = async {
             let tcp = TcpStream::connect(to).await.expect("it listens");
-            let mut held = Held::new(TokioIo::new(tcp));
+            let mut held = Held::new(tcp, Journal::default());
             let limit = |held: &Held| tcp_user_timeout(held.tcp.inner()).expect("an option");
             let write = async |held: &mut Held, seconds: Option<u64>| {
                 let time = seconds.map(Duration::from_secs);
@@ -344,7 +324,7 @@ mod tests {
         for armed in [false, true] {
             let test = async {
                 let tcp = TcpStream::connect(to).await.expect("it listens");
-                let held = Held::new(TokioIo::new(tcp));
+                let held = Held::new(tcp, Journal::default());
                 held.recall.arm(&Point::default());
                 if !armed {
                     held.recall.disarm();

@@ -8,6 +8,7 @@
 //! - `pacing`: how many instructions come to the broker in a second, and whose turn it is
 //! - `turns`: how many reads come to the broker in a second, and what a 429 keeps back
 //! - `outcomes`: what settles a lost answer, and what must not
+//! - `connections`: silent addresses, both families, proxies, and what is told of a connection
 //! - `decimals`: prices and quantities are sent as they were given, or refused
 //! - `manner`: what both feeds do alike
 //! - `masking`: no spelling of a secret comes through, and nothing else is lost
@@ -28,6 +29,7 @@
 
 mod cancel;
 mod codings;
+mod connections;
 mod deadline;
 mod decimals;
 mod feed;

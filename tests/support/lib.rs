@@ -13,6 +13,7 @@
 //! - `memory`: what a process holds
 //! - `needs`: tools that a machine may lack
 //! - `secrets`: secrets in what a program printed
+//! - `silent`: addresses that drop what knocks
 
 pub mod broker;
 pub mod dice;
@@ -28,3 +29,4 @@ pub mod pace;
 pub mod packets;
 pub mod requests;
 pub mod secrets;
+pub mod silent;

@@ -3,8 +3,8 @@
 //! [`Sandbox::start`] gives a server on a thread of its own that answers the REST calls of all
 //! three generations of the API, checks what it is sent as the broker documents it, matches
 //! orders against prices that walk by a seed, records every request, and goes wrong on demand
-//! ([`Fault`], [`Switches`]). It listens on 127.0.0.1 only, opens no
-//! connection to anywhere, and no order ever reaches an exchange.
+//! ([`Fault`], [`Switches`]). It listens on loopback only, opens no connection but from its
+//! [`Proxy`] to itself, and no order ever reaches an exchange.
 //!
 //! ```
 //! use kotak_neo_sandbox::{Options, Sandbox};
@@ -32,6 +32,7 @@ mod login;
 mod market;
 mod money;
 mod pace;
+mod proxy;
 mod query;
 mod random;
 mod record;
@@ -60,6 +61,7 @@ use tokio_rustls::TlsAcceptor;
 pub use crate::books::{Order, Position, Trade};
 pub use crate::fault::{Fault, FaultKind, Packing};
 pub use crate::pace::Peak;
+pub use crate::proxy::{Proxy, ProxyManner};
 pub use crate::record::Recorded;
 pub use crate::sockets::{
     Acks, Feed, FeedRate, Handshake, LoginManner, OrderFeed, Silence, Socket, SocketMessage, Strike,
@@ -135,6 +137,12 @@ pub enum ErrorShape {
 pub struct Options {
     /// Must be 127.0.0.1, or the start fails: the sandbox is never reachable from outside.
     pub address: IpAddr,
+    /// Further loopback addresses, such as `::1`, at which it listens on the same port.
+    pub also_at: Vec<IpAddr>,
+    /// Its name, with TLS: that of its URL, and the one its answers give. A name of the broker,
+    /// such as `e43.kotaksecurities.com`, is for clients that come through a [`Proxy`], or whose
+    /// lookups a test answers.
+    pub host: String,
     /// The port; 0 takes a free one.
     pub port: u16,
     /// Plain HTTP, or TLS and with which certificate.
@@ -199,6 +207,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            also_at: Vec::new(),
+            host: "localhost".to_owned(),
             port: 0,
             tls: TlsMode::Off,
             http2: false,
@@ -243,20 +253,18 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// If the port is taken, an address other than 127.0.0.1 is asked for, an option makes no
+    /// If the port is taken, an address that is not loopback is asked for, an option makes no
     /// sense, or the files of the certificate authority cannot be written.
     pub fn start(options: Options) -> io::Result<Self> {
         check(&options)?;
         let totp_secret = totp::decode_secret(&options.credentials.totp_secret)
             .ok_or_else(|| invalid("the TOTP secret is not base32"))?;
 
-        let listener = TcpListener::bind((options.address, options.port))?;
-        listener.set_nonblocking(true)?;
-        let port = listener.local_addr()?.port();
+        let (port, listeners) = listen(&options)?;
         let (url, server_config, files) = match tls::prepare(options.tls, options.http2)? {
             None => (format!("http://127.0.0.1:{port}"), None, None),
             Some(tls) => (
-                format!("https://localhost:{port}"),
+                format!("https://{}:{port}", options.host),
                 Some(tls.config),
                 Some(tls.files),
             ),
@@ -268,15 +276,16 @@ impl Sandbox {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let listener = {
+        let listeners = {
             let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(listener)?
+            let all = listeners.into_iter().map(tokio::net::TcpListener::from_std);
+            all.collect::<io::Result<Vec<_>>>()?
         };
         let (stop, stopped) = oneshot::channel();
         let shared = Arc::clone(&state);
         let thread = thread::Builder::new()
             .name("sandbox".to_owned())
-            .spawn(move || runtime.block_on(server::run(listener, acceptor, shared, stopped)))?;
+            .spawn(move || runtime.block_on(server::run(listeners, acceptor, shared, stopped)))?;
         Ok(Self {
             state,
             files,
@@ -286,10 +295,19 @@ impl Sandbox {
         })
     }
 
-    /// `http://127.0.0.1:PORT`, or over TLS `https://localhost:PORT`.
+    /// `http://127.0.0.1:PORT`, or over TLS `https://localhost:PORT` or with another
+    /// [`Options::host`].
     #[must_use]
     pub fn url(&self) -> &str {
         &self.state.url
+    }
+
+    /// The port at which it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let port = self.state.url.rsplit(':').next();
+        let port = port.and_then(|port| port.parse().ok());
+        port.unwrap_or_else(|| panic!("the address has no port"))
     }
 
     /// The certificate of the authority that signed the server's, as PEM. `None` without TLS.
@@ -715,9 +733,45 @@ impl Drop for Sandbox {
     }
 }
 
+/// Listens at all addresses on one port.
+fn listen(options: &Options) -> io::Result<(u16, Vec<TcpListener>)> {
+    /// A port that is free at one address may be taken at another.
+    const TRIES: u32 = 20;
+    let at_once = || -> io::Result<(u16, Vec<TcpListener>)> {
+        let first = TcpListener::bind((options.address, options.port))?;
+        let port = first.local_addr()?.port();
+        let mut all = vec![first];
+        for address in &options.also_at {
+            all.push(TcpListener::bind((*address, port))?);
+        }
+        for listener in &all {
+            listener.set_nonblocking(true)?;
+        }
+        Ok((port, all))
+    };
+    let mut tries = 1;
+    loop {
+        match at_once() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if options.port != 0 || tries == TRIES {
+                    return Err(error);
+                }
+                tries += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
 fn check(options: &Options) -> io::Result<()> {
     if options.address != IpAddr::V4(Ipv4Addr::LOCALHOST) {
         return Err(invalid("the sandbox listens on 127.0.0.1 only"));
+    }
+    if options.also_at.iter().any(|address| !address.is_loopback()) {
+        return Err(invalid("the sandbox listens on loopback addresses only"));
+    }
+    if options.tls == TlsMode::Off && options.host != "localhost" {
+        return Err(invalid("only over TLS the sandbox has another name"));
     }
     let path = &options.base_path;
     if !path.is_empty() && (!path.starts_with('/') || path.ends_with('/')) {

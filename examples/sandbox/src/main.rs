@@ -1,19 +1,21 @@
 //! Runs the sandbox until it is stopped, and prints what is needed to use it.
 
 use std::io::{self, Write as _};
+use std::net::Ipv6Addr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use kotak_neo_sandbox::{Options, Sandbox, TlsMode};
+use kotak_neo_sandbox::{Options, Proxy, ProxyManner, Sandbox, TlsMode};
 
 const USAGE: &str = "\
 usage: kotak-neo-sandbox [--port N] [--tls[=valid|expired|wrong-host]] [--http2] [--gzip]
                          [--require-cookie] [--orders-per-second N] [--tick-ms N]
+                         [--ipv6] [--proxy[=tunnel|hang|close|garbage|STATUS]]
 ";
 
 fn main() -> ExitCode {
     match read_arguments(std::env::args().skip(1)) {
-        Ok(Some(options)) => match run(options) {
+        Ok(Some((options, proxy))) => match run(options, proxy) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("kotak-neo-sandbox: {error}");
@@ -31,8 +33,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// The options, or `None` if help was asked for.
-fn read_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
+/// The options and what a proxy does, or `None` if help was asked for.
+fn read_arguments(
+    mut arguments: impl Iterator<Item = String>,
+) -> Result<Option<(Options, Option<ProxyManner>)>, String> {
+    let mut proxy = None;
     let mut options = Options {
         print_otp: true,
         tick_every: Some(Duration::from_secs(1)),
@@ -55,11 +60,22 @@ fn read_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Option<
             "--http2" => options.http2 = true,
             "--gzip" => options.gzip = true,
             "--require-cookie" => options.require_cookie = true,
+            "--ipv6" => options.also_at = vec![Ipv6Addr::LOCALHOST.into()],
+            "--proxy" => proxy = Some(ProxyManner::Tunnel),
             "-h" | "--help" => return Ok(None),
-            other => return Err(format!("unknown argument {other}")),
+            other => match other.strip_prefix("--proxy=") {
+                Some(manner) => proxy = Some(manner.parse()?),
+                None => return Err(format!("unknown argument {other}")),
+            },
         }
     }
-    Ok(Some(options))
+    if proxy.is_some() && options.tls == TlsMode::Off {
+        return Err("--proxy needs --tls: plain http is for loopback, which has no proxy".into());
+    }
+    if proxy.is_some() {
+        options.host = "sandbox.kotaksecurities.com".to_owned();
+    }
+    Ok(Some((options, proxy)))
 }
 
 /// The number after an argument.
@@ -70,7 +86,7 @@ fn number(name: &str, arguments: &mut impl Iterator<Item = String>) -> Result<u3
     text.parse().map_err(|_| format!("{text} is no number"))
 }
 
-fn run(options: Options) -> io::Result<()> {
+fn run(options: Options, proxy: Option<ProxyManner>) -> io::Result<()> {
     // Waiting for the signals begins before anything that must be cleaned up exists.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -78,19 +94,30 @@ fn run(options: Options) -> io::Result<()> {
     runtime.block_on(async {
         let stopped = Stopped::new()?;
         println!("This is a SANDBOX. It plays the Kotak Neo broker on this machine only:");
-        println!("no login, order or rupee in it is real, and nothing leaves 127.0.0.1.");
+        println!("no login, order or rupee in it is real, and nothing leaves this machine.");
         let sandbox = Sandbox::start(options)?;
-        introduce(&sandbox)?;
+        let proxy = match proxy {
+            Some(manner) => Some(Proxy::start(&sandbox, manner)?),
+            None => None,
+        };
+        introduce(&sandbox, proxy.as_ref())?;
         stopped.wait().await
     })
 }
 
-fn introduce(sandbox: &Sandbox) -> io::Result<()> {
+fn introduce(sandbox: &Sandbox, proxy: Option<&Proxy>) -> io::Result<()> {
     let who = sandbox.credentials();
+    let config = match proxy {
+        Some(proxy) => proxy.config_json(sandbox),
+        None => sandbox.config_json(),
+    };
     let mut out = io::stdout().lock();
     writeln!(out, "\naddress: {}", sandbox.url())?;
     if let Some(ca_file) = sandbox.ca_file() {
         writeln!(out, "CA file: {}", ca_file.display())?;
+    }
+    if let Some(proxy) = proxy {
+        writeln!(out, "proxy:   {}", proxy.url())?;
     }
     writeln!(out, "user id: {}", who.user_id)?;
     writeln!(out, "PAN:     {}", who.pan)?;
@@ -99,7 +126,7 @@ fn introduce(sandbox: &Sandbox) -> io::Result<()> {
         "\nPaste this into a shell, then run a login program there:\n"
     )?;
     for (name, value) in [
-        ("KNEO_CONFIG", sandbox.config_json().as_str()),
+        ("KNEO_CONFIG", config.as_str()),
         ("KNEO_MOBILE_NUMBER", &who.mobile_number),
         ("KNEO_UCC", &who.ucc),
         ("KNEO_TOTP_SECRET", &who.totp_secret),

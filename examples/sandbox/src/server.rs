@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ impl Drop for Connection {
 
 /// Accepts connections until `stop` fires or its sender is gone.
 pub(crate) async fn run(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     tls: Option<TlsAcceptor>,
     state: Arc<State>,
     mut stop: oneshot::Receiver<()>,
@@ -122,7 +122,7 @@ pub(crate) async fn run(
     let mut walk = std::pin::pin!(walk);
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listeners) => accepted,
             never = &mut walk => match never {},
             _ = &mut stop => return,
         };
@@ -143,6 +143,15 @@ pub(crate) async fn run(
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
+}
+
+/// The next connection at any of the addresses.
+async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, std::net::SocketAddr)> {
+    poll_fn(|cx| {
+        let mut ready = listeners.iter().map(|listener| listener.poll_accept(cx));
+        ready.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
 }
 
 /// Has the prices walk by themselves, if that is asked for.

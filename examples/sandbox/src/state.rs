@@ -26,7 +26,7 @@ use crate::tokens::{Tokens, unix_now};
 /// The state of one sandbox.
 pub(crate) struct State {
     pub(crate) options: Options,
-    /// `http://127.0.0.1:PORT` or `https://localhost:PORT`.
+    /// `http://127.0.0.1:PORT` or `https://HOST:PORT`.
     pub(crate) url: String,
     /// The decoded TOTP secret.
     pub(crate) totp_secret: Vec<u8>,

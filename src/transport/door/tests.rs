@@ -87,9 +87,11 @@ fn order(port: u16) -> Request {
 fn send(door: &Door, request: Request, point: &Point) -> Result<Answer, Failure> {
     let mut lane = door.lane().expect("an event loop");
     let line = &mut lane.line;
+    let trace = Trace::default();
     let sending = async {
-        door.ready(line, &request.url).await?;
-        door.send(line, request, point).await
+        door.ready(line, &request.url, Way::default(), &trace)
+            .await?;
+        door.send(line, request, point, &trace).await
     };
     let result = lane.event_loop.drive(sending).expect("it is alive");
     door.keep(lane);
@@ -171,13 +173,15 @@ fn a_dropped_call_closes_its_connection() {
     let door = door();
     let point = Point::default();
     let mut lane = door.lane().expect("an event loop");
+    let trace = Trace::default();
     let waited = lane.event_loop.drive(async {
         let order = order(server.port);
-        door.ready(&mut lane.line, &order.url)
+        door.ready(&mut lane.line, &order.url, Way::default(), &trace)
             .await
             .expect("it connects");
         let limit = Duration::from_millis(200);
-        let late = tokio::time::timeout(limit, door.send(&mut lane.line, order, &point)).await;
+        let late =
+            tokio::time::timeout(limit, door.send(&mut lane.line, order, &point, &trace)).await;
         assert!(late.is_err(), "the server never answers");
     });
     assert!(waited.is_some());

@@ -187,6 +187,9 @@ fn takes_no_wrong_argument() {
         &["--port", "x"],
         &["--port", "65536"],
         &["--tls=x"],
+        &["--proxy"],
+        &["--tls", "--proxy=x"],
+        &["--tls", "--proxy=99"],
     ] {
         let out = program(arguments).output().unwrap();
         assert_eq!(out.status.code(), Some(2), "{arguments:?}");

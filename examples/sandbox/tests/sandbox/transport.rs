@@ -1,11 +1,11 @@
 //! TLS, HTTP versions, compression, connections.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kotak_neo_sandbox::{Options, Sandbox, TlsMode};
+use kotak_neo_sandbox::{Options, Proxy, ProxyManner, Sandbox, TlsMode};
 
 use crate::client::{Client, address};
 use crate::faults::PATIENCE;
@@ -45,6 +45,67 @@ fn listens_on_loopback_only() {
         let error = refused.err().unwrap();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     }
+}
+
+#[test]
+fn listens_at_further_loopback_addresses() {
+    let foreign = Sandbox::start(Options {
+        also_at: vec![Ipv4Addr::new(192, 0, 2, 1).into()],
+        ..Options::default()
+    });
+    let kind = foreign.err().unwrap().kind();
+    assert_eq!(kind, std::io::ErrorKind::InvalidInput);
+    let sandbox = Sandbox::start(Options {
+        also_at: vec![Ipv6Addr::LOCALHOST.into()],
+        ..Options::default()
+    })
+    .unwrap();
+    for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+        TcpStream::connect((ip, sandbox.port())).unwrap();
+    }
+    until("both are accepted", || sandbox.connections() == 2);
+}
+
+#[test]
+fn a_proxy_leads_here_or_does_something_else() {
+    let sandbox = v3::start();
+    let proxy = Proxy::start(&sandbox, ProxyManner::Tunnel).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&proxy.config_json(&sandbox)).unwrap();
+    assert_eq!(config["proxy"], proxy.url());
+    const CONNECT: &str = "CONNECT e43.kotaksecurities.com:443 HTTP/1.1\r\n\r\n";
+    for (manner, answer) in [
+        (ProxyManner::Tunnel, "HTTP/1.1 200 "),
+        (ProxyManner::Answer(407), "HTTP/1.1 407 "),
+        (ProxyManner::Close, ""),
+        (ProxyManner::Garbage, "220 proxy ready\r\n"),
+    ] {
+        proxy.set_manner(manner);
+        let mut stream = TcpStream::connect(proxy.url().replace("http://", "")).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(CONNECT.as_bytes()).unwrap();
+        let mut got = vec![0; answer.len()];
+        stream.read_exact(&mut got).unwrap();
+        assert_eq!(got, answer.as_bytes(), "{manner:?}");
+        let mut rest = String::new();
+        if manner == ProxyManner::Tunnel {
+            stream
+                .write_all(b"GET /nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                .unwrap();
+            stream.read_to_string(&mut rest).unwrap();
+            assert!(rest.contains("HTTP/1.1 404"), "{rest}");
+        } else {
+            stream.read_to_string(&mut rest).unwrap();
+        }
+    }
+    assert_eq!(sandbox.requests().len(), 1);
+    assert_eq!(proxy.asked(), [CONNECT; 4]);
+    // One that hangs ends with the proxy.
+    proxy.set_manner(ProxyManner::Hang);
+    let mut stream = TcpStream::connect(proxy.url().replace("http://", "")).unwrap();
+    stream.write_all(CONNECT.as_bytes()).unwrap();
+    until("it was asked", || proxy.asked().len() == 5);
+    drop(proxy);
+    assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
 }
 
 #[test]
