@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use kotak_neo::names::{Told, tell};
 use kotak_neo::{Client, Error, Reply, Status};
-use kotak_neo_sandbox::{Options, Proxy, ProxyManner, Sandbox, TlsMode};
+use kotak_neo_sandbox::{Options, Proxy, ProxyManner, Sandbox, Switches, TlsMode};
 use kotak_neo_testing::needs::skip;
 use kotak_neo_testing::silent::Silent;
 use serde_json::{Value, json};
@@ -265,11 +265,25 @@ fn a_change_of_the_family_is_the_last_resort_and_told() {
         assert!(notes.contains(&told), "{notes}");
         assert_eq!(of_error(&error)["family"], "ipv6");
     }
-    // No such address at all, and the broker takes it: a note, and no wait.
+    // No such address at all, and the broker does not mind: it is told all the same.
     leads_to(HOST, &[SIX]);
-    let error = place(&client, &order()).expect_err("from another address");
-    let notes = parse(&error.meta())["notes"].to_string();
-    assert!(notes.contains("has no IPv4 address"), "{notes}");
+    let switches = sandbox.switches();
+    sandbox.set_switches(Switches {
+        any_address: true,
+        ..switches.clone()
+    });
+    let reply = place(&client, &order()).expect("from any address");
+    let notes = meta(&reply, "notes").to_string();
+    assert!(
+        notes.contains(&format!("{HOST} has no IPv4 address")),
+        "{notes}"
+    );
+    let made = connection(&reply);
+    assert_eq!(
+        (&made["family"], &made["reused"]),
+        (&json!("ipv6"), &json!(false))
+    );
+    sandbox.set_switches(switches);
     // The way of the login is there again.
     drop(silent);
     leads_to(HOST, &[SIX, FOUR]);

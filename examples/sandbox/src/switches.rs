@@ -115,6 +115,9 @@ pub struct Switches {
     pub refuse_orders: Option<OrderRefusal>,
     /// Addresses from which order instructions are taken; others get 100008. `None` is any.
     pub allowed_addresses: Option<Vec<IpAddr>>,
+    /// Take instructions from another address than that of the session, as the broker's older
+    /// texts have it. Else they get 1037.
+    pub any_address: bool,
     /// Say 1006 to a change of a finished order, not 1021.
     pub finished_1006: bool,
     /// Say 5204 to a tag that was used, not 32.
@@ -138,6 +141,7 @@ impl Default for Switches {
             liquidity: None,
             refuse_orders: None,
             allowed_addresses: None,
+            any_address: false,
             finished_1006: false,
             duplicate_tag_5204: false,
             uncovered_1004: false,
@@ -159,6 +163,7 @@ impl Switches {
             "liquidity": self.liquidity,
             "refuse_orders": self.refuse_orders.map(OrderRefusal::code),
             "allowed_addresses": self.allowed_addresses,
+            "any_address": self.any_address,
             "finished_1006": self.finished_1006,
             "duplicate_tag_5204": self.duplicate_tag_5204,
             "uncovered_1004": self.uncovered_1004,
@@ -176,6 +181,7 @@ impl Switches {
             match key.as_str() {
                 "market_open" => self.market_open = flag()?,
                 "closing_auction" => self.closing_auction = flag()?,
+                "any_address" => self.any_address = flag()?,
                 "finished_1006" => self.finished_1006 = flag()?,
                 "duplicate_tag_5204" => self.duplicate_tag_5204 = flag()?,
                 "uncovered_1004" => self.uncovered_1004 = flag()?,
@@ -244,6 +250,7 @@ mod tests {
             liquidity: Some(5),
             refuse_orders: Some(OrderRefusal::AccessType),
             allowed_addresses: Some(vec![[127, 0, 0, 2].into()]),
+            any_address: true,
             finished_1006: true,
             duplicate_tag_5204: true,
             uncovered_1004: true,

@@ -53,11 +53,12 @@ fn admit(call: &Call<'_>, session: &Session) -> Result<(), Answer> {
     let switches = call.state.exchange().switches.clone();
     let unlisted = switches
         .allowed_addresses
+        .as_ref()
         .is_some_and(|allowed| !allowed.contains(&address));
     let why = match switches.refuse_orders {
         Some(why) => why,
         None if unlisted => OrderRefusal::Unauthorized,
-        None if session.address != address => OrderRefusal::SessionAddress,
+        None if session.address != address && !switches.any_address => OrderRefusal::SessionAddress,
         None => return Ok(()),
     };
     let (status, message) = match why {
