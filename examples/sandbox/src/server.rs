@@ -227,7 +227,8 @@ async fn serve(
         return Ok(response(answer, Delivery::Plain));
     }
 
-    let inner_path = path.strip_prefix(&*state.options.base_path).unwrap_or(path);
+    let under_base = path.strip_prefix(&*state.options.base_path);
+    let inner_path = under_base.unwrap_or(path);
     let found = state.router.find(&head.method, inner_path);
     let socket = sockets::Socket::at(inner_path).filter(|_| head.method == Method::GET);
     let seq = state.records.add(|seq| Recorded {
@@ -287,6 +288,7 @@ async fn serve(
         headers: &head.headers,
         body: &body,
         peer: connection.peer,
+        on_base: under_base.is_some(),
         let_through,
         named_base: None,
         named_feed: None,
@@ -356,6 +358,7 @@ async fn serve(
                 headers: head.headers.clone(),
                 body: body.clone(),
                 peer: connection.peer,
+                on_base: under_base.is_some(),
                 let_through,
             };
             let pause = Duration::from_millis(ms);
@@ -387,6 +390,7 @@ struct Owned {
     headers: HeaderMap,
     body: Bytes,
     peer: std::net::SocketAddr,
+    on_base: bool,
     let_through: bool,
 }
 
@@ -400,6 +404,7 @@ async fn carry_out_late(state: Arc<State>, pause: Duration, request: Owned) -> A
         headers: &request.headers,
         body: &request.body,
         peer: request.peer,
+        on_base: request.on_base,
         let_through: request.let_through,
         named_base: None,
         named_feed: None,
