@@ -30,6 +30,15 @@ fn every_constant_is_a_url() {
                 "{feed}"
             );
         }
+        // A data centre is a name: one that looks like a host leads to none.
+        for center in [
+            "evil.example",
+            "https://evil.example",
+            "e43.evil.example",
+            " ",
+        ] {
+            assert_eq!(hosts.order_feed_of(center), hosts.order_feed_of(""));
+        }
         assert_eq!(
             hosts.default_feed().as_str(),
             "wss://sfeed.kotaksecurities.com/apifeed"

@@ -4,15 +4,19 @@ use kotak_neo_testing::fixtures::sample;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-fn judged(op: &Operation, http_status: u16, body: &str) -> Error {
-    let answer = Answer {
+fn answer(http_status: u16, body: &str) -> Answer {
+    Answer {
         http_status,
         retry_after: None,
         date: None,
         redirect: None,
         cookies: Vec::new(),
         body: Zeroizing::new(body.as_bytes().to_vec()),
-    };
+    }
+}
+
+fn judged(op: &Operation, http_status: u16, body: &str) -> Error {
+    let answer = answer(http_status, body);
     error(op, op.current.auth, &answer, &[])
 }
 
@@ -231,14 +235,7 @@ enum Proof {
 }
 
 fn proof(op: &Operation, asked: Asked<'_>, http_status: u16, body: &str) -> (Proof, String) {
-    let answer = Answer {
-        http_status,
-        retry_after: None,
-        date: None,
-        redirect: None,
-        cookies: Vec::new(),
-        body: Zeroizing::new(body.as_bytes().to_vec()),
-    };
+    let answer = answer(http_status, body);
     match instruction(op, op.current.auth, &answer, asked, &[]) {
         Verdict::Taken(number) => (Proof::Taken, number),
         Verdict::Refused(error) => (Proof::Refused(error.status()), error.message().to_owned()),
@@ -843,6 +840,9 @@ fn every_sample_of_a_refusal_is_judged_as_it_is_meant() {
         assert_eq!(told.status(), *login, "{name}");
         let (proof, said) = proof(&operation::PLACE_ORDER, place, *http, &body);
         assert_eq!(proof, *proved, "{name}: {said}");
+        // An empty book is no refusal to a reading call.
+        let empty = is_no_data(&answer(*http, &body));
+        assert_eq!(empty, name.starts_with("no_data"), "{name}");
     }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
     let files = std::fs::read_dir(folder).expect("there are fixtures");
