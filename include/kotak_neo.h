@@ -109,7 +109,7 @@
 #define KNEO_PROTOCOL 10
 
 /**
- * The broker answered 5xx or 424.
+ * The broker answered 5xx, 424 or its code 1005.
  */
 #define KNEO_UNAVAILABLE 11
 
@@ -1140,8 +1140,10 @@ kneo_response *kneo_totp_generate(const char *secret_base32);
  *
  * Returns KNEO_OK with {"state":"logged_out"|"view"|"trade",
  * "environment", ...}; a view session adds "generation" and "ucc", a trade
- * session these and "data_center", "base_url", "feed_url", "order_feed_url", "logged_in_at"
- * and "expires_at" (unix seconds).
+ * session these and "data_center", "base_url", "base_url_from" (who named that host:
+ * "answer", "fixed" if there is one for all, or "login" if the answer named none, so that
+ * the host of the login stayed, which may refuse every call with code 200032), "feed_url",
+ * "order_feed_url", "logged_in_at" and "expires_at" (unix seconds).
  */
 kneo_response *kneo_session_info(kneo_client *client);
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use kotak_neo::{Client, Error, OrderFeed, Reply, Status};
 use kotak_neo_sandbox::{
     Fault, FaultKind, Feed as Prices, FeedRate, Handshake, LoginManner, Options,
-    OrderFeed as Updates, Sandbox, Silence, Socket, Strike, Switches,
+    OrderFeed as Updates, Refusal, Sandbox, Silence, Socket, Strike, Switches,
 };
 use kotak_neo_testing::broker::{self, Broker};
 use kotak_neo_testing::dice::Dice;
@@ -241,6 +241,7 @@ fn trouble(sandbox: &Sandbox, client: &Client, dice: &mut Dice) {
             ]);
             sandbox.set_order_feed(Updates {
                 login,
+                refusal: *dice.pick(&[Refusal::Login, Refusal::Connection, Refusal::Format]),
                 ..sandbox.order_feed()
             });
             sandbox.set_feed(Prices {

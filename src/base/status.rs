@@ -27,7 +27,7 @@ pub enum Status {
     UnknownOutcome = 9,
     /// The answer is not what the broker documents, or is too large.
     Protocol = 10,
-    /// The broker answered 5xx or 424.
+    /// The broker answered 5xx, 424 or its code 1005.
     Unavailable = 11,
     /// The call was cancelled, or its handle was closed or interrupted while it
     /// waited.

@@ -11,7 +11,12 @@ pub(crate) enum Meaning {
     /// Refused, but known only from logins, reports and gateways. Of an
     /// instruction it does not prove that it was not taken.
     Unproven,
-    /// The session, or the application's bearer token, is not accepted.
+    /// The account or the application is shut out, whatever the HTTP status: no
+    /// repetition and no other login helps now. Known only from logins and reads;
+    /// of an instruction it does not prove that it was not taken.
+    Barred,
+    /// The session, or the application's bearer token, is not accepted, whatever
+    /// the HTTP status. Who says so has not looked at what was asked.
     Session,
     /// There is nothing to show: an empty book.
     NoData,
@@ -34,9 +39,14 @@ const fn entry(code: &'static str, meaning: Meaning, hint: &'static str) -> Entr
     }
 }
 
-use Meaning::{Fault, NoData, Refusal, Session, Unproven};
+use Meaning::{Barred, Fault, NoData, Refusal, Session, Unproven};
 
 const ENTRIES: &[Entry] = &[
+    entry(
+        "14",
+        Refusal,
+        "The broker's core refused the cancel; that of an after-market order must say that it is one.",
+    ),
     entry(
         "32",
         Refusal,
@@ -144,6 +154,16 @@ const ENTRIES: &[Entry] = &[
         "No OTP could be generated; log in again.",
     ),
     entry(
+        "10525",
+        Barred,
+        "The account is locked for today after too many wrong logins; do not try again before the broker has unlocked it.",
+    ),
+    entry(
+        "16283",
+        Unproven,
+        "The price, or the trigger price, is no multiple of the scrip's tick size.",
+    ),
+    entry(
         "91400",
         Refusal,
         "Only orders placed through the API can be changed or looked up through it.",
@@ -159,20 +179,65 @@ const ENTRIES: &[Entry] = &[
         "This kind of session or application may not place orders; log in completely, with the MPIN.",
     ),
     entry(
+        "100022",
+        Session,
+        "The broker does not know this session token any more; log in again.",
+    ),
+    entry(
+        "200032",
+        Session,
+        "This host is not, or no longer, the one of the session; log in again, which tells its host (baseUrl) anew.",
+    ),
+    entry(
         "900901",
         Session,
         "The gateway does not accept the access token; log in again, which makes a new one, or configure another.",
     ),
     entry(
         "invalid_client",
-        Unproven,
-        "The consumer key or secret is wrong; it must be the one of DefaultApplication.",
+        Barred,
+        "The consumer key or secret is wrong; copy it anew (generation 3: in the app under Trade API; older ones: that of DefaultApplication).",
     ),
+];
+
+/// Sentences that say what a code says, where an answer has none, or one that says
+/// nothing: words in lower case, in this order.
+const SENTENCES: &[(&[&str], &str)] = &[
+    (&["consumer key", "invalid"], "invalid_client"),
+    (&["invalid consumer key"], "invalid_client"),
+    (&["account", " locked"], "10525"),
+    (&["invalid url", "baseurl"], "200032"),
+    (&["invalid session token"], "100022"),
+    (&["invalid session"], "1003"),
 ];
 
 /// What is known of `code`.
 pub(crate) fn find(code: &str) -> Option<&'static Entry> {
     ENTRIES.iter().find(|entry| entry.code == code)
+}
+
+/// All codes that are known.
+#[cfg(test)]
+pub(crate) fn codes() -> impl Iterator<Item = &'static str> {
+    ENTRIES.iter().map(|entry| entry.code)
+}
+
+/// What is known of an answer by its words. They may stand in any sentence, so they
+/// prove nothing about an instruction.
+pub(crate) fn find_by_words(said: &str) -> Option<&'static Entry> {
+    let said = said.to_lowercase();
+    let fits = |words: &[&str]| {
+        let mut rest = said.as_str();
+        words.iter().all(|word| match rest.split_once(word) {
+            Some((_, behind)) => {
+                rest = behind;
+                true
+            }
+            None => false,
+        })
+    };
+    let (_, code) = SENTENCES.iter().find(|(words, _)| fits(words))?;
+    find(code)
 }
 
 #[cfg(test)]
@@ -201,5 +266,29 @@ mod tests {
         }
         assert_eq!(find("1003").map(|entry| entry.meaning), Some(Session));
         assert!(find("").is_none());
+    }
+
+    #[test]
+    fn sentences_lead_to_codes_that_are_known() {
+        for (words, code) in SENTENCES {
+            let said = words.join(" ... ").to_uppercase();
+            let found = find_by_words(&said).map(|entry| entry.code);
+            assert_eq!(found, Some(*code), "{said}");
+            // What is not there, or in another order, is not found.
+            for (at, _) in words.iter().enumerate() {
+                let mut some = words.to_vec();
+                some.remove(at);
+                assert!(find_by_words(&some.join(" ")).is_none(), "{some:?}");
+            }
+        }
+        for said in [
+            "",
+            "unauthorised",
+            "Invalid MPIN.",
+            "Invalid credentials or TOTP.",
+            "Your account was unlocked",
+        ] {
+            assert!(find_by_words(said).is_none(), "{said}");
+        }
     }
 }

@@ -43,7 +43,7 @@ impl Generation {
 }
 
 /// The base of a second-generation session that uses the older paths.
-pub(crate) const GW_NAPI: &str = "https://gw-napi.kotaksecurities.com/";
+const GW_NAPI: &str = "https://gw-napi.kotaksecurities.com/";
 /// What is wrong with the host of a URL that a caller gave.
 pub(crate) const BEYOND_ASCII: &str =
     "has a host name beyond ASCII; write it as it is sent, with xn--";
@@ -116,7 +116,7 @@ impl Hosts {
     /// The order feed on the host that an answer names as the base URL. A path
     /// of the base URL does not belong to it.
     pub(crate) fn order_feed_on(&self, base_url: &str) -> Result<Url, String> {
-        let mut url = Url::parse(base_url.trim()).map_err(|error| error.to_string())?;
+        let mut url = read("baseUrl", base_url)?;
         url.set_path("realtime");
         self.accept("baseUrl", url).map(socket)
     }
@@ -139,10 +139,14 @@ impl Hosts {
     /// The problem is a sentence for the caller. It shows the host only: the
     /// rest of the URL may carry anything.
     pub(crate) fn named(&self, field: &str, text: &str) -> Result<Url, String> {
-        let url = Url::parse(text.trim()).map_err(|_| {
-            format!("the broker's answer has no valid URL in {field}; nothing was sent there")
-        })?;
-        self.accept(field, url)
+        self.accept(field, read(field, text)?)
+    }
+
+    /// Whether a base that an answer names is the gateway of generation 1, which has
+    /// other paths, however it is written.
+    pub(crate) fn is_gateway(text: &str) -> bool {
+        let gateway = Url::parse(GW_NAPI);
+        matches!((read("", text), gateway), (Ok(named), Ok(gateway)) if named == gateway)
     }
 
     /// A feed that an answer names: `https` stands for `wss` there.
@@ -203,6 +207,34 @@ impl Hosts {
             Some(base) => join(base, url.path()),
         }
     }
+}
+
+/// Reads a URL that an answer names. The broker has left the scheme out: then it is
+/// `https`.
+fn read(field: &str, text: &str) -> Result<Url, String> {
+    let text = text.trim();
+    let url = match without_scheme(text) {
+        Some(rest) => Url::parse(&format!("https://{rest}")),
+        None => Url::parse(text),
+    };
+    url.map_err(|_| {
+        format!("the broker's answer has no valid URL in {field}; nothing was sent there")
+    })
+}
+
+/// What follows the scheme of a URL that has none. For the URL standard
+/// `host:443` is the scheme `host`, so a port is looked for first.
+fn without_scheme(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("//").unwrap_or(text);
+    let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
+    let is_host = match rest[..end].rsplit_once(':') {
+        None => end > 0,
+        Some((host, _)) if host.starts_with('[') && rest[..end].ends_with(']') => true,
+        Some((host, port)) => {
+            !(host.is_empty() || port.is_empty()) && port.bytes().all(|b| b.is_ascii_digit())
+        }
+    };
+    is_host.then_some(rest)
 }
 
 fn is_bare(url: &Url) -> bool {

@@ -11,7 +11,7 @@ use crate::base::json;
 use crate::base::redact;
 use crate::base::status::Status;
 use crate::base::words;
-use crate::broker::catalog::{self, Meaning};
+use crate::broker::catalog::{self, Entry, Meaning};
 use crate::broker::message::Answer;
 use crate::broker::operation::{Auth, Kind, Operation};
 use crate::broker::order_number;
@@ -35,6 +35,9 @@ const KEYS: [&str; 12] = [
 /// What an object has of them.
 type Members<'a> = [Option<&'a RawValue>; KEYS.len()];
 
+/// The most of a body without keys that is searched for known words, in bytes.
+const MOST_WORDS: usize = 4096;
+
 /// What the broker said.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Refusal {
@@ -56,7 +59,8 @@ pub(crate) fn error(op: &Operation, auth: Auth, answer: &Answer, known: &[&str])
         Some(words::message(&masked).into_owned())
     });
     let code = refusal.as_ref().and_then(|refusal| refusal.code.clone());
-    let status = status(op, auth, answer.http_status, refusal.as_ref());
+    let entry = known_as(code.as_deref(), &body);
+    let status = status(op, auth, answer.http_status, refusal.as_ref(), entry);
     let name = op.name;
     let http = answer.http_status;
     let message = match (status, said) {
@@ -73,19 +77,47 @@ pub(crate) fn error(op: &Operation, auth: Auth, answer: &Answer, known: &[&str])
         (Status::RateLimited, None) => format!("too many requests: {name} was not done"),
         (_, None) => format!("the broker refused {name} (HTTP {http})"),
     };
-    let mut error = Error::new(status, message);
-    if status == Status::SessionExpired {
-        error = error.with_hint("The broker does not accept this session any more; log in again.");
-    }
-    error = with_code(error, code);
-    if status == Status::RateLimited {
-        // The same number means something else inside a login answer.
-        error = error
-            .with_hint("Too many requests; wait for retry_after_ms, or longer, and send fewer.");
+    let mut error = Error::new(status, message).with_code(code);
+    if let Some(hint) = hint(op, auth, http, status, entry) {
+        error = error.with_hint(hint);
     }
     error
         .with_retry_after(answer.retry_after)
         .with_broker(http, &body, known)
+}
+
+/// What the catalogue knows of a code, or, where that says nothing, of the words of
+/// the body.
+fn known_as(code: Option<&str>, body: &str) -> Option<&'static Entry> {
+    match code.and_then(catalog::find) {
+        Some(entry) if entry.meaning != Meaning::Unproven => Some(entry),
+        by_code => catalog::find_by_words(&Refusal::words(body)).or(by_code),
+    }
+}
+
+/// Likely cause and what to do.
+fn hint(
+    op: &Operation,
+    auth: Auth,
+    http: u16,
+    status: Status,
+    entry: Option<&'static Entry>,
+) -> Option<&'static str> {
+    const WAIT: &str = "Too many requests; wait for retry_after_ms, or longer, and send fewer.";
+    const LOG_IN: &str = "The broker does not accept this session any more; log in again.";
+    const KEY: &str = "This call needs the consumer key only, and the broker did not accept it.";
+    let is_sure = entry.is_some_and(|entry| entry.meaning != Meaning::Unproven);
+    match status {
+        // The same number means something else inside a login answer.
+        Status::RateLimited => Some(WAIT),
+        _ if is_sure => entry.map(|entry| entry.hint),
+        Status::SessionExpired => Some(LOG_IN),
+        // A read sends no TOTP, MPIN or password that could be wrong.
+        _ if op.kind == Kind::Read && (matches!(http, 401 | 403) || says_401(entry)) => {
+            (auth == Auth::Key && status == Status::Rejected).then_some(KEY)
+        }
+        _ => entry.map(|entry| entry.hint),
+    }
 }
 
 /// The error with the broker's code, and what is known of that.
@@ -212,25 +244,27 @@ pub(crate) fn is_refusal(answer: &Answer) -> bool {
     Refusal::read(&String::from_utf8_lossy(&answer.body)).is_some_and(|refusal| refusal.marked)
 }
 
-fn status(op: &Operation, auth: Auth, http: u16, refusal: Option<&Refusal>) -> Status {
-    let meaning = refusal
-        .and_then(|refusal| refusal.code.as_deref())
-        .and_then(catalog::find)
-        .map(|entry| entry.meaning);
-    match http {
-        424 | 500..=599 => Status::Unavailable,
-        429 => Status::RateLimited,
-        300..=399 => Status::Protocol,
-        _ if meaning == Some(Meaning::Session) => Status::SessionExpired,
-        401 | 403 => match auth {
-            // No session was sent that could have expired.
-            Auth::None | Auth::Application => Status::Rejected,
-            Auth::BearerTrade | Auth::KeyTrade | Auth::Trade => Status::SessionExpired,
-            // A wrong TOTP, MPIN or password, more likely than an old token.
-            _ if op.kind == Kind::Login => Status::Rejected,
-            _ => Status::SessionExpired,
-        },
-        400..=499 => Status::Rejected,
+fn status(
+    op: &Operation,
+    auth: Auth,
+    http: u16,
+    refusal: Option<&Refusal>,
+    entry: Option<&Entry>,
+) -> Status {
+    match (http, entry.map(|entry| entry.meaning)) {
+        (300..=399, _) => Status::Protocol,
+        // Of these the HTTP status is not known, and one that invites to try again
+        // would be wrong.
+        (_, Some(Meaning::Barred)) => Status::Rejected,
+        (_, Some(Meaning::Session)) => Status::SessionExpired,
+        (424 | 500..=599, _) => Status::Unavailable,
+        (429, _) => Status::RateLimited,
+        // The code says more than 401 does, which a foreign address gets too.
+        (401 | 403, Some(Meaning::Refusal)) => Status::Rejected,
+        (401 | 403, _) => unauthorised(op, auth),
+        _ if says_401(entry) && op.kind == Kind::Read => unauthorised(op, auth),
+        (_, Some(Meaning::Fault)) => Status::Unavailable,
+        (400..=499, _) => Status::Rejected,
         _ => match refusal {
             Some(refusal) if refusal.marked || refusal.text.is_some() => Status::Rejected,
             _ => Status::Protocol,
@@ -238,7 +272,46 @@ fn status(op: &Operation, auth: Auth, http: u16, refusal: Option<&Refusal>) -> S
     }
 }
 
+/// Whether the body says by its code what HTTP says by its status.
+fn says_401(entry: Option<&Entry>) -> bool {
+    entry.is_some_and(|entry| entry.code == "401")
+}
+
+/// What 401 or 403 means where no code says more.
+fn unauthorised(op: &Operation, auth: Auth) -> Status {
+    match auth {
+        // No session was sent that could have expired.
+        Auth::None | Auth::Application | Auth::Key => Status::Rejected,
+        Auth::BearerTrade | Auth::KeyTrade | Auth::Trade => Status::SessionExpired,
+        // A wrong TOTP, MPIN or password, more likely than an old token.
+        _ if op.kind == Kind::Login => Status::Rejected,
+        _ => Status::SessionExpired,
+    }
+}
+
 impl Refusal {
+    /// What a body says, for a search: the texts that stand where errors do; of a
+    /// body without such keys its beginning.
+    fn words(body: &str) -> String {
+        let Some(top) = json::members(body, KEYS) else {
+            let begin = &body.as_bytes()[..body.len().min(MOST_WORDS)];
+            return String::from_utf8_lossy(begin).into_owned();
+        };
+        let inner = Self::inner(&top).and_then(|one| json::members(one, KEYS));
+        let all = inner.iter().chain([&top]).flatten().flatten();
+        let said: Vec<_> = all.filter_map(|raw| json::scalar(raw.get())).collect();
+        said.join("\n")
+    }
+
+    /// A list of errors, one error, or a gateway fault: there the code stands inside.
+    fn inner<'a>(top: &Members<'a>) -> Option<&'a str> {
+        match of(top, "error") {
+            Some(list) if list.starts_with('[') => first_of(list),
+            Some(one) if one.starts_with('{') => Some(one),
+            _ => of(top, "fault"),
+        }
+    }
+
     /// `None` if the body is not JSON; empty if it is JSON without an error.
     fn read(body: &str) -> Option<Self> {
         // Only the top level is looked at, and of that what has a known name:
@@ -249,13 +322,7 @@ impl Refusal {
                 .map(|_| Self::default());
         };
         let (error, fault) = (of(&top, "error"), of(&top, "fault"));
-        // A list of errors, one error, or a gateway fault: look inside.
-        let inner = match error {
-            Some(list) if list.starts_with('[') => first_of(list),
-            Some(one) if one.starts_with('{') => Some(one),
-            _ => fault,
-        };
-        let inner = inner.and_then(|one| json::members(one, KEYS));
+        let inner = Self::inner(&top).and_then(|one| json::members(one, KEYS));
         let take = |keys: &[&str]| {
             keys.iter().find_map(|key| {
                 let text = json::scalar(of(inner.as_ref().unwrap_or(&top), key)?)?;

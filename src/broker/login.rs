@@ -109,8 +109,10 @@ impl Text {
         self.0.filter(|text| !text.expose().is_empty())
     }
 
+    /// A name or a URL; a blank one counts as not given.
     fn plain(self) -> Option<String> {
-        self.given().map(|text| text.expose().to_owned())
+        let text = self.given()?.expose().to_owned();
+        (!text.trim().is_empty()).then_some(text)
     }
 }
 
@@ -416,7 +418,7 @@ mod tests {
         ] {
             assert!(granted(body.as_bytes()).is_none(), "{body}");
         }
-        let odd = br#"{"data":{"token":"t","sid":"s","dataCenter":7,"baseUrl":null,"feedUrl":false,
+        let odd = br#"{"data":{"token":"t","sid":"s","dataCenter":7,"baseUrl":" ","feedUrl":false,
             "ucc":"","rid":{"a":[1.5]},"rtUrl":[null]}}"#;
         let granted = granted(odd).expect("odd keys do not matter");
         assert!(granted.data_center.is_none() && granted.base_url.is_none());

@@ -48,6 +48,44 @@ pub(crate) enum Identity {
     Other,
 }
 
+/// Who named the host that a session's calls go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BaseFrom {
+    /// An answer of the broker: `baseUrl`, or the lookup of generation 2.
+    Answer,
+    /// Nobody: the answer had no `baseUrl`, and the host of the login stays. The
+    /// broker was seen to refuse every call there.
+    Login,
+    /// The generation or environment has one host for all.
+    Fixed,
+}
+
+impl BaseFrom {
+    const ALL: [(&'static str, Self); 3] = [
+        ("answer", Self::Answer),
+        ("login", Self::Login),
+        ("fixed", Self::Fixed),
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Login => "login",
+            Self::Fixed => "fixed",
+        }
+    }
+
+    /// Of a session whose answer, or lookup, named a host or did not.
+    pub(crate) fn of(generation: Generation, environment: Environment, named: bool) -> Self {
+        match (generation, environment) {
+            (Generation::One, _) | (_, Environment::Uat) => Self::Fixed,
+            (Generation::Two, _) => Self::Answer,
+            (Generation::Three, _) if named => Self::Answer,
+            (Generation::Three, _) => Self::Login,
+        }
+    }
+}
+
 /// A complete session.
 #[derive(Debug)]
 pub(crate) struct Trade {
@@ -61,6 +99,7 @@ pub(crate) struct Trade {
     /// The `sId` of generations 1 and 2.
     pub(crate) server_id: Option<String>,
     pub(crate) base: Url,
+    pub(crate) base_from: BaseFrom,
     pub(crate) on_gateway: bool,
     pub(crate) bearer: Option<Secret>,
     pub(crate) feed_url: Option<Url>,
@@ -94,6 +133,7 @@ impl Trade {
             "ucc": self.ucc,
             "data_center": self.data_center,
             "base_url": self.base.as_str(),
+            "base_url_from": self.base_from.name(),
             "feed_url": self.feed_url.as_ref().map(Url::as_str),
             "order_feed_url": self.order_feed_url.as_ref().map(Url::as_str),
             "logged_in_at": self.logged_in_at,
@@ -116,6 +156,7 @@ impl Trade {
             ("data_center", (&self.data_center).into()),
             ("server_id", (&self.server_id).into()),
             ("base_url", self.base.as_str().into()),
+            ("base_url_from", self.base_from.name().into()),
             ("on_gateway", self.on_gateway.to_string().as_str().into()),
             ("feed_url", self.feed_url.as_ref().map(Url::as_str).into()),
             (
@@ -190,6 +231,7 @@ impl Trade {
                 .map_err(|_| wrong(key, "names a host that this client may not use"))
         };
         let base = fields.text("base_url")?;
+        let base_from = fields.choice("base_url_from", &BaseFrom::ALL, false)?;
         let feed = fields.text("feed_url")?;
         let order_feed = fields.text("order_feed_url")?;
         let required =
@@ -206,6 +248,8 @@ impl Trade {
             data_center: fields.text("data_center")?,
             server_id: fields.text("server_id")?,
             base: host("base_url", base)?.ok_or_else(|| wrong("base_url", "is missing"))?,
+            base_from: base_from
+                .unwrap_or_else(|| BaseFrom::of(generation, hosts.environment, true)),
             on_gateway: fields
                 .choice("on_gateway", &[("true", true), ("false", false)], false)?
                 .unwrap_or(false),
@@ -281,6 +325,7 @@ mod tests {
             data_center: Some("E43".to_owned()),
             server_id: None,
             base: url("https://e43.kotaksecurities.com/"),
+            base_from: BaseFrom::Answer,
             on_gateway: false,
             bearer: None,
             feed_url: Some(url("wss://sfeed.kotaksecurities.com/apifeed")),
@@ -381,6 +426,62 @@ mod tests {
         assert!(refused(&good, TODAY + DAY).contains("not of today"));
         assert!(refused(&good, TODAY + 3600).contains("has expired"));
         assert!(refused(&good, TODAY - 3600).contains("not in the future"));
+    }
+
+    #[test]
+    fn who_named_the_host_goes_with_the_session() {
+        use Environment::{Prod, Uat};
+        use Generation::{One, Three, Two};
+        for (generation, environment, named, from) in [
+            (Three, Prod, true, BaseFrom::Answer),
+            (Three, Prod, false, BaseFrom::Login),
+            (Three, Uat, true, BaseFrom::Fixed),
+            (Three, Uat, false, BaseFrom::Fixed),
+            (Two, Prod, false, BaseFrom::Answer),
+            (Two, Uat, false, BaseFrom::Fixed),
+            (One, Prod, false, BaseFrom::Fixed),
+        ] {
+            assert_eq!(BaseFrom::of(generation, environment, named), from);
+        }
+        for (name, from) in BaseFrom::ALL {
+            assert_eq!(from.name(), name);
+            let told = Trade {
+                base_from: from,
+                ..session()
+            };
+            let read = |text: &str| Trade::import(text, &hosts(), TODAY).map(|(read, _)| read);
+            let text = told.export(None);
+            let moved = read(&text).expect("it is ours");
+            assert_eq!(moved.base_from, from);
+            assert_eq!(moved.info()["base_url_from"], name);
+            let key = format!(r#""base_url_from":"{name}","#);
+            let before = text.replace(&key, "");
+            assert_ne!(before, *text);
+            let moved = read(&before).expect("the key may lack");
+            assert_eq!(moved.base_from, BaseFrom::Answer);
+            let odd = text.replace(&key, r#""base_url_from":"me","#);
+            let error = read(&odd).expect_err("a word that means nothing");
+            assert!(error.message().starts_with("session.base_url_from: "));
+        }
+    }
+
+    /// As the broker writes them, or somebody who made the document by hand.
+    #[test]
+    fn hosts_of_a_document_may_lack_their_scheme() {
+        let text = session().export(None);
+        let bare = text.replace("https://", "").replace("wss://", "");
+        assert_ne!(bare, *text);
+        let (read, _) = Trade::import(&bare, &hosts(), TODAY).expect("the hosts are the broker's");
+        assert_eq!(read.export(None), text);
+        for host in ["evil.example", "e43.kotaksecurities.com:8443"] {
+            let text = bare.replace("e43.kotaksecurities.com/\"", &format!("{host}\""));
+            let error = Trade::import(&text, &hosts(), TODAY).expect_err(host);
+            assert!(
+                error
+                    .message()
+                    .starts_with("session.base_url: names a host")
+            );
+        }
     }
 
     #[test]

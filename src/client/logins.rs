@@ -16,13 +16,13 @@ use crate::base::reply::Reply;
 use crate::base::secret::Secret;
 use crate::base::status::Status;
 use crate::broker::check::{self, Mobile};
-use crate::broker::hosts::{Environment, GW_NAPI, Generation};
+use crate::broker::hosts::{Environment, Generation, Hosts};
 use crate::broker::judge;
 use crate::broker::login;
 use crate::broker::operation::{self, Operation};
 use crate::broker::params::Common;
 use crate::broker::request::{self, Credentials};
-use crate::broker::session::{self, Identity, Trade, View};
+use crate::broker::session::{self, BaseFrom, Identity, Trade, View};
 
 /// The most that the feed-URL lookup may add to a login.
 const FEED_CONFIG_LIMIT: Duration = Duration::from_secs(5);
@@ -438,7 +438,7 @@ impl Inner {
             .hosts
             .named("baseURL", &named)
             .map_err(|problem| Error::new(Status::Protocol, problem))?;
-        let on_gateway = named.trim_end_matches('/') == GW_NAPI.trim_end_matches('/');
+        let on_gateway = Hosts::is_gateway(&named);
         let oauth = if on_gateway {
             self.hosts.oauth()
         } else {
@@ -609,6 +609,10 @@ impl Inner {
                 .map_err(|problem| Error::new(Status::Protocol, problem))?,
             _ => view.base.clone(),
         };
+        let base_from = BaseFrom::of(view.generation, self.hosts.environment, named.is_some());
+        if base_from == BaseFrom::Login {
+            call.notes.borrow_mut().push(no_base_url(&base));
+        }
         let (mut feed_url, mut order_feed_url) = (None, None);
         if three {
             let center = granted.data_center.as_deref().unwrap_or("");
@@ -645,6 +649,7 @@ impl Inner {
             data_center: granted.data_center,
             server_id: granted.server_id,
             base,
+            base_from,
             on_gateway: view.on_gateway,
             bearer: view.bearer.clone(),
             feed_url,
@@ -720,6 +725,15 @@ impl Inner {
         reply.http_status = answer.http_status;
         Ok(reply)
     }
+}
+
+/// What is told of a session whose answer named no host for it.
+fn no_base_url(host_of_login: &Url) -> String {
+    let host = host_of_login.host_str().unwrap_or("");
+    format!(
+        "the broker's answer names no baseUrl: calls go to {host}, the host of the login, which \
+         may refuse all of them with code 200032; if it does, log in again"
+    )
 }
 
 /// A step was granted, and nothing can be made of it. The answer is not shown:

@@ -34,7 +34,7 @@ pub const KNEO_UNKNOWN_OUTCOME: i32 = 9;
 /// The answer is not what the broker documents, or is larger than is read.
 /// A login was granted with a token that no request could carry.
 pub const KNEO_PROTOCOL: i32 = 10;
-/// The broker answered 5xx or 424.
+/// The broker answered 5xx, 424 or its code 1005.
 pub const KNEO_UNAVAILABLE: i32 = 11;
 /// The call was cancelled, or its handle was closed or interrupted while it
 /// waited; or an instruction of a client that was halted.

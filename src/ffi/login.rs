@@ -236,9 +236,12 @@ pub unsafe extern "C" fn kneo_totp_generate(secret_base32: *const c_char) -> *mu
 ///
 /// Returns KNEO_OK with {"state":"logged_out"|"view"|"trade",
 /// "environment", ...}; a view session adds "generation" and "ucc", a trade
-/// session these and "data_center", "base_url", "feed_url", "order_feed_url", "logged_in_at"
-/// and "expires_at" (unix seconds), and "login_family": "ipv4" or "ipv6", by which the login
-/// went, or null (behind a proxy, and after the import of a session that does not say it).
+/// session these and "data_center", "base_url", "base_url_from" (who named that host:
+/// "answer", "fixed" if there is one for all, or "login" if the answer named none, so that
+/// the host of the login stayed, which may refuse every call with code 200032), "feed_url",
+/// "order_feed_url", "logged_in_at" and "expires_at" (unix seconds), and "login_family":
+/// "ipv4" or "ipv6", by which the login went, or null (behind a proxy, and after the import
+/// of a session that does not say it).
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_session_info(client: *mut kneo_client) -> *mut kneo_response {
     respond_with("session_info", client, |client| client.session_info())

@@ -7,7 +7,9 @@ use crate::support::{
     sandbox, start, state, status, told, totp_login,
 };
 use kotak_neo::{Client, Status};
-use kotak_neo_sandbox::{ErrorShape, FaultKind, Options, Recorded};
+use kotak_neo_sandbox::{
+    DeadSession, ErrorShape, FaultKind, NamedBase, Options, Recorded, Switches, TlsMode,
+};
 use kotak_neo_testing::orders::order;
 use serde_json::{Value, json};
 
@@ -1249,4 +1251,438 @@ fn the_brokers_words_are_bounded() {
     let log = std::fs::read_to_string(log).expect("it is written");
     assert!(log.lines().all(|line| line.len() < 10_000));
     assert!(!log.contains(&key[..8]));
+}
+
+/// Places where an answer names a host, and what each is called in `session_info`.
+#[test]
+fn a_host_without_a_scheme_is_taken_wherever_an_answer_names_one() {
+    let sandbox = sandbox();
+    let of = |path: &str| format!("{}{path}", sandbox.url());
+    let socket = |path: &str| of(path).replace("http://", "ws://");
+
+    // baseUrl, as the sandbox's switch names it: seen live.
+    sandbox.set_switches(Switches {
+        base_url: NamedBase::Bare,
+        ..sandbox.switches()
+    });
+    let one = client(&sandbox);
+    let reply = log_in(&sandbox, &one).expect("the host is the broker's");
+    assert!(
+        support::json(reply.json())["data"]["baseUrl"] == "e43.kotaksecurities.com",
+        "the body is the broker's own"
+    );
+    assert!(support::json(&reply.meta()).get("notes").is_none());
+    let told = info(&one);
+    assert_eq!(told["base_url"], of("/").as_str());
+    assert_eq!(told["base_url_from"], "answer");
+    one.positions().expect("calls go there");
+    one.place_order(&order().to_string()).expect("orders too");
+
+    // The order feed of a bare baseUrl, where nothing else names one.
+    fault(&sandbox, "/5config", answer(404, "application/json", "{}"));
+    let bare = json!({"data": {"token": "fake-t", "sid": "fake-s", "dataCenter": "E43",
+        "baseUrl": "neo-gw.kotaksecurities.com/xyz"}});
+    let validate = "/login/1.0/tradeApiValidate";
+    let named = |client: &Client, body: &Value| {
+        totp_login(&sandbox, client).expect("the credentials are right");
+        let body = answer(200, "application/json", &body.to_string());
+        fault(&sandbox, validate, body);
+        let reply = client.totp_validate("000000").expect("it grants a session");
+        sandbox.clear_faults();
+        fault(&sandbox, "/5config", answer(404, "application/json", "{}"));
+        (info(client), support::json(&reply.meta())["notes"].clone())
+    };
+    let two = client(&sandbox);
+    let (told, _) = named(&two, &bare);
+    assert_eq!(told["base_url"], of("/xyz").as_str());
+    assert_eq!(told["order_feed_url"], socket("/realtime").as_str());
+
+    // feedUrl and rtUrl of the answer.
+    let mut feeds = bare.clone();
+    feeds["data"]["feedUrl"] = json!("sfeed.kotaksecurities.com/one");
+    feeds["data"]["rtUrl"] = json!("e43.kotaksecurities.com:443/two");
+    let (told, _) = named(&two, &feeds);
+    assert_eq!(told["feed_url"], socket("/one").as_str());
+    assert_eq!(told["order_feed_url"], socket("/two").as_str());
+
+    // A foreign one is passed over and told, and a foreign base fails the login.
+    feeds["data"]["feedUrl"] = json!("evil.example/one");
+    feeds["data"]["rtUrl"] = json!("e43.kotaksecurities.com:8443");
+    let (told, notes) = named(&two, &feeds);
+    assert_eq!(told["feed_url"], socket("/apifeed").as_str());
+    assert_eq!(told["order_feed_url"], socket("/realtime").as_str());
+    let notes = notes.to_string();
+    assert!(notes.contains("evil.example") && notes.contains("port is not 443"));
+    sandbox.clear_faults();
+    for foreign in ["evil.example", "e43.kotaksecurities.com:8443", "u@x"] {
+        let three = client(&sandbox);
+        totp_login(&sandbox, &three).expect("the credentials are right");
+        fault(&sandbox, validate, FaultKind::BaseUrl(foreign.to_owned()));
+        let error = three
+            .totp_validate(&sandbox.credentials().mpin)
+            .expect_err("no host of the broker");
+        assert_eq!(error.status(), Status::Protocol, "{error:?}");
+        assert_eq!(state(&three), "view");
+        sandbox.clear_faults();
+    }
+
+    // The config service.
+    let configs = json!({"data": {"configs": {
+        "E43_broadcast_source": "hs",
+        "E43_hs_broadcast_endpoint": "hsfeed.kotaksecurities.com/prices",
+        "E43_hs_interactive_endpoint": "e43.kotaksecurities.com/orders",
+    }}});
+    fault(
+        &sandbox,
+        "/5config",
+        answer(200, "application/json", &configs.to_string()),
+    );
+    let four = client(&sandbox);
+    log_in(&sandbox, &four).expect("both steps are right");
+    let told = info(&four);
+    assert_eq!(told["feed_url"], socket("/prices").as_str());
+    assert_eq!(told["order_feed_url"], socket("/orders").as_str());
+    sandbox.clear_faults();
+
+    // The lookup of generation 2: which paths it uses depends on the host.
+    for (base, login) in [
+        (
+            "mnapi.kotaksecurities.com",
+            "/apim/login/2.0/login/v6/totp/login",
+        ),
+        (
+            "gw-napi.kotaksecurities.com",
+            "/login/1.0/login/v6/totp/login",
+        ),
+    ] {
+        fault(&sandbox, "/algo-user/", FaultKind::BaseUrl(base.to_owned()));
+        sandbox.clear_requests();
+        let old = client_with(&sandbox, &json!({"generation": 2}));
+        log_in(&sandbox, &old).expect("both steps are right");
+        assert!(paths(&sandbox).iter().any(|path| path == login), "{base}");
+        assert_eq!(info(&old)["base_url_from"], "answer");
+        sandbox.clear_faults();
+    }
+
+    // A session of another process.
+    let document = one.session_export().expect("there is a session");
+    let mut document = support::json(document.json());
+    assert_eq!(document["base_url_from"], "answer");
+    for (key, host) in [
+        ("base_url", "e43.kotaksecurities.com"),
+        ("feed_url", "sfeed.kotaksecurities.com/apifeed"),
+        ("order_feed_url", "e43.kotaksecurities.com/realtime"),
+    ] {
+        document[key] = json!(host);
+    }
+    let five = client(&sandbox);
+    five.session_import(&document.to_string())
+        .expect("the hosts are the broker's");
+    assert_eq!(info(&five)["order_feed_url"], socket("/realtime").as_str());
+    five.positions().expect("calls go there");
+
+    // The paths of the scrip files.
+    let list = json!({"data": {"filesPaths": ["lapi.kotaksecurities.com/fake/nse_cm.csv"]}});
+    fault(
+        &sandbox,
+        "/script-details/1.0/masterscrip/file-paths",
+        answer(200, "application/json", &list.to_string()),
+    );
+    fault(&sandbox, "/fake/nse_cm.csv", answer(404, "text/plain", ""));
+    sandbox.clear_requests();
+    let error = five
+        .search_scrip(r#"{"exchange_segment":"nse_cm","symbol":"TCS"}"#)
+        .expect_err("there is no such file");
+    assert!(error.message().contains("HTTP 404"), "{error}");
+    assert_eq!(paths(&sandbox)[1], "/fake/nse_cm.csv");
+}
+
+/// A host of this machine has no other scheme than that of `base_url`.
+#[test]
+fn a_bare_host_is_https_for_a_configured_base_too() {
+    let sandbox = start(Options {
+        tls: TlsMode::Valid,
+        ..Options::default()
+    });
+    let bare = sandbox.url().replace("https://", "");
+    let client = client(&sandbox);
+    let validate = "/login/1.0/tradeApiValidate";
+    fault(&sandbox, validate, FaultKind::BaseUrl(bare));
+    log_in(&sandbox, &client).expect("it is the configured base");
+    assert_eq!(info(&client)["base_url_from"], "answer");
+    client.positions().expect("calls go there");
+}
+
+/// A session whose answer named no host: the host of the login may serve it, or refuse
+/// all that it is asked.
+#[test]
+fn an_answer_without_a_base_url_is_told() {
+    let absent = |sandbox: &kotak_neo_sandbox::Sandbox| {
+        sandbox.set_switches(Switches {
+            base_url: NamedBase::Absent,
+            ..sandbox.switches()
+        });
+        let client = client(sandbox);
+        let reply = log_in(sandbox, &client).expect("both steps are right");
+        let note = support::json(&reply.meta())["notes"][0].clone();
+        let note = note.as_str().expect("a sentence").to_owned();
+        for word in ["names no baseUrl", "127.0.0.1", "200032", "log in again"] {
+            assert!(note.contains(word), "{note}");
+        }
+        assert_eq!(info(&client)["base_url_from"], "login");
+        client
+    };
+
+    // One that serves.
+    let kind = sandbox();
+    let client = absent(&kind);
+    client.positions().expect("it serves");
+    client.place_order(&order().to_string()).expect("it serves");
+    let document = client.session_export().expect("there is a session");
+    let other = support::client(&kind);
+    other
+        .session_import(document.json())
+        .expect("it is of today");
+    assert_eq!(info(&other)["base_url_from"], "login");
+
+    // One that refuses: its session is on another path.
+    let strict = start(Options {
+        base_path: "/xyz".to_owned(),
+        ..Options::default()
+    });
+    let client = absent(&strict);
+    let read = client
+        .positions()
+        .expect_err("it is not the session's host");
+    let placed = client.place_order(&order().to_string());
+    let placed = placed.expect_err("it is not the session's host");
+    for error in [&read, &placed] {
+        assert_eq!(error.status(), Status::SessionExpired, "{error:?}");
+        assert_eq!(error.code(), Some("200032"));
+        assert!(
+            error
+                .hint()
+                .is_some_and(|hint| hint.contains("log in again"))
+        );
+        assert_eq!(told(error, "sent"), true);
+        assert_eq!(told(error, "safe_to_repeat"), false);
+        assert!(error.message().contains("baseUrl"), "{error}");
+    }
+    assert_eq!(strict.orders_taken(), 0);
+    let open = client.open_intents().expect("a list");
+    let open = support::json(open.json())["intents"].clone();
+    assert_eq!(open, json!([]), "it is settled");
+    // The login host itself still answers, and another login mends it.
+    client.whatsmyip().expect("that asks the host of the login");
+    strict.set_switches(Switches::default());
+    log_in(&strict, &client).expect("both steps are right");
+    assert_eq!(info(&client)["base_url_from"], "answer");
+    client.positions().expect("this is the session's host");
+    client
+        .place_order(&order().to_string())
+        .expect("orders too");
+
+    // A blank one, or what is no text, names none.
+    for odd in [json!(""), json!(" "), json!(null), json!(7), json!({})] {
+        let sandbox = sandbox();
+        let client = support::client(&sandbox);
+        totp_login(&sandbox, &client).expect("the credentials are right");
+        let body = json!({"data": {"token": "fake-t", "sid": "fake-s", "baseUrl": odd}});
+        let body = answer(200, "application/json", &body.to_string());
+        fault(&sandbox, "/login/1.0/tradeApiValidate", body);
+        let reply = client.totp_validate("000000").expect("it grants a session");
+        let notes = support::json(&reply.meta())["notes"].to_string();
+        assert!(notes.contains("names no baseUrl"), "{odd}: {notes}");
+    }
+
+    // Where there is one host for all, nothing is missing.
+    for (more, generation) in [
+        (json!({"environment": "uat"}), 3),
+        (json!({"environment": "uat", "generation": 2}), 2),
+    ] {
+        let sandbox = sandbox();
+        sandbox.set_switches(Switches {
+            base_url: NamedBase::Absent,
+            ..Switches::default()
+        });
+        let client = client_with(&sandbox, &more);
+        let reply = log_in(&sandbox, &client).expect("both steps are right");
+        assert!(support::json(&reply.meta()).get("notes").is_none());
+        assert_eq!(info(&client)["base_url_from"], "fixed");
+        assert_eq!(info(&client)["generation"], generation);
+    }
+}
+
+#[test]
+fn the_host_of_another_session_ends_this_one_for_reads_and_orders() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    log_in(&sandbox, &client).expect("both steps are right");
+    sandbox.set_switches(Switches {
+        other_host: true,
+        ..sandbox.switches()
+    });
+    let order_id = r#"{"order_id":"250122000624384"}"#;
+    for result in [
+        client.positions(),
+        client.holdings(),
+        client.limits(None),
+        client.order_report(None),
+        client.place_order(&order().to_string()),
+        client.cancel_order(order_id),
+    ] {
+        let error = result.expect_err("it is another host");
+        assert_eq!(error.status(), Status::SessionExpired, "{error:?}");
+        assert_eq!(error.code(), Some("200032"));
+        assert!(!error.safe_to_repeat());
+    }
+    // Calls that need the key only are nobody's session.
+    let quotes =
+        r#"{"instrument_tokens":[{"exchange_segment":"nse_cm","instrument_token":"11536"}]}"#;
+    client.quotes(quotes).expect("the key is enough");
+}
+
+#[test]
+fn a_locked_account_is_not_tried_again() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    totp_login(&sandbox, &client).expect("the credentials are right");
+    sandbox.set_switches(Switches {
+        account_locked: true,
+        ..sandbox.switches()
+    });
+    sandbox.clear_requests();
+    for result in [
+        totp_login(&sandbox, &client),
+        client.totp_validate(&sandbox.credentials().mpin),
+    ] {
+        let error = result.expect_err("the account is locked");
+        assert_eq!(error.status(), Status::Rejected, "{error:?}");
+        assert_eq!(error.code(), Some("10525"));
+        assert!(error.message().contains("locked for today"), "{error}");
+        assert!(
+            error
+                .hint()
+                .is_some_and(|hint| hint.contains("do not try again"))
+        );
+        assert_eq!(told(&error, "safe_to_repeat"), false);
+    }
+    assert_eq!(sandbox.requests().len(), 2, "each was sent once");
+    assert_eq!(state(&client), "view");
+}
+
+#[test]
+fn a_dead_session_is_told_however_the_broker_says_it() {
+    for (manner, code, of_order) in [
+        (DeadSession::Code1003, Some("1003"), Status::SessionExpired),
+        (
+            DeadSession::Code100022,
+            Some("100022"),
+            Status::SessionExpired,
+        ),
+        // No code, so no proof of what became of an order.
+        (DeadSession::Unauthorised, None, Status::UnknownOutcome),
+    ] {
+        let sandbox = sandbox();
+        let client = client(&sandbox);
+        log_in(&sandbox, &client).expect("both steps are right");
+        sandbox.set_switches(Switches {
+            dead_session: manner,
+            ..sandbox.switches()
+        });
+        sandbox.expire_sessions();
+        for result in [
+            client.positions(),
+            client.order_report(None),
+            client.limits(None),
+            client.whatsmyip(),
+        ] {
+            let error = result.expect_err("the session is gone");
+            assert_eq!(error.status(), Status::SessionExpired, "{error:?}");
+            assert_eq!(error.code(), code);
+            assert!(
+                error
+                    .hint()
+                    .is_some_and(|hint| hint.contains("log in again"))
+            );
+            assert_eq!(told(&error, "safe_to_repeat"), false);
+        }
+        let placed = client.place_order(&order().to_string());
+        let error = placed.expect_err("the session is gone");
+        assert_eq!(error.status(), of_order, "{error:?}");
+        assert_eq!(told(&error, "safe_to_repeat"), false);
+        assert_eq!(sandbox.orders_taken(), 0);
+        log_in(&sandbox, &client).expect("a new session");
+        client.positions().expect("the session is good");
+    }
+}
+
+#[test]
+fn a_wrong_consumer_key_is_no_outage() {
+    let sandbox = sandbox();
+    let client = client_with(&sandbox, &json!({"consumer_key": "fake-other-key-0000"}));
+    let quotes =
+        r#"{"instrument_tokens":[{"exchange_segment":"nse_cm","instrument_token":"11536"}]}"#;
+    let error = client.quotes(quotes).expect_err("the key is wrong");
+    assert_eq!(error.http_status(), Some(424), "as it was seen live");
+    assert_eq!(error.status(), Status::Rejected, "{error:?}");
+    assert!(
+        error
+            .hint()
+            .is_some_and(|hint| hint.contains("consumer key"))
+    );
+    assert_eq!(told(&error, "safe_to_repeat"), false);
+    assert!(!error.to_json().contains("fake-other-key"), "{error:?}");
+    // The same status without these words is an outage, and worth another try.
+    let quiet = answer(424, "application/json", r#"{"message":"try later"}"#);
+    fault(&sandbox, "/script-details", quiet);
+    let error = client.quotes(quotes).expect_err("a dependency fails");
+    assert_eq!(error.status(), Status::Unavailable, "{error:?}");
+    assert_eq!(told(&error, "safe_to_repeat"), true);
+}
+
+/// Codes that mean the same under any HTTP status, and what may be repeated.
+#[test]
+fn what_may_be_repeated_does_not_depend_on_the_http_status() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    log_in(&sandbox, &client).expect("both steps are right");
+    for (body, of_read, of_order) in [
+        (
+            sample("error-200032-base-url"),
+            Status::SessionExpired,
+            Status::SessionExpired,
+        ),
+        (
+            r#"{"error":[{"code":"100022","message":"invalid session token"}]}"#.to_owned(),
+            Status::SessionExpired,
+            Status::SessionExpired,
+        ),
+        (
+            r#"{"error":[{"code":"10525","message":"Your account is locked"}]}"#.to_owned(),
+            Status::Rejected,
+            Status::UnknownOutcome,
+        ),
+        (
+            "Consumer key fake is invalid".to_owned(),
+            Status::Rejected,
+            Status::UnknownOutcome,
+        ),
+    ] {
+        for http in [200, 400, 401, 403, 424, 429, 500, 503] {
+            fault(&sandbox, "/", answer(http, "application/json", &body));
+            let read = client.positions().expect_err("it is refused");
+            let placed = client.place_order(&order().to_string());
+            let placed = placed.expect_err("it is refused");
+            let step = totp_login(&sandbox, &client).expect_err("it is refused");
+            sandbox.clear_faults();
+            assert_eq!(read.status(), of_read, "{http} {body}");
+            assert_eq!(step.status(), of_read, "{http} {body}");
+            assert_eq!(placed.status(), of_order, "{http} {body}");
+            for error in [read, placed, step] {
+                assert_eq!(told(&error, "safe_to_repeat"), false, "{http} {body}");
+                assert_eq!(told(&error, "sent"), true);
+            }
+        }
+    }
 }

@@ -89,6 +89,16 @@ impl Front {
         wire
     }
 
+    /// Says no to both forms of a login, in these words; gives the forms.
+    fn refuses(&self, no: [&str; 2]) -> [String; 2] {
+        no.map(|no| {
+            let mut wire = self.socket();
+            let login = wire.text();
+            wire.send(no);
+            form_of(&login).to_owned()
+        })
+    }
+
     /// The rows of the order book, or of another.
     fn rows(&self, client: &Client) -> Vec<Value> {
         let book = client.order_report(None).expect("the sandbox answers");
@@ -98,6 +108,23 @@ impl Front {
 }
 
 const ACCEPTED: &str = r#"{"ak":"ok","type":"cn","task":"cn","msg":"connected"}"#;
+
+/// The three forms of a refusal on the wire.
+const NO_LOGIN: &str = r#"{"ak":"nk","type":"cn","task":"cn","msg":"Authentication Failed"}"#;
+const NO_CONNECTION: &str =
+    r#"{"ak":"nk","type":"failed to connect","msg":"Authentication Failed"}"#;
+const NO_FORMAT: &str =
+    r#"{"ak":"nk","type":"failed to process request","task":"nk","msg":"invalid request format"}"#;
+
+fn form_of(login: &str) -> &'static str {
+    match login.starts_with("{type:cn,") {
+        true => "raw",
+        false => {
+            assert_eq!(json(login)["type"], "cn");
+            "json"
+        }
+    }
+}
 
 fn host_of(url: &str) -> String {
     url.trim_start_matches("http://").to_owned()
@@ -280,14 +307,122 @@ fn a_refusal_is_told_and_a_new_login_ends_it() {
         &client,
         &json!({"reconnect_first_ms": 600_000, "reconnect_cap_ms": 600_000}),
     );
-    let mut wire = front.socket();
-    wire.text();
-    wire.send(r#"{"ak":"nk","type":"cn","task":"cn","msg":"Authentication Failed"}"#);
-    let refused = state(&feed, "refused");
+    // The second form has its turn at once, not after the wait of a lost line.
+    assert_eq!(front.refuses([NO_LOGIN; 2]), ["raw", "json"]);
+    let mut passed = Vec::new();
+    let refused = until(&feed, &mut passed, |event| event["state"] == "refused");
     assert_eq!(refused["reason"], "Authentication Failed");
+    let between = "Authentication Failed (raw form); the json form is next";
+    let next = passed.iter().find(|event| event["reason"] == between);
+    assert_eq!(next.expect("it is told")["state"], "connecting");
+    assert!(passed.iter().all(|event| event["state"] != "down"));
     front.log_in(&client);
     let _wire = front.confirmed();
     state(&feed, "live");
+}
+
+#[test]
+fn every_form_of_a_refusal_is_one_after_both_forms_of_the_login() {
+    let told = "Authentication Failed";
+    let bare = r#"{"ak":"NK","type":"Failed to connect","msg":null}"#;
+    let odd = r#"{"ak":"nk","type":"failed to connect","msg":{"code":7}}"#;
+    let format = "invalid request format";
+    for (no, reason) in [
+        ([NO_LOGIN, NO_CONNECTION], told),
+        ([NO_CONNECTION, NO_CONNECTION], told),
+        ([NO_CONNECTION, NO_LOGIN], told),
+        ([NO_FORMAT, NO_FORMAT], format),
+        // What was understood tells more than what was not.
+        ([NO_FORMAT, NO_CONNECTION], told),
+        ([NO_CONNECTION, NO_FORMAT], told),
+        ([NO_LOGIN, NO_FORMAT], told),
+        ([bare, bare], "Failed to connect"),
+        ([odd, odd], r#"{"code":7}"#),
+        ([r#"{"ak":"nk"}"#, r#"{"ak":"nk"}"#], "no reason given"),
+    ] {
+        let front = Front::new();
+        let client = front.client();
+        let feed = feed(&client, &json!({"reconnect_cap_ms": 200}));
+        let mut forms = front.refuses(no);
+        let mut passed = Vec::new();
+        let refused = until(&feed, &mut passed, |event| event["state"] == "refused");
+        assert_eq!(refused["reason"], reason, "{no:?}");
+        let wait = refused["retry_in_ms"].as_u64();
+        assert!(wait.is_some_and(|ms| ms >= 200), "{refused}");
+        let states: Vec<_> = passed.iter().map(|event| &event["state"]).collect();
+        let tries = ["connecting", "authenticating"];
+        assert_eq!(states[..2], tries, "{no:?}");
+        assert_eq!(states[2], "connecting");
+        assert_eq!(states[3..], tries, "{no:?}");
+        forms.sort();
+        assert_eq!(forms, ["json", "raw"], "{no:?}");
+        // It was a mistake of the server's: both forms have their turn again.
+        let mut wire = front.socket();
+        let first = form_of(&wire.text());
+        wire.send(NO_LOGIN);
+        let mut wire = front.socket();
+        assert_ne!(form_of(&wire.text()), first);
+        wire.send(ACCEPTED);
+        state(&feed, "live");
+    }
+}
+
+#[test]
+fn a_server_that_takes_one_form_only_refuses_nobody() {
+    for no in [NO_LOGIN, NO_CONNECTION, NO_FORMAT] {
+        let front = Front::new();
+        let client = front.client();
+        let patient = json!({"reconnect_first_ms": 600_000, "reconnect_cap_ms": 600_000});
+        let feed = feed(&client, &patient);
+        let mut wire = front.socket();
+        assert_eq!(form_of(&wire.text()), "raw");
+        wire.send(no);
+        let mut wire = front.socket();
+        assert_eq!(form_of(&wire.text()), "json");
+        wire.send(r#"{"ak":"OK","type":"cn"}"#);
+        let mut passed = Vec::new();
+        until(&feed, &mut passed, |event| event["state"] == "live");
+        assert!(passed.iter().all(|event| event["state"] != "refused"));
+    }
+}
+
+#[test]
+fn a_form_that_gets_no_answer_is_tried_too() {
+    let front = Front::new();
+    let client = front.client();
+    let feed = feed(&client, &json!({}));
+    let mut wire = front.socket();
+    assert_eq!(form_of(&wire.text()), "raw");
+    drop(wire);
+    let mut wire = front.socket();
+    assert_eq!(form_of(&wire.text()), "json");
+    wire.send(NO_CONNECTION);
+    let refused = state(&feed, "refused");
+    assert_eq!(refused["reason"], "Authentication Failed");
+}
+
+#[test]
+fn after_the_first_ok_a_refusal_is_judged_by_what_it_answers() {
+    let front = Front::new();
+    let client = front.client();
+    let feed = feed(&client, &json!({}));
+    let mut wire = front.confirmed();
+    state(&feed, "live");
+    // The server did not understand something: the login still stands.
+    for no in [NO_FORMAT, r#"{"ak":"nk","msg":"what?"}"#] {
+        wire.send(no);
+        let message = until(&feed, &mut Vec::new(), |event| event["type"] == "message");
+        assert_eq!(message["raw"], no);
+    }
+    wire.order(&json!({"nOrdNo": "1", "ordSt": "open"}));
+    until(&feed, &mut Vec::new(), |event| event["order"] == "1");
+    // The connection or the login does not stand any more.
+    wire.send(NO_CONNECTION);
+    assert_eq!(state(&feed, "refused")["reason"], "Authentication Failed");
+    let mut wire = front.confirmed();
+    state(&feed, "live");
+    wire.send(NO_LOGIN);
+    assert_eq!(state(&feed, "refused")["reason"], "Authentication Failed");
 }
 
 #[test]
@@ -295,9 +430,7 @@ fn a_refusal_by_mistake_does_not_last() {
     let front = Front::new();
     let client = front.client();
     let feed = feed(&client, &json!({}));
-    let mut wire = front.socket();
-    wire.text();
-    wire.send(r#"{"ak":"nk","type":"cn","task":"cn","msg":"Authentication Failed"}"#);
+    front.refuses([NO_LOGIN; 2]);
     let refused = state(&feed, "refused");
     // The longest wait is 50: a refusal is never tried again before.
     let wait = refused["retry_in_ms"].as_u64();
@@ -341,13 +474,13 @@ fn the_words_of_the_server_are_short_and_show_no_session() {
     let long = format!("no, {sid} {}", "x".repeat(900_000));
     let mut wire = front.socket();
     wire.text();
-    wire.send(&json!({"ak": "nk", "type": "cn", "msg": long}).to_string());
-    let refused = state(&feed, "refused");
+    wire.send(&json!({"ak": "nk", "type": "x", "msg": long}).to_string());
     let mut wire = front.socket();
     wire.text();
-    wire.send(&json!({"ak": "nk", "type": "x", "msg": long}).to_string());
-    let down = state(&feed, "down");
-    for event in [refused, down] {
+    wire.send(&json!({"ak": "nk", "type": "cn", "msg": long}).to_string());
+    let mut passed = Vec::new();
+    let refused = until(&feed, &mut passed, |event| event["state"] == "refused");
+    for event in [&refused, &passed[2]] {
         let reason = event["reason"].as_str().expect("a reason");
         assert!(reason.starts_with("no, *** xxx"), "{reason:.80}");
         assert!(reason.len() < 1000, "{}", reason.len());
@@ -390,7 +523,7 @@ fn the_form_that_was_acknowledged_is_tried_first() {
     drop(wire);
     let mut wire = front.socket();
     assert_eq!(json(&wire.text())["type"], "cn");
-    wire.send(r#"{"ak":"nk","type":"failed to process request","task":"nk","msg":"invalid request format"}"#);
+    wire.send(NO_FORMAT);
     let mut wire = front.socket();
     assert!(wire.text().starts_with("{type:cn,"));
     let silent = until(&first, &mut Vec::new(), |event| {

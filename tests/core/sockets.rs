@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use kotak_neo::{Client, Error, Feed, OrderFeed, Reply, Status, Tick};
 use kotak_neo_sandbox::{
-    Acks, Feed as Prices, FeedRate, Handshake, LoginManner, Options, OrderFeed as Updates, Sandbox,
-    Silence, Socket, Strike, Switches, TlsMode,
+    Acks, Feed as Prices, FeedRate, Handshake, LoginManner, Options, OrderFeed as Updates, Refusal,
+    Sandbox, Silence, Socket, Strike, Switches, TlsMode,
 };
 use serde_json::{Value, json};
 
@@ -463,14 +463,19 @@ fn an_order_is_told_from_its_first_state_to_its_position() {
 
 #[test]
 fn order_logins_end_as_the_broker_says() {
-    for (login, state) in [
-        (LoginManner::RefuseOpen, "refused"),
-        (LoginManner::RefuseClose, "refused"),
-        (LoginManner::Ignore, "down"),
+    for (login, refusal, state) in [
+        (LoginManner::RefuseOpen, Refusal::Login, "refused"),
+        (LoginManner::RefuseClose, Refusal::Login, "refused"),
+        (LoginManner::RefuseOpen, Refusal::Connection, "refused"),
+        (LoginManner::RefuseClose, Refusal::Connection, "refused"),
+        (LoginManner::RefuseOpen, Refusal::Format, "refused"),
+        (LoginManner::RefuseClose, Refusal::Format, "refused"),
+        (LoginManner::Ignore, Refusal::Login, "down"),
     ] {
         let sandbox = sandbox();
         sandbox.set_order_feed(Updates {
             login,
+            refusal,
             ..sandbox.order_feed()
         });
         let client = trader(&sandbox);
@@ -480,7 +485,7 @@ fn order_logins_end_as_the_broker_says() {
                 .iter()
                 .any(|name| event["state"] == *name)
         });
-        assert_eq!(event["state"], state, "{login:?}: {event}");
+        assert_eq!(event["state"], state, "{login:?} {refusal:?}: {event}");
         sandbox.set_order_feed(Updates::default());
         news_state(&feed, "live");
     }

@@ -52,8 +52,8 @@ const EXCEPTIONS: &[Exception] = &[
     Exception {
         fact: "second form of the login",
         holds: |sdk, ours| sdk.is_none() && ours.is_some_and(|ours| ours.starts_with("{\"")),
-        reason: "where the documented form is not understood, JSON is tried; reports say that \
-                 it is wanted",
+        reason: "where the documented form is not taken, JSON is tried; reports say that it is \
+                 wanted",
     },
 ];
 
@@ -378,7 +378,11 @@ fn refused(sides: &mut Sides) {
             break state.to_owned();
         }
     };
-    sides.texts("refused login", 1, 1);
+    let [theirs, ours_sent] = sides.texts("refused login", 1, 2);
+    assert!(theirs[0] == ours_sent[0], "the first forms differ");
+    let second = ours_sent.get(1).map(String::as_str);
+    let fact = "second form of the login";
+    sides.compare_one("refused login", fact, None, second);
     sides
         .sandbox
         .strike(Socket::OrderFeed, Strike::Text("fence".to_owned()));

@@ -64,10 +64,11 @@ pub use crate::pace::Peak;
 pub use crate::proxy::{Proxy, ProxyManner};
 pub use crate::record::Recorded;
 pub use crate::sockets::{
-    Acks, Feed, FeedRate, Handshake, LoginManner, OrderFeed, Silence, Socket, SocketMessage, Strike,
+    Acks, Feed, FeedRate, Handshake, LoginManner, OrderFeed, Refusal, Silence, Socket,
+    SocketMessage, Strike,
 };
 use crate::state::State;
-pub use crate::switches::{OrderRefusal, ScripFiles, Switches};
+pub use crate::switches::{DeadSession, NamedBase, OrderRefusal, ScripFiles, Switches};
 use crate::tls::CaFiles;
 pub use crate::tls::TlsMode;
 use crate::tokens::unix_now;

@@ -68,6 +68,8 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
     pub(crate) peer: SocketAddr,
+    /// Whether it came to the host that `baseUrl` names: under its path, if it has one.
+    pub(crate) on_base: bool,
     /// Of an instruction: whether the limit a second let it through when it came.
     pub(crate) let_through: bool,
     /// Set by a fault: the address to name as API host, and as feed.

@@ -236,7 +236,8 @@ async fn serve(
         return Ok(response(answer, Delivery::Plain));
     }
 
-    let inner_path = path.strip_prefix(&*state.options.base_path).unwrap_or(path);
+    let under_base = path.strip_prefix(&*state.options.base_path);
+    let inner_path = under_base.unwrap_or(path);
     let found = state.router.find(&head.method, inner_path);
     let socket = sockets::Socket::at(inner_path).filter(|_| head.method == Method::GET);
     let seq = state.records.add(|seq| Recorded {
@@ -301,6 +302,7 @@ async fn serve(
         headers: &head.headers,
         body: &body,
         peer: connection.peer,
+        on_base: under_base.is_some(),
         let_through,
         named_base: None,
         named_feed: None,
@@ -377,6 +379,7 @@ async fn serve(
                 headers: head.headers.clone(),
                 body: body.clone(),
                 peer: connection.peer,
+                on_base: under_base.is_some(),
                 let_through,
             };
             let pause = Duration::from_millis(ms);
@@ -408,6 +411,7 @@ struct Owned {
     headers: HeaderMap,
     body: Bytes,
     peer: std::net::SocketAddr,
+    on_base: bool,
     let_through: bool,
 }
 
@@ -421,6 +425,7 @@ async fn carry_out_late(state: Arc<State>, pause: Duration, request: Owned) -> A
         headers: &request.headers,
         body: &request.body,
         peer: request.peer,
+        on_base: request.on_base,
         let_through: request.let_through,
         named_base: None,
         named_feed: None,

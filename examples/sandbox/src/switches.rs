@@ -42,6 +42,48 @@ impl OrderRefusal {
     }
 }
 
+/// How the last step of a login of generation 3 names the host of all later calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NamedBase {
+    /// `baseUrl` is a URL.
+    #[default]
+    Url,
+    /// `baseUrl` is the broker's host of the data centre without a scheme, as was seen live.
+    Bare,
+    /// There is no `baseUrl`, as was seen live.
+    Absent,
+}
+
+impl NamedBase {
+    const ALL: [(&'static str, Self); 3] = [
+        ("url", Self::Url),
+        ("bare", Self::Bare),
+        ("absent", Self::Absent),
+    ];
+}
+
+/// What is said to a session that is dead or unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeadSession {
+    /// 403 with code 1003, as documented.
+    #[default]
+    Code1003,
+    /// 403 with code 100022, `invalid session token`.
+    Code100022,
+    /// 401 with the text `unauthorised`, as was seen live.
+    Unauthorised,
+}
+
+impl DeadSession {
+    const ALL: [(&'static str, Self); 3] = [
+        ("1003", Self::Code1003),
+        ("100022", Self::Code100022),
+        ("unauthorised", Self::Unauthorised),
+    ];
+}
+
 /// What the scrip files hold. Where the broker was seen to do other than the default, or may do
 /// it, there is a word for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,6 +173,15 @@ pub struct Switches {
     /// What `Retry-After` says wherever too many calls came, a number of seconds or a date; empty:
     /// there is none. `None`: as each limit has it.
     pub retry_after: Option<String>,
+    /// How `baseUrl` names the host.
+    pub base_url: NamedBase,
+    /// Say 200032 to every call of a session of generation 3, as a host does that is not the one
+    /// that its login named.
+    pub other_host: bool,
+    /// What is said to a dead session.
+    pub dead_session: DeadSession,
+    /// Refuse every login step of generation 3 with 10525: the account is locked for today.
+    pub account_locked: bool,
 }
 
 impl Default for Switches {
@@ -148,15 +199,28 @@ impl Default for Switches {
             rewrite_tags: false,
             scrip_files: ScripFiles::default(),
             retry_after: None,
+            base_url: NamedBase::default(),
+            other_host: false,
+            dead_session: DeadSession::default(),
+            account_locked: false,
         }
     }
 }
 
+/// The word for one of several.
+fn name<T: Copy + PartialEq>(all: &[(&'static str, T)], one: T) -> Option<&'static str> {
+    let found = all.iter().find(|(_, other)| *other == one);
+    found.map(|(name, _)| *name)
+}
+
+/// The one that a word stands for.
+fn named<T: Copy>(all: &[(&'static str, T)], word: &Value) -> Option<T> {
+    let found = all.iter().find(|(name, _)| word.as_str() == Some(name));
+    found.map(|(_, one)| *one)
+}
+
 impl Switches {
     pub(crate) fn json(&self) -> Value {
-        let files = ScripFiles::ALL
-            .iter()
-            .find(|(_, files)| *files == self.scrip_files);
         json!({
             "market_open": self.market_open,
             "closing_auction": self.closing_auction,
@@ -168,7 +232,11 @@ impl Switches {
             "duplicate_tag_5204": self.duplicate_tag_5204,
             "uncovered_1004": self.uncovered_1004,
             "rewrite_tags": self.rewrite_tags,
-            "scrip_files": files.map(|(name, _)| name),
+            "scrip_files": name(&ScripFiles::ALL, self.scrip_files),
+            "base_url": name(&NamedBase::ALL, self.base_url),
+            "other_host": self.other_host,
+            "dead_session": name(&DeadSession::ALL, self.dead_session),
+            "account_locked": self.account_locked,
             "retry_after": self.retry_after,
         })
     }
@@ -219,11 +287,14 @@ impl Switches {
                     };
                 }
                 "scrip_files" => {
-                    let named = ScripFiles::ALL
-                        .iter()
-                        .find(|(name, _)| value.as_str() == Some(name));
-                    self.scrip_files = named.ok_or_else(wrong)?.1;
+                    self.scrip_files = named(&ScripFiles::ALL, value).ok_or_else(wrong)?;
                 }
+                "base_url" => self.base_url = named(&NamedBase::ALL, value).ok_or_else(wrong)?,
+                "other_host" => self.other_host = flag()?,
+                "dead_session" => {
+                    self.dead_session = named(&DeadSession::ALL, value).ok_or_else(wrong)?;
+                }
+                "account_locked" => self.account_locked = flag()?,
                 _ => return Err(format!("unknown switch {key}")),
             }
         }
@@ -257,6 +328,10 @@ mod tests {
             rewrite_tags: true,
             scrip_files: ScripFiles::Cut,
             retry_after: Some("2".to_owned()),
+            base_url: NamedBase::Bare,
+            other_host: true,
+            dead_session: DeadSession::Unauthorised,
+            account_locked: true,
         };
         for switches in [Switches::default(), other] {
             assert_eq!(changed(&switches.json()), Ok(switches));
@@ -273,6 +348,8 @@ mod tests {
             (json!({"allowed_addresses": ["here"]}), "allowed_addresses"),
             (json!({"scrip_files": "odd"}), "scrip_files"),
             (json!({"retry_after": 2}), "retry_after"),
+            (json!({"base_url": true}), "base_url"),
+            (json!({"dead_session": 1003}), "dead_session"),
         ] {
             assert!(changed(&changes).unwrap_err().contains(word), "{changes}");
         }

@@ -30,6 +30,15 @@ fn every_constant_is_a_url() {
                 "{feed}"
             );
         }
+        // A data centre is a name: one that looks like a host leads to none.
+        for center in [
+            "evil.example",
+            "https://evil.example",
+            "e43.evil.example",
+            " ",
+        ] {
+            assert_eq!(hosts.order_feed_of(center), hosts.order_feed_of(""));
+        }
         assert_eq!(
             hosts.default_feed().as_str(),
             "wss://sfeed.kotaksecurities.com/apifeed"
@@ -78,7 +87,6 @@ fn takes_hosts_of_the_broker_only() {
         ("https://u:p@e43.kotaksecurities.com", "user info"),
         ("https://e43.kotaksecurities.com/?a=b", "user info, a query"),
         ("http://127.0.0.1:1", "no host of the broker"),
-        ("e43.kotaksecurities.com", "no valid URL"),
         ("", "no valid URL"),
     ] {
         let problem = prod.named("baseUrl", bad).expect_err(bad);
@@ -92,6 +100,145 @@ fn takes_hosts_of_the_broker_only() {
         uat.named("baseUrl", "https://q.kotaksecurities.online")
             .is_ok()
     );
+}
+
+/// Seen live. It is read as https, and then judged as any other.
+#[test]
+fn a_url_without_a_scheme_is_read_as_https() {
+    let prod = hosts(Environment::Prod, None);
+    for (text, url) in [
+        (
+            "e43.kotaksecurities.com",
+            "https://e43.kotaksecurities.com/",
+        ),
+        (
+            "e43.kotaksecurities.com/",
+            "https://e43.kotaksecurities.com/",
+        ),
+        (
+            " e43.kotaksecurities.com ",
+            "https://e43.kotaksecurities.com/",
+        ),
+        (
+            "E43.KotakSecurities.com",
+            "https://e43.kotaksecurities.com/",
+        ),
+        (
+            "//e43.kotaksecurities.com",
+            "https://e43.kotaksecurities.com/",
+        ),
+        (
+            "e43.kotaksecurities.com:443",
+            "https://e43.kotaksecurities.com/",
+        ),
+        (
+            "e43.kotaksecurities.com:443/xyz",
+            "https://e43.kotaksecurities.com/xyz",
+        ),
+        (
+            "neo-gw.kotaksecurities.com/xyz",
+            "https://neo-gw.kotaksecurities.com/xyz",
+        ),
+        (
+            "neo-gw.kotaksecurities.com/a:1//b",
+            "https://neo-gw.kotaksecurities.com/a:1//b",
+        ),
+    ] {
+        let named = prod.named("baseUrl", text).map(String::from);
+        assert_eq!(named.as_deref(), Ok(url), "{text}");
+        let feed = prod.named_feed("feedUrl", text).map(String::from);
+        assert_eq!(feed, Ok(url.replace("https", "wss")), "{text}");
+        let orders = prod.order_feed_on(text).map(String::from);
+        let host = Url::parse(url).expect("a URL");
+        let host = host.host_str().expect("a host");
+        assert_eq!(orders, Ok(format!("wss://{host}/realtime")), "{text}");
+    }
+    for (bad, why) in [
+        ("evil.example", "no host of the broker"),
+        ("evil.example/.kotaksecurities.com", "no host of the broker"),
+        (
+            "evil.example\\.kotaksecurities.com",
+            "no host of the broker",
+        ),
+        ("evil.example?.kotaksecurities.com", "no host of the broker"),
+        ("evil.example#.kotaksecurities.com", "no host of the broker"),
+        ("evil.example:443", "no host of the broker"),
+        ("kotaksecurities.com", "no host of the broker"),
+        ("e43.kotaksecurities.com.", "no host of the broker"),
+        ("e43.kotaksecurities.online", "no host of the broker"),
+        (
+            "e43.kotaksecurities.com@evil.example",
+            "no host of the broker",
+        ),
+        ("localhost:7070", "no host of the broker"),
+        ("127.0.0.1:1", "no host of the broker"),
+        ("[::1]:1", "no host of the broker"),
+        ("[::1]", "no host of the broker"),
+        ("e43.kotaksecurities.com:8443", "port is not 443"),
+        ("e43.kotaksecurities.com:80", "port is not 443"),
+        ("u@e43.kotaksecurities.com", "user info"),
+        ("u:p@e43.kotaksecurities.com:443", "user info"),
+        ("u:1@e43.kotaksecurities.com:443", "user info"),
+        ("e43.kotaksecurities.com?a=b", "a query"),
+        ("e43.kotaksecurities.com/#a", "a fragment"),
+        // These have one, and it is another.
+        ("ftp://e43.kotaksecurities.com", "not reached over TLS"),
+        ("javascript:alert(1)", "no host of the broker"),
+        ("mailto:u@e43.kotaksecurities.com", "no host of the broker"),
+        ("data:text/html,x", "no host of the broker"),
+        ("file:///e43.kotaksecurities.com", "no host of the broker"),
+        ("/e43.kotaksecurities.com", "no valid URL"),
+        ("///e43.kotaksecurities.com", "no valid URL"),
+        (":443", "no valid URL"),
+        ("://e43.kotaksecurities.com", "no valid URL"),
+        ("e43.kotaksecurities.com:99999", "no valid URL"),
+        ("e43 .kotaksecurities.com", "no valid URL"),
+        ("//", "no valid URL"),
+        (" ", "no valid URL"),
+    ] {
+        for problem in [
+            prod.named("baseUrl", bad),
+            prod.named_feed("baseUrl", bad),
+            prod.order_feed_on(bad),
+        ] {
+            let problem = problem.expect_err(bad);
+            assert!(problem.contains(why), "{bad}: {problem}");
+        }
+    }
+    let sandbox = hosts(Environment::Prod, Some("https://127.0.0.1:9000/s"));
+    let named = |text: &str| sandbox.named("baseUrl", text).map(String::from);
+    assert_eq!(
+        named("127.0.0.1:9000/s"),
+        Ok("https://127.0.0.1:9000/s".to_owned())
+    );
+    assert_eq!(
+        named("e43.kotaksecurities.com/x"),
+        Ok("https://127.0.0.1:9000/s/x".to_owned())
+    );
+    assert!(named("127.0.0.1:9001").is_err());
+    // Plain http is not what a text without a scheme stands for.
+    let plain = hosts(Environment::Prod, Some("http://127.0.0.1:9000"));
+    assert!(plain.named("baseUrl", "127.0.0.1:9000").is_err());
+}
+
+#[test]
+fn the_gateway_is_known_however_it_is_written() {
+    for text in [
+        "https://gw-napi.kotaksecurities.com/",
+        "https://gw-napi.kotaksecurities.com",
+        "gw-napi.kotaksecurities.com",
+        " GW-NAPI.kotaksecurities.com:443/ ",
+    ] {
+        assert!(Hosts::is_gateway(text), "{text}");
+    }
+    for text in [
+        "https://gw-napi.kotaksecurities.com/x",
+        "https://mnapi.kotaksecurities.com",
+        "napi.kotaksecurities.com",
+        "",
+    ] {
+        assert!(!Hosts::is_gateway(text), "{text}");
+    }
 }
 
 #[test]

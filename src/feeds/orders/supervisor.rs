@@ -17,7 +17,7 @@ use super::event;
 use super::merge::{Merge, Origin};
 use super::options::Options;
 use super::shared::Shared;
-use super::wire::{self, Forms, Message};
+use super::wire::{self, Form, Forms, Message};
 use crate::base::calendar::trading_day;
 use crate::base::clock;
 use crate::base::error::Error;
@@ -56,6 +56,7 @@ pub(super) struct Supervisor<A> {
     account: Arc<A>,
     logins: watch::Receiver<u64>,
     retries: Retries,
+    tries: Tries,
     shared: Arc<Shared>,
     merge: Merge,
     /// Whose orders are merged.
@@ -68,8 +69,8 @@ pub(super) struct Supervisor<A> {
 struct Gone {
     ended: Ended,
     refused: bool,
-    /// Whether the server could read the login, as far as it said.
-    understood: bool,
+    /// The other form of the login has its turn now.
+    at_once: bool,
 }
 
 impl Gone {
@@ -77,7 +78,7 @@ impl Gone {
         Self {
             refused: ended.is_refusal(),
             ended,
-            understood: true,
+            at_once: false,
         }
     }
 
@@ -85,7 +86,62 @@ impl Gone {
         Self {
             ended: Ended::new(None, words),
             refused: true,
-            understood: true,
+            at_once: false,
+        }
+    }
+}
+
+/// Why a login was not confirmed.
+enum Unconfirmed {
+    /// The connection ended before.
+    Gone(Ended),
+    /// The server said no.
+    No {
+        words: String,
+        /// It could read the login, as far as it said.
+        understood: bool,
+    },
+}
+
+/// The forms in which the login of a session was sent without an `ok` since. One
+/// refusal alone may be about the form, whatever its words are, so both are tried
+/// before a session counts as refused.
+#[derive(Default)]
+struct Tries {
+    raw: bool,
+    json: bool,
+    /// The one to use now: the server has refused the other.
+    next: Option<Form>,
+    /// Why a login that could be read was refused.
+    words: Option<String>,
+}
+
+impl Tries {
+    fn failed(&mut self, form: Form) {
+        match form {
+            Form::Raw => self.raw = true,
+            Form::Json => self.json = true,
+        }
+        self.next = None;
+    }
+
+    /// The server said no to this form.
+    fn refused(&mut self, form: Form, words: String, understood: bool) -> Gone {
+        self.failed(form);
+        if understood {
+            self.words = Some(words.clone());
+        }
+        if self.raw && self.json {
+            let all = std::mem::take(self);
+            return Gone::refused(all.words.unwrap_or(words));
+        }
+        let other = form.other();
+        self.next = Some(other);
+        let (name, other) = (form.name(), other.name());
+        let words = format!("{words} ({name} form); the {other} form is next");
+        Gone {
+            at_once: true,
+            ..Gone::down(Ended::new(None, words))
         }
     }
 }
@@ -126,8 +182,13 @@ impl Drop for Reading {
 impl<A: Account> Supervisor<A> {
     /// Connects for ever.
     pub(super) async fn run(mut self) {
+        let mut before: Option<Arc<Trade>> = None;
         loop {
             let session = self.account.session();
+            if before.as_ref().map(Arc::as_ptr) != session.as_ref().map(Arc::as_ptr) {
+                self.tries = Tries::default();
+            }
+            before.clone_from(&session);
             let wait = match &session {
                 Some(session) => {
                     let gone = self.connection(session).await;
@@ -145,11 +206,16 @@ impl<A: Account> Supervisor<A> {
     /// Tells the end of a connection; gives when to connect again.
     fn tell_end(&mut self, gone: &Gone, session: &Arc<Trade>) -> Duration {
         self.shared.facts().reconciled = false;
+        let reason = &gone.ended.reason;
+        if gone.at_once {
+            // Nothing is lost yet, and nothing refused.
+            self.tell(State::Connecting, reason);
+            return Duration::ZERO;
+        }
         let state = match gone.refused {
             true => State::Refused,
             false => State::Down,
         };
-        let reason = &gone.ended.reason;
         let is_same = self.is_current(session);
         let wait = self.retries.after(gone.refused, is_same);
         self.change(Change::after(&gone.ended, state, reason.clone()).retry_in(Some(wait)));
@@ -206,7 +272,10 @@ impl<A: Account> Supervisor<A> {
     }
 
     async fn talk(&mut self, socket: &mut Socket, session: &Arc<Trade>) -> Gone {
-        let form = self.account.forms().next();
+        let form = self
+            .tries
+            .next
+            .unwrap_or_else(|| self.account.forms().next());
         self.tell(
             State::Authenticating,
             &format!("logging in ({} form)", form.name()),
@@ -221,16 +290,21 @@ impl<A: Account> Supervisor<A> {
         let answer = clock::timeout(wait, self.acknowledgement(socket));
         let first = match answer.await {
             Ok(Ok(first)) => first,
-            Ok(Err(gone)) => {
-                // A refusal was read and understood; anything else may mean
-                // that the other form is wanted.
-                if !gone.refused {
-                    self.account.forms().failed(form, gone.understood);
+            Ok(Err(Unconfirmed::No { words, understood })) => {
+                if !understood {
+                    self.account.forms().failed(form, false);
                 }
-                return gone;
+                return self.tries.refused(form, words, understood);
+            }
+            Ok(Err(Unconfirmed::Gone(ended))) => {
+                // It may mean that the other form is wanted.
+                self.account.forms().failed(form, true);
+                self.tries.failed(form);
+                return Gone::down(ended);
             }
             Err(_) => {
                 self.account.forms().failed(form, true);
+                self.tries.failed(form);
                 let words = format!(
                     "the login was not acknowledged within {} ms ({} form)",
                     wait.as_millis(),
@@ -239,6 +313,7 @@ impl<A: Account> Supervisor<A> {
                 return Gone::down(Ended::new(None, words));
             }
         };
+        self.tries = Tries::default();
         self.account.forms().worked(form);
         self.tell(State::Live, "logged in");
         if let Some(text) = first {
@@ -255,9 +330,10 @@ impl<A: Account> Supervisor<A> {
 
     /// Waits until the login is confirmed. An order or a position proves it
     /// as well, and is given back.
-    async fn acknowledgement(&self, socket: &mut Socket) -> Result<Option<String>, Gone> {
+    async fn acknowledgement(&self, socket: &mut Socket) -> Result<Option<String>, Unconfirmed> {
+        let no = |words, understood| Err(Unconfirmed::No { words, understood });
         loop {
-            let text = match socket.next().await.map_err(Gone::down)? {
+            let text = match socket.next().await.map_err(Unconfirmed::Gone)? {
                 Frame::Text(text) => text.as_str().to_owned(),
                 Frame::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
                 Frame::Pong => continue,
@@ -265,12 +341,8 @@ impl<A: Account> Supervisor<A> {
             self.shared.counters.frame();
             match wire::read(&text) {
                 Message::Accepted => return Ok(None),
-                Message::Refused(words) => return Err(Gone::refused(words)),
-                Message::NotUnderstood(words) => {
-                    let mut gone = Gone::down(Ended::new(None, words));
-                    gone.understood = false;
-                    return Err(gone);
-                }
+                Message::Refused(words) => return no(words, true),
+                Message::NotUnderstood(words) => return no(words, false),
                 Message::Order(_) | Message::Position(_) => return Ok(Some(text)),
                 Message::Other => self.tell_message(&text),
             }
@@ -394,6 +466,7 @@ impl<A> Supervisor<A> {
             account: Arc::new(account),
             logins,
             retries: shared.options.times.retries(),
+            tries: Tries::default(),
             shared,
             merge: Merge::on(today()),
             owner: None,

@@ -117,7 +117,8 @@ pub(crate) enum Message<'a> {
     Accepted,
     /// The login is refused, in the server's words.
     Refused(String),
-    /// The server could not read what was sent, in its words.
+    /// The server did not take what was sent, in its words: it could not read it, or
+    /// says something that is not known.
     NotUnderstood(String),
     /// The row of an order.
     Order(&'a RawValue),
@@ -134,16 +135,19 @@ pub(crate) fn read(text: &str) -> Message<'_> {
     };
     let of = |key: &str| members.get(key).and_then(|raw| plain(raw));
     let kind = of("type");
-    let is = |name: &str| {
-        kind.as_deref()
-            .is_some_and(|kind| kind.eq_ignore_ascii_case(name))
-    };
+    let kind = kind.as_deref().map_or("", str::trim);
+    let is = |name: &str| kind.eq_ignore_ascii_case(name);
     if let Some(ack) = of("ak") {
-        let words = of("msg").unwrap_or_else(|| "no reason given".to_owned());
-        return match ack.as_str() {
-            "ok" => Message::Accepted,
-            _ if is("cn") => Message::Refused(words),
-            _ => Message::NotUnderstood(words),
+        if ack.trim().eq_ignore_ascii_case("ok") {
+            return Message::Accepted;
+        }
+        let is_login = is("cn");
+        let words = words(members.get("msg"))
+            .or_else(|| (!is_login && !kind.is_empty()).then(|| kind.to_owned()))
+            .unwrap_or_else(|| "no reason given".to_owned());
+        return match is_login || is("failed to connect") {
+            true => Message::Refused(words),
+            false => Message::NotUnderstood(words),
         };
     }
     match members.get("data") {
@@ -151,6 +155,13 @@ pub(crate) fn read(text: &str) -> Message<'_> {
         Some(row) if row.get().starts_with('{') && is("position") => Message::Position(row),
         _ => Message::Other,
     }
+}
+
+/// What stands under a key, in words: a text, or whatever else it is as it came.
+fn words(raw: Option<&&RawValue>) -> Option<String> {
+    let raw = raw?;
+    let said = plain(raw).or_else(|| (raw.get() != "null").then(|| raw.get().to_owned()))?;
+    (!said.trim().is_empty()).then_some(said)
 }
 
 /// The members of a JSON object, as raw text. Of a key that stands twice the
@@ -209,6 +220,10 @@ mod tests {
         assert!(
             matches!(read(&refused), Message::Refused(words) if words == "Authentication Failed")
         );
+        let connect = sample("orderfeed_ack.error-failed-to-connect");
+        assert!(
+            matches!(read(&connect), Message::Refused(words) if words == "Authentication Failed")
+        );
         let odd = sample("orderfeed_ack.error-format");
         assert!(
             matches!(read(&odd), Message::NotUnderstood(words) if words == "invalid request format")
@@ -220,6 +235,59 @@ mod tests {
         assert!(order.contains(row.get()));
         let position = sample("orderfeed_position");
         assert!(matches!(read(&position), Message::Position(_)));
+    }
+
+    #[test]
+    fn reads_refusals_however_they_are_written() {
+        let ok = [
+            r#"{"ak":"ok"}"#,
+            r#"{"ak":"OK","type":"x"}"#,
+            r#"{"ak":" Ok "}"#,
+        ];
+        for text in ok {
+            assert!(matches!(read(text), Message::Accepted), "{text}");
+        }
+        for no in ["nk", "NK", "Nk", " nk", "no", ""] {
+            for (kind, is_login, name) in [
+                (r#""cn""#, true, "no reason given"),
+                (r#""CN""#, true, "no reason given"),
+                (r#""failed to connect""#, true, "failed to connect"),
+                (r#"" Failed To Connect ""#, true, "Failed To Connect"),
+                (
+                    r#""failed to process request""#,
+                    false,
+                    "failed to process request",
+                ),
+                (r#""else""#, false, "else"),
+                (r#""""#, false, "no reason given"),
+                ("null", false, "no reason given"),
+                (r#"["cn"]"#, false, "no reason given"),
+            ] {
+                for (msg, said) in [
+                    ("", None),
+                    (r#","msg":null"#, None),
+                    (r#","msg":"""#, None),
+                    (r#","msg":" ""#, None),
+                    (
+                        r#","msg":"Authentication Failed""#,
+                        Some("Authentication Failed"),
+                    ),
+                    (r#","MSG":"other""#, None),
+                    (r#","msg":401"#, Some("401")),
+                    (r#","msg":false"#, Some("false")),
+                    (r#","msg":{"code":1003}"#, Some(r#"{"code":1003}"#)),
+                    (r#","msg":["a","b"]"#, Some(r#"["a","b"]"#)),
+                ] {
+                    let text = format!(r#"{{"ak":"{no}","type":{kind}{msg}}}"#);
+                    let words = match (read(&text), is_login) {
+                        (Message::Refused(words), true) => words,
+                        (Message::NotUnderstood(words), false) => words,
+                        (other, _) => panic!("{text}: {other:?}"),
+                    };
+                    assert_eq!(words, said.unwrap_or(name), "{text}");
+                }
+            }
+        }
     }
 
     #[test]

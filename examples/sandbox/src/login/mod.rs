@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::ErrorShape;
 use crate::cookies;
 use crate::route::{Answer, Call, Route};
+use crate::switches::DeadSession;
 use crate::tokens::{Front, Generation, Issue, Scope, Session, Subject, unix_now};
 use crate::totp;
 
@@ -147,7 +148,7 @@ pub(crate) fn require_session(
         .tokens
         .session(sid, token)
         .filter(|session| session.scope == scope && generations.contains(&session.generation))
-        .ok_or_else(invalid_session)
+        .ok_or_else(|| invalid_session(call))
 }
 
 /// The view session of the step before, which must have come through the same paths.
@@ -160,7 +161,7 @@ fn require_view(
     if session.front == front {
         Ok(session)
     } else {
-        Err(invalid_session())
+        Err(invalid_session(call))
     }
 }
 
@@ -271,9 +272,51 @@ pub(crate) fn body_invalid() -> Answer {
     Answer::json(StatusCode::BAD_REQUEST, &body)
 }
 
-fn invalid_session() -> Answer {
-    let body = json!({"stat": "Not_Ok", "emsg": "Invalid session", "stCode": 1003});
-    Answer::json(StatusCode::FORBIDDEN, &body)
+fn invalid_session(call: &Call<'_>) -> Answer {
+    let manner = call.state.exchange().switches.dead_session;
+    let (status, body) = match manner {
+        DeadSession::Code1003 => (
+            StatusCode::FORBIDDEN,
+            json!({"stat": "Not_Ok", "emsg": "Invalid session", "stCode": 1003}),
+        ),
+        DeadSession::Code100022 => (
+            StatusCode::FORBIDDEN,
+            json!({"stCode": 100_022, "errMsg": "invalid session token", "stat": "Not_Ok"}),
+        ),
+        DeadSession::Unauthorised => (
+            StatusCode::UNAUTHORIZED,
+            json!({"stat": "Not_Ok", "message": "unauthorised"}),
+        ),
+    };
+    Answer::json(status, &body)
+}
+
+/// What a locked account gets, in the shape of the login services.
+fn refuse_locked(call: &Call<'_>) -> Result<(), Answer> {
+    const MESSAGE: &str = "Your account is locked, your account locked for today";
+    let is_locked = call.state.exchange().switches.account_locked;
+    match is_locked {
+        true => Err(Answer::error(StatusCode::BAD_REQUEST, "10525", MESSAGE)),
+        false => Ok(()),
+    }
+}
+
+/// What a call gets that went to another host than the login named.
+pub(crate) fn require_base(call: &Call<'_>) -> Result<(), Answer> {
+    const MESSAGE: &str =
+        "Invalid URL. Please verify the 'baseUrl' in the Login Validate API response";
+    if call.on_base && !call.state.exchange().switches.other_host {
+        return Ok(());
+    }
+    let body = json!({"stCode": 200_032, "errMsg": MESSAGE, "stat": "Not_Ok"});
+    Err(ok(&body))
+}
+
+/// What the live service says to a key that is not one, where the key is all that is asked for.
+pub(crate) fn unknown_key(sent: &str) -> Answer {
+    let begin: String = sent.chars().take(8).collect();
+    let message = format!("Consumer key {begin}*** is invalid");
+    Answer::error(StatusCode::FAILED_DEPENDENCY, "424", &message)
 }
 
 /// What the API gateway before generations 1 and 2 says about a bad bearer.

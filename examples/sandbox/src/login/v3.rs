@@ -4,12 +4,13 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::{
-    DISCLOSURE, Wrong, issue, json_body, needed, ok, require_fin_key, require_session,
-    require_view, required_header, totp_is_right, wrong,
+    DISCLOSURE, Wrong, issue, json_body, needed, ok, refuse_locked, require_fin_key,
+    require_session, require_view, required_header, totp_is_right, unknown_key, wrong,
 };
 use crate::clock;
 use crate::cookies;
 use crate::route::{Answer, Call, Route};
+use crate::switches::NamedBase;
 use crate::tokens::{Front, Generation, Scope, Session, since_1970};
 
 pub(crate) const FIN_KEY: &str = "neotradeapi";
@@ -59,6 +60,7 @@ const CENTRES: &[(&str, &str)] = &[
 pub(super) fn totp_login(call: &Call<'_>, front: Front) -> Result<Answer, Answer> {
     require_key(call)?;
     require_fin_key(call, FIN_KEY)?;
+    refuse_locked(call)?;
     let body = json_body(call)?;
     let mobile_number = needed(&body, "mobileNumber", "MobileNumber")?;
     let ucc = needed(&body, "ucc", "Ucc")?;
@@ -79,6 +81,7 @@ pub(super) fn totp_validate(call: &Call<'_>, front: Front) -> Result<Answer, Ans
     cookies::require(call)?;
     require_key(call)?;
     require_fin_key(call, FIN_KEY)?;
+    refuse_locked(call)?;
     require_view(call, Generation::V3, front)?;
     let body = json_body(call)?;
     if needed(&body, "mpin", "Mpin")? != call.state.options.credentials.mpin {
@@ -86,8 +89,20 @@ pub(super) fn totp_validate(call: &Call<'_>, front: Front) -> Result<Answer, Ans
     }
     let session = issue(call, Generation::V3, front, Scope::Trade);
     let mut data = data(call, &session);
-    data["baseUrl"] = json!(call.base_url());
-    if call.state.options.feed_urls {
+    let options = &call.state.options;
+    let manner = call.state.exchange().switches.base_url;
+    match manner {
+        // A fault goes before a switch.
+        _ if call.named_base.is_some() => data["baseUrl"] = json!(call.base_url()),
+        NamedBase::Url => data["baseUrl"] = json!(call.base_url()),
+        NamedBase::Bare => {
+            let host = options.data_center.to_lowercase();
+            let path = &options.base_path;
+            data["baseUrl"] = json!(format!("{host}.kotaksecurities.com{path}"));
+        }
+        NamedBase::Absent => {}
+    }
+    if options.feed_urls {
         data["feedUrl"] = json!(call.feed_url("/apifeed"));
         data["rtUrl"] = json!(call.feed_url("/realtime"));
     }
@@ -149,6 +164,12 @@ pub(crate) fn require_key(call: &Call<'_>) -> Result<(), Answer> {
     } else {
         Err(wrong(call, Wrong::ConsumerKey))
     }
+}
+
+/// The same for a call that needs nothing else.
+pub(crate) fn require_only_key(call: &Call<'_>) -> Result<(), Answer> {
+    let sent = required_header(call, "authorization")?;
+    require_key(call).map_err(|_| unknown_key(sent))
 }
 
 /// The `data` that both steps share.

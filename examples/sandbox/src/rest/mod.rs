@@ -111,7 +111,9 @@ pub(crate) fn trader(call: &Call<'_>, door: Door, needs: Needs) -> Result<Arc<Se
         if needs == Needs::Instruction && !sent("neo-fin-key") {
             required_header(call, "authorization")?;
         }
-        return require_session(call, Scope::Trade, &[Generation::V3]);
+        let session = require_session(call, Scope::Trade, &[Generation::V3])?;
+        login::require_base(call)?;
+        return Ok(session);
     }
     login::require_bearer(call)?;
     if needs != Needs::Holdings || sent("neo-fin-key") {
@@ -143,7 +145,7 @@ fn require_server(call: &Call<'_>, generation: Generation) -> Result<(), Answer>
 /// Checks the headers of calls that need no login.
 pub(crate) fn visitor(call: &Call<'_>, door: Door) -> Result<(), Answer> {
     match door {
-        Door::Plain => v3::require_key(call),
+        Door::Plain => v3::require_only_key(call),
         _ => login::require_bearer(call),
     }
 }

@@ -180,6 +180,19 @@ pub enum Handshake {
     Json,
 }
 
+/// The form in which the order feed refuses a login.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// `"type":"cn"`, `Authentication Failed`.
+    #[default]
+    Login,
+    /// `"type":"failed to connect"`, as was seen live.
+    Connection,
+    /// `"type":"failed to process request"`, `invalid request format`.
+    Format,
+}
+
 /// How the order feed behaves. A change strikes open sockets too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -190,6 +203,8 @@ pub struct OrderFeed {
     pub silence: Silence,
     /// Which first text is understood.
     pub handshake: Handshake,
+    /// In which form a login is refused.
+    pub refusal: Refusal,
     /// Each so-manieth message comes twice; 0 is never.
     pub duplicate_every: u32,
     /// Each so-manieth message comes after its follower; 0 is never.

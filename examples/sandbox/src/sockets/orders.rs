@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Handshake, LoginManner, OrderFeed, Reply, Silence, Socket, books_changed};
+use super::{Handshake, LoginManner, OrderFeed, Refusal, Reply, Silence, Socket, books_changed};
 use crate::clock::Moment;
 use crate::exchange::{Event, Exchange, Order, Position, average};
 use crate::market::Scrip;
@@ -20,6 +20,8 @@ use crate::tokens::Scope;
 const UNREADABLE: &str =
     r#"{"ak":"nk","type":"failed to process request","task":"nk","msg":"invalid request format"}"#;
 const REFUSED: &str = r#"{"ak":"nk","type":"cn","task":"cn","msg":"Authentication Failed"}"#;
+const NOT_CONNECTED: &str =
+    r#"{"ak":"nk","type":"failed to connect","msg":"Authentication Failed"}"#;
 const ACCEPTED: &str = r#"{"ak":"ok","type":"cn","task":"cn","msg":"connected"}"#;
 
 pub(super) struct Plane {
@@ -51,11 +53,16 @@ impl Plane {
     /// Takes the first text.
     fn login(&mut self, text: &str) -> Reply {
         let manners = *self.manners.borrow();
+        let refused = match manners.refusal {
+            Refusal::Login => REFUSED,
+            Refusal::Connection => NOT_CONNECTED,
+            Refusal::Format => UNREADABLE,
+        };
         match manners.login {
             LoginManner::Ignore => return Reply::Say(Vec::new()),
-            LoginManner::RefuseOpen => return Reply::Say(vec![REFUSED.to_owned()]),
+            LoginManner::RefuseOpen => return Reply::Say(vec![refused.to_owned()]),
             LoginManner::RefuseClose | LoginManner::InitialThenRefuse => {
-                return Reply::Leave(vec![REFUSED.to_owned()], 1000, "");
+                return Reply::Leave(vec![refused.to_owned()], 1000, "");
             }
             LoginManner::Check
             | LoginManner::Initial
@@ -67,7 +74,7 @@ impl Plane {
         };
         let session = self.state.tokens.session(&sid, &token);
         if session.is_none_or(|session| session.scope != Scope::Trade) {
-            return Reply::Say(vec![REFUSED.to_owned()]);
+            return Reply::Say(vec![refused.to_owned()]);
         }
         let exchange = self.state.exchange();
         // What was before is in the books; it is not told again.

@@ -412,7 +412,12 @@ fn the_key_is_needed_and_enough() {
         trader.look(&path).expect(200);
         Ask::get(&path).reply(&trader.sandbox).expect(400);
         let wrong = Ask::get(&path).with("authorization", "other");
-        wrong.reply(&trader.sandbox).expect(401);
+        // As it was seen live: a dependency that failed.
+        let told = wrong.reply(&trader.sandbox).expect(424);
+        assert_eq!(
+            told["error"][0]["message"],
+            "Consumer key other*** is invalid"
+        );
     }
 }
 

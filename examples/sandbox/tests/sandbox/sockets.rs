@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use kotak_neo_sandbox::{
-    Acks, Feed, FeedRate, Handshake, LoginManner, OrderFeed, Sandbox, Silence, Socket, Strike,
-    Switches,
+    Acks, Feed, FeedRate, Handshake, LoginManner, OrderFeed, Refusal, Sandbox, Silence, Socket,
+    Strike, Switches,
 };
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
@@ -314,6 +314,7 @@ fn prices_are_for_those_who_log_in_rightly() {
 fn orders_are_for_those_who_log_in_rightly() {
     let accepted = sample("orderfeed_ack.ok.json");
     let refused = sample("orderfeed_ack.error-auth.json");
+    let connection = sample("orderfeed_ack.error-failed-to-connect.json");
     let unreadable = sample("orderfeed_ack.error-format.json");
     let sandbox = v3::start();
     let (token, sid) = session(&sandbox);
@@ -366,6 +367,23 @@ fn orders_are_for_those_who_log_in_rightly() {
         // The socket stays open, and another try is good.
         wire.send(&raw);
         assert_eq!(wire.json(), accepted);
+    }
+    for (refusal, login, expected) in [
+        (Refusal::Login, LoginManner::Check, &refused),
+        (Refusal::Connection, LoginManner::Check, &connection),
+        (Refusal::Connection, LoginManner::RefuseOpen, &connection),
+        (Refusal::Connection, LoginManner::RefuseClose, &connection),
+        (Refusal::Format, LoginManner::Check, &unreadable),
+        (Refusal::Format, LoginManner::RefuseClose, &unreadable),
+    ] {
+        sandbox.set_order_feed(OrderFeed {
+            refusal,
+            login,
+            ..OrderFeed::default()
+        });
+        let mut wire = Wire::open(&sandbox, Socket::OrderFeed);
+        wire.send(&raw_login(&token, "nobody"));
+        assert_eq!(wire.json(), *expected, "{refusal:?} {login:?}");
     }
 }
 
@@ -1106,7 +1124,7 @@ fn the_control_endpoint_shows_and_changes_the_sockets() {
     });
     assert_eq!(get("feed").expect(200), feed);
     let order_feed = json!({
-        "login": "check", "silence": "none", "handshake": "both", "duplicate_every": 0,
+        "login": "check", "silence": "none", "handshake": "both", "refusal": "login", "duplicate_every": 0,
         "swap_every": 0, "lose_every": 0, "read_pause_ms": 0,
     });
     assert_eq!(get("order-feed").expect(200), order_feed);

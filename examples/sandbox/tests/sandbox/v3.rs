@@ -1,6 +1,8 @@
 //! Generation 3: consumer key, TOTP, MPIN, client address, config service.
 
-use kotak_neo_sandbox::{Credentials, ErrorShape, Options, Sandbox};
+use kotak_neo_sandbox::{
+    Credentials, DeadSession, ErrorShape, NamedBase, Options, Sandbox, Switches,
+};
 use serde_json::{Value, json};
 
 use crate::client::Ask;
@@ -410,4 +412,71 @@ fn options_change_the_answers() {
     Ask::get("/xyzlogin/1.0/get-client-ip")
         .reply(&sandbox)
         .expect(404);
+}
+
+/// What the live service was seen to do, by switches.
+#[test]
+fn a_host_may_be_named_otherwise_or_not_at_all() {
+    let sandbox = Sandbox::start(Options {
+        base_path: "/xyz".to_owned(),
+        ..Options::default()
+    })
+    .unwrap();
+    let set = |base_url, other_host| {
+        sandbox.set_switches(Switches {
+            base_url,
+            other_host,
+            ..Switches::default()
+        });
+    };
+    let login = |base_url| {
+        set(base_url, false);
+        let trade = validate_ask(&sandbox, VALIDATE, &view(&sandbox));
+        trade.reply(&sandbox).expect(200)
+    };
+    let named = login(NamedBase::Url);
+    assert_eq!(named["data"]["baseUrl"], format!("{}/xyz", sandbox.url()));
+    let bare = login(NamedBase::Bare);
+    assert_eq!(bare["data"]["baseUrl"], "e43.kotaksecurities.com/xyz");
+    let trade = login(NamedBase::Absent);
+    assert_eq!(trade["data"].get("baseUrl"), None);
+
+    let ask = |path: &str| {
+        let text = |key: &str| trade["data"][key].as_str().unwrap();
+        let ask = Ask::get(path).with("auth", text("token"));
+        ask.with("sid", text("sid")).reply(&sandbox)
+    };
+    const BOOK: &str = "/quick/user/orders";
+    let elsewhere = sample("error-200032-base-url.json");
+    assert_eq!(ask(&format!("/xyz{BOOK}")).expect(200)["stCode"], 5203);
+    assert_eq!(ask(BOOK).expect(200), elsewhere, "another host");
+    set(NamedBase::Url, true);
+    assert_eq!(ask(&format!("/xyz{BOOK}")).expect(200), elsewhere);
+}
+
+#[test]
+fn dead_sessions_and_locked_accounts_are_told_as_it_was_seen() {
+    let sandbox = start();
+    let ask = || {
+        let ask = Ask::get("/quick/user/orders").with("auth", "nothing");
+        ask.with("sid", "nobody").reply(&sandbox)
+    };
+    let set = |dead_session, account_locked| {
+        sandbox.set_switches(Switches {
+            dead_session,
+            account_locked,
+            ..Switches::default()
+        });
+    };
+    assert_eq!(ask().expect(403)["stCode"], 1003);
+    set(DeadSession::Code100022, false);
+    assert_eq!(ask().expect(403)["stCode"], 100_022);
+    set(DeadSession::Unauthorised, false);
+    assert_eq!(ask().expect(401)["message"], "unauthorised");
+    let step = view(&sandbox);
+    set(DeadSession::Unauthorised, true);
+    let first = login_ask(&sandbox, LOGIN).reply(&sandbox).expect(400);
+    assert_eq!(first["error"][0]["code"], "10525");
+    let second = validate_ask(&sandbox, VALIDATE, &step).reply(&sandbox);
+    assert_eq!(second.expect(400), first);
 }
