@@ -245,7 +245,7 @@ fn clients_of_one_account_share_its_turns() {
     for (path, read) in reads {
         fault(&sandbox, path, FaultKind::Hang);
         thread::scope(|scope| {
-            let hangs = scope.spawn(|| read(one, json!({"timeout_ms": 600_000})));
+            let hangs = scope.spawn(|| read(one, json!({"timeout_ms": 60_000})));
             let seen = sandbox.wait_for_requests(1, PATIENCE);
             assert_eq!(seen.len(), 1);
             limited(read(&two, json!({"timeout_ms": 50})));
@@ -308,7 +308,7 @@ fn what_an_order_reads_is_counted() {
     let client = &trader(&sandbox, few);
     fault(&sandbox, BOOK, FaultKind::Hang);
     thread::scope(|scope| {
-        let cancel = json!({"order_id": "1", "amo": "YES", "timeout_ms": 600_000}).to_string();
+        let cancel = json!({"order_id": "1", "amo": "YES", "timeout_ms": 60_000}).to_string();
         let hangs = scope.spawn(move || client.cancel_order(&cancel));
         let seen = sandbox.wait_for_requests(1, PATIENCE);
         assert_eq!(seen.len(), 1);
@@ -330,7 +330,7 @@ fn an_outcome_is_read_while_all_others_wait() {
     fault(&sandbox, POSITIONS, FaultKind::Hang);
     thread::scope(|scope| {
         for _ in 0..9 {
-            scope.spawn(|| positions(client, json!({"timeout_ms": 600_000})));
+            scope.spawn(|| positions(client, json!({"timeout_ms": 60_000})));
         }
         let seen = sandbox.wait_for_requests(9, PATIENCE);
         assert_eq!(seen.len(), 9);
