@@ -65,7 +65,7 @@ pub use crate::sockets::{
     Acks, Feed, FeedRate, Handshake, LoginManner, OrderFeed, Silence, Socket, SocketMessage, Strike,
 };
 use crate::state::State;
-pub use crate::switches::{OrderRefusal, ScripFiles, Switches};
+pub use crate::switches::{OrderRefusal, Rejection, ScripFiles, Switches};
 use crate::tls::CaFiles;
 pub use crate::tls::TlsMode;
 use crate::tokens::unix_now;
