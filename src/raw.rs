@@ -24,6 +24,7 @@ use crate::broker::orders::InstructionKind;
 use crate::broker::outcome::{self, Clocks, Instructed, Others, Progress, Reading, Sent};
 use crate::broker::params;
 use crate::broker::reads::{self, Expect};
+use crate::broker::reasons::Hints;
 use crate::client::config::Config;
 use crate::feeds::market::exchange::Dividers;
 use crate::feeds::market::packet::{Packet, Packets, Step};
@@ -160,6 +161,7 @@ pub fn answer(choice: usize, http_status: u16, body: &[u8], secret: &str) -> Jud
         body: Zeroizing::new(body.to_vec()),
     };
     let asked = match choice % 3 {
+        0 if choice % 2 == 0 => Asked::Cancel("250122000624384", choice % 5 == 0),
         0 => Asked::Change("250122000624384"),
         which => Asked::New {
             made_tag: choice % 2 == 0,
@@ -250,7 +252,11 @@ pub fn outcome(choice: usize, facts: &str, book: &str) -> Option<String> {
         let (told, after) = outcome::prove(&asked, false, WINDOW, &reading, &progress);
         (verdict, progress) = (Some(told), after);
     }
-    Some(format!("{verdict:?}"))
+    let hints = Hints::of(rows.iter().map(|row| row.raw.as_str()))
+        .list
+        .len();
+    let seen = rows.iter().filter_map(|row| order_book::seen(&row.raw));
+    Some(format!("{verdict:?}, {hints} hints, {} seen", seen.count()))
 }
 
 /// A scrip file.

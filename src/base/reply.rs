@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::base::connection::{self, Used};
-use crate::base::redact;
+use crate::base::redact::{self, Known};
 use crate::base::secret::{self, Secret};
 
 /// The answer to a call.
@@ -86,7 +86,10 @@ pub(crate) struct Meta {
 impl Meta {
     /// Masks what it knows as secrets in what others said.
     pub(crate) fn mask(&mut self) {
-        let known = secret::exposed(&self.known);
+        if self.extra.is_empty() {
+            return;
+        }
+        let known = Known::new(secret::exposed(&self.known));
         for value in self.extra.values_mut() {
             mask(value, &known);
         }
@@ -106,10 +109,10 @@ impl Meta {
     }
 }
 
-fn mask(value: &mut Value, known: &[&str]) {
+fn mask(value: &mut Value, known: &Known) {
     match value {
         Value::String(text) => {
-            if let Cow::Owned(masked) = redact::secrets(text, known) {
+            if let Cow::Owned(masked) = known.mask(text) {
                 *text = masked;
             }
         }

@@ -3,6 +3,8 @@
 //! Collected from the broker's documentation, its SDKs and reports of users.
 //! Where two tables of the broker contradict each other the hint says so.
 
+use crate::broker::reasons;
+
 /// What a code means for the status of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
@@ -42,10 +44,12 @@ const fn entry(code: &'static str, meaning: Meaning, hint: &'static str) -> Entr
 use Meaning::{Barred, Fault, NoData, Refusal, Session, Unproven};
 
 const ENTRIES: &[Entry] = &[
+    // Of the core's errors one alone is proved to be a refusal: see `is_flag_error`.
     entry(
-        "14",
-        Refusal,
-        "The broker's core refused the cancel; that of an after-market order must say that it is one.",
+        FLAG_ERROR,
+        Unproven,
+        "The broker's core reports an error; \"hash error\" to a cancel says that its order is an \
+         after-market order: cancel with amo YES.",
     ),
     entry(
         "32",
@@ -210,6 +214,21 @@ const SENTENCES: &[(&[&str], &str)] = &[
     (&["invalid session token"], "100022"),
     (&["invalid session"], "1003"),
 ];
+
+/// The code of the core's answer to a cancel whose after-market flag is not that of its
+/// order. Seen of an after-market order that was cancelled without the flag; with it, the
+/// broker took the cancel.
+const FLAG_ERROR: &str = "14";
+
+/// Whether an answer to a cancel is that one, which proves that nothing was cancelled.
+pub(crate) fn is_flag_error(code: &str, said: &str) -> bool {
+    code == FLAG_ERROR && reasons::says(said, "hash error")
+}
+
+/// The hint where the flag had been set.
+pub(crate) const FLAG_NOT_WANTED: &str = "The broker's core does not find the order under the \
+    after-market flag, which was set: look at its ordGenTp in the order book, and cancel with amo \
+    NO if that is not AMO.";
 
 /// What is known of `code`.
 pub(crate) fn find(code: &str) -> Option<&'static Entry> {

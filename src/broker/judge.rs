@@ -51,6 +51,19 @@ struct Refusal {
 /// are the credentials that were sent; `known` are secrets of the call, to be
 /// masked.
 pub(crate) fn error(op: &Operation, auth: Auth, answer: &Answer, known: &[&str]) -> Error {
+    told(op, auth, answer, known, Tone::Refused)
+}
+
+/// What our own sentence about an answer may claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tone {
+    /// That nothing was done.
+    Refused,
+    /// Nothing: the instruction may have been taken, whatever the broker's words are.
+    Open,
+}
+
+fn told(op: &Operation, auth: Auth, answer: &Answer, known: &[&str], tone: Tone) -> Error {
     let body = String::from_utf8_lossy(&answer.body);
     let refusal = Refusal::read(&body);
     // Cut when it is masked, so that no half of a secret is left.
@@ -64,6 +77,15 @@ pub(crate) fn error(op: &Operation, auth: Auth, answer: &Answer, known: &[&str])
     let name = op.name;
     let http = answer.http_status;
     let message = match (status, said) {
+        (_, Some(said)) if tone == Tone::Open => format!(
+            "the answer to {name} (HTTP {http}) does not settle it; the broker's words: {said}"
+        ),
+        (_, None) if tone == Tone::Open && refusal.is_some() => {
+            format!("the answer to {name} (HTTP {http}) is not what the broker documents")
+        }
+        (_, None) if tone == Tone::Open => {
+            format!("the answer to {name} (HTTP {http}) is not JSON")
+        }
         (_, Some(said)) => format!("the broker refused {name}: {said}"),
         (Status::Protocol, None) => match (http, &answer.redirect) {
             (300..=399, Some(host)) => {
@@ -155,6 +177,8 @@ pub(crate) enum Asked<'a> {
     },
     /// A change of this order.
     Change(&'a str),
+    /// The cancel of this order, with the after-market flag or without.
+    Cancel(&'a str, bool),
 }
 
 impl Asked<'_> {
@@ -170,11 +194,15 @@ impl Asked<'_> {
                     )
                 })
             }
-            (Self::Change(asked), Some(number)) if number == asked => None,
-            (Self::Change(asked), Some(number)) => Some(format!(
-                "the broker's answer to {name} has the number {number}, and {asked} was asked for"
-            )),
-            (Self::New { .. }, _) | (Self::Change(_), None) => {
+            (Self::Change(asked) | Self::Cancel(asked, _), Some(number)) => {
+                (number != asked).then(|| {
+                    format!(
+                        "the broker's answer to {name} has the number {number}, and {asked} was \
+                         asked for"
+                    )
+                })
+            }
+            (Self::New { .. }, _) | (Self::Change(_) | Self::Cancel(..), None) => {
                 Some(format!("the broker's answer to {name} has no order number"))
             }
         }
@@ -201,12 +229,13 @@ pub(crate) fn instruction(
                 let error = Error::new(Status::Protocol, doubt);
                 Verdict::Open(error.with_broker(answer.http_status, &body, known))
             }
-            (_, None) => Verdict::Open(error(op, auth, answer, known)),
+            (_, None) => Verdict::Open(told(op, auth, answer, known, Tone::Open)),
         };
     }
-    let mut error = error(op, auth, answer, known);
     let code = refusal.code.as_deref();
     let meaning = code.and_then(catalog::find).map(|entry| entry.meaning);
+    let said = refusal.text.as_deref().unwrap_or("");
+    let flag_error = code.is_some_and(|code| catalog::is_flag_error(code, said));
     let made_tag = matches!(asked, Asked::New { made_tag: true, .. });
     let proved = match meaning {
         // Says yes and no at once.
@@ -214,15 +243,17 @@ pub(crate) fn instruction(
         Some(Meaning::Refusal) if made_tag && code.is_some_and(|c| TAG_IN_USE.contains(&c)) => None,
         Some(Meaning::Refusal) => Some(Status::Rejected),
         Some(Meaning::Session) => Some(Status::SessionExpired),
+        _ if flag_error && matches!(asked, Asked::Cancel(..)) => Some(Status::Rejected),
         _ => None,
     };
-    match proved {
-        Some(status) => {
-            error = error.with_status(status);
-            Verdict::Refused(error)
-        }
-        None => Verdict::Open(error),
-    }
+    let Some(status) = proved else {
+        return Verdict::Open(told(op, auth, answer, known, Tone::Open));
+    };
+    let error = error(op, auth, answer, known).with_status(status);
+    Verdict::Refused(match asked {
+        Asked::Cancel(_, true) if flag_error => error.with_hint(catalog::FLAG_NOT_WANTED),
+        _ => error,
+    })
 }
 
 /// Whether the answer says that there is nothing to show.

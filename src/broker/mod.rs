@@ -18,6 +18,7 @@ pub(crate) mod orders;
 pub(crate) mod outcome;
 pub(crate) mod params;
 pub(crate) mod reads;
+pub(crate) mod reasons;
 pub(crate) mod request;
 pub(crate) mod session;
 pub(crate) mod words;

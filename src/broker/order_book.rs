@@ -151,6 +151,43 @@ impl<'de: 'a, 'a> Deserialize<'de> for Rows<'a> {
     }
 }
 
+/// What the row of an order tells of the way it is to be cancelled.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) number: String,
+    /// Whether it is an after-market order.
+    pub(crate) after_market: bool,
+    pub(crate) symbol: Option<String>,
+}
+
+/// The longest order number and trading symbol that are kept.
+const LONGEST_NAME: usize = 64;
+
+/// Reads that of a row; `None` if it does not tell.
+pub(crate) fn seen(row: &str) -> Option<Seen> {
+    let [number, generated, state, symbol] =
+        json::members(row, ["nOrdNo", "ordGenTp", "ordSt", "trdSym"])?;
+    let text = |raw: Option<&RawValue>| {
+        let text = json::scalar(raw?.get())?;
+        Some(text.trim().to_owned())
+    };
+    let name =
+        |raw: Option<&RawValue>| text(raw).filter(|text| (1..=LONGEST_NAME).contains(&text.len()));
+    let told = text(generated).map(|word| word.eq_ignore_ascii_case("AMO"));
+    // Short rows are documented that have a state and not this word.
+    let waits = || text(state).is_some_and(|state| words::find(&state).is_after_market());
+    let after_market = match told {
+        Some(true) => true,
+        _ if waits() => true,
+        told => told?,
+    };
+    Some(Seen {
+        number: name(number)?,
+        after_market,
+        symbol: name(symbol).filter(|symbol| !symbol.chars().any(char::is_control)),
+    })
+}
+
 /// Whether a row is an object whose keys and texts can all be read.
 fn is_sound(raw: &str) -> bool {
     let mut reader = serde_json::Deserializer::from_str(raw);
@@ -298,6 +335,7 @@ fn normal(text: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kotak_neo_testing::fixtures::sample;
 
     #[test]
     fn a_book_is_read_row_by_row() {
@@ -391,6 +429,40 @@ mod tests {
             assert_eq!(may_be_symbol(a, b), may, "{a} {b}");
             assert_eq!(may_be_symbol(b, a), may, "{b} {a}");
         }
+    }
+
+    #[test]
+    fn a_row_tells_an_after_market_order() {
+        let told = |row: &str| seen(row).map(|seen| seen.after_market);
+        for (rest, is) in [
+            (r#""ordGenTp":"AMO""#, Some(true)),
+            (r#""ordGenTp":" amo ","ordSt":"open""#, Some(true)),
+            (r#""ordGenTp":"NA""#, Some(false)),
+            (r#""ordGenTp":"--""#, Some(false)),
+            (r#""ordGenTp":"""#, Some(false)),
+            (r#""ordSt":"After  Market Order req received""#, Some(true)),
+            (
+                r#""ordGenTp":"NA","ordSt":"modify after market order req received""#,
+                Some(true),
+            ),
+            (r#""ordSt":"open""#, None),
+            (r#""ordGenTp":null"#, None),
+            (r#""ordGenTp":["AMO"]"#, None),
+        ] {
+            let row = format!(r#"{{"nOrdNo":"7",{rest}}}"#);
+            assert_eq!(told(&row), is, "{row}");
+        }
+        // The broker's short rows have a state and not the word.
+        let book = sample("order_report.rejected-and-amo.ok");
+        let rows = list(&book).expect("it is a book");
+        let all: Vec<_> = rows.iter().map(|row| told(row.get())).collect();
+        assert_eq!(all, [None, Some(true)]);
+        assert_eq!(told(r#"{"ordGenTp":"AMO"}"#), None, "of which order?");
+        assert_eq!(told("[]"), None);
+        let long = "x".repeat(65);
+        let row = format!(r#"{{"nOrdNo":7,"ordGenTp":"AMO","trdSym":"{long}"}}"#);
+        let seen = seen(&row).expect("it tells");
+        assert_eq!((&*seen.number, seen.symbol), ("7", None));
     }
 
     #[test]

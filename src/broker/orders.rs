@@ -1,7 +1,8 @@
 //! What order instructions send, made of checked parameters: pure.
 //!
 //! Parameters have the keyword names of the official SDK, and its checks
-//! where they protect the user. Numbers keep the exact text that was given.
+//! where they protect the user. Numbers keep the exact text that was given, but for
+//! zero, which is sent as `0`.
 
 use std::fmt::Write;
 
@@ -11,7 +12,8 @@ use crate::base::error::Error;
 use crate::base::json::{self, Fields, Member};
 use crate::broker::gate::Wanted;
 use crate::broker::hosts::Generation;
-use crate::broker::params::{self, PARAMS, must, positive};
+use crate::broker::order_book::Seen;
+use crate::broker::params::{self, PARAMS, ZERO, must, positive};
 use crate::broker::words::{
     self, OLDER_ORDER_TYPES, OLDER_PRODUCTS, OLDER_SEGMENTS, OLDER_SIDES, ORDER_TYPES, PRODUCTS,
     SEGMENTS, SIDES, Spellings,
@@ -26,7 +28,11 @@ fn source(generation: Generation) -> Option<&'static str> {
     }
 }
 
-const YES_NO: &[(&str, &str)] = &[("YES", "YES"), ("NO", "NO")];
+/// Whether an order is for after the market's hours.
+const AMO: &str = "amo";
+const YES: &str = "YES";
+const NO: &str = "NO";
+const YES_NO: &[(&str, &str)] = &[(YES, YES), (NO, NO)];
 const VALIDITIES: &[(&str, &str)] = &[("DAY", "DAY"), ("IOC", "IOC")];
 const DAY_ONLY: &[(&str, &str)] = &[("DAY", "DAY")];
 
@@ -67,6 +73,21 @@ pub(crate) struct Instruction {
     pub(crate) lookup: Lookup,
     /// The segment as the order book tells it, where that was asked for.
     told_segment: Option<String>,
+    /// Whether the after-market flag is the caller's own word. Only that of a cancel is
+    /// ever set for him.
+    flag_given: bool,
+}
+
+/// What is known of the after-market flag of a cancel whose order is an after-market
+/// order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flag {
+    /// The caller left it open, and it was set for him.
+    Set,
+    /// The caller said so himself.
+    Right,
+    /// The caller said the opposite. His word counts.
+    Wrong,
 }
 
 /// Which instruction.
@@ -102,8 +123,6 @@ impl InstructionKind {
 pub(crate) enum Lookup {
     #[default]
     Nothing,
-    /// The trading symbol, which the cancel of an after-market order needs.
-    Symbol,
     /// The members that a modification of the older generations repeats.
     Contract,
     /// Only whether the order is still alive.
@@ -114,10 +133,6 @@ pub(crate) enum Lookup {
 
 fn choose(fields: &mut Fields, key: &str, choices: Spellings) -> Result<Option<String>, Error> {
     Ok(fields.choice(key, choices, false)?.map(str::to_owned))
-}
-
-fn is_zero(text: &str) -> bool {
-    text.bytes().all(|b| matches!(b, b'0' | b'.'))
 }
 
 fn name(fields: &mut Fields, key: &str) -> Result<Option<String>, Error> {
@@ -166,7 +181,7 @@ fn product(fields: &mut Fields, older: bool) -> Result<Option<String>, Error> {
 
 /// Price, order type and trigger, which belong together.
 fn prices(fields: &mut Fields, older: bool) -> Result<[String; 3], Error> {
-    let price = fields.decimal("price")?;
+    let price = params::decimal(fields, "price")?;
     let price = must(fields, "price", price)?;
     let types = if older {
         OLDER_ORDER_TYPES
@@ -175,13 +190,13 @@ fn prices(fields: &mut Fields, older: bool) -> Result<[String; 3], Error> {
     };
     let order_type = choose(fields, "order_type", types)?;
     let order_type = must(fields, "order_type", order_type)?;
-    if words::has_price(&order_type) && is_zero(&price) {
+    if words::has_price(&order_type) && price == ZERO {
         let problem = format!("must be greater than zero for order_type {order_type}");
         return Err(fields.problem("price", problem));
     }
-    let trigger = fields.decimal("trigger_price")?;
-    let trigger = trigger.unwrap_or_else(|| "0".to_owned());
-    if words::has_trigger(&order_type) && is_zero(&trigger) {
+    let trigger = params::decimal(fields, "trigger_price")?;
+    let trigger = trigger.unwrap_or_else(|| ZERO.to_owned());
+    if words::has_trigger(&order_type) && trigger == ZERO {
         let problem = format!("must be greater than zero for order_type {order_type}");
         return Err(fields.problem("trigger_price", problem));
     }
@@ -189,21 +204,21 @@ fn prices(fields: &mut Fields, older: bool) -> Result<[String; 3], Error> {
 }
 
 fn whole_or_zero(fields: &mut Fields, key: &str) -> Result<String, Error> {
-    Ok(fields.whole(key)?.unwrap_or_else(|| "0".to_owned()))
+    Ok(params::whole(fields, key)?.unwrap_or_else(|| ZERO.to_owned()))
 }
 
 fn amo(fields: &mut Fields) -> Result<String, Error> {
-    Ok(choose(fields, "amo", YES_NO)?.unwrap_or_else(|| "NO".to_owned()))
+    Ok(choose(fields, AMO, YES_NO)?.unwrap_or_else(|| NO.to_owned()))
 }
 
 /// Market protection and portfolio flag: only the older SDKs let them be set.
 fn protection(fields: &mut Fields, older: bool) -> Result<String, Error> {
     let given = if older {
-        fields.decimal("market_protection")?
+        params::decimal(fields, "market_protection")?
     } else {
         None
     };
-    Ok(given.unwrap_or_else(|| "0".to_owned()))
+    Ok(given.unwrap_or_else(|| ZERO.to_owned()))
 }
 
 pub(crate) fn place(fields: &mut Fields, generation: Generation) -> Result<Instruction, Error> {
@@ -269,6 +284,7 @@ pub(crate) fn place(fields: &mut Fields, generation: Generation) -> Result<Instr
         members,
         lookup: Lookup::Nothing,
         told_segment: None,
+        flag_given: true,
     })
 }
 
@@ -329,6 +345,7 @@ pub(crate) fn modify(fields: &mut Fields, generation: Generation) -> Result<Inst
         members,
         lookup,
         told_segment: None,
+        flag_given: true,
     })
 }
 
@@ -349,14 +366,14 @@ fn contract(fields: &mut Fields) -> Result<Vec<(&'static str, Option<String>)>, 
 
 pub(crate) fn cancel(fields: &mut Fields, generation: Generation) -> Result<Instruction, Error> {
     let order_id = order_id(fields)?;
+    let flag_given = fields.has(AMO);
     let amo = amo(fields)?;
     let verify = fields.flag("isVerify")?.unwrap_or(false);
     let symbol = name(fields, "trading_symbol")?;
-    let lookup = match (amo.as_str(), &symbol) {
-        ("YES", None) => Lookup::Symbol,
-        // Generation 3 has no such check; the SDK ignores the flag.
-        _ if verify && generation != Generation::Three => Lookup::Alive,
-        _ => Lookup::Nothing,
+    // Generation 3 has no such check; the SDK ignores the flag.
+    let lookup = match verify && generation != Generation::Three {
+        true => Lookup::Alive,
+        false => Lookup::Nothing,
     };
     let mut members = vec![("on", Some(order_id.clone())), ("am", Some(amo))];
     members.extend(symbol.map(|symbol| ("ts", Some(symbol))));
@@ -368,6 +385,7 @@ pub(crate) fn cancel(fields: &mut Fields, generation: Generation) -> Result<Inst
         members,
         lookup,
         told_segment: None,
+        flag_given,
     })
 }
 
@@ -423,10 +441,6 @@ impl Instruction {
                 let segment = value("exSeg").ok_or_else(|| missing("exSeg"))?;
                 self.told_segment = Some(segment);
             }
-            Lookup::Symbol => {
-                let symbol = value("trdSym").ok_or_else(|| missing("trdSym"))?;
-                self.members.push(("ts", Some(symbol)));
-            }
             Lookup::Contract => {
                 for (key, slot) in &mut self.members {
                     if slot.is_some() {
@@ -434,19 +448,55 @@ impl Instruction {
                     }
                     let of_book = CONTRACT.iter().find(|(_, wire, _)| wire == key);
                     let of_book = of_book.map_or("trgPrc", |(_, _, book)| *book);
-                    *slot = Some(value(of_book).ok_or_else(|| missing(of_book))?);
+                    let value = value(of_book).ok_or_else(|| missing(of_book))?;
+                    *slot = Some(match *key {
+                        // The book writes no trigger as `0.00`.
+                        "tp" => params::plain_zero(value),
+                        _ => value,
+                    });
                 }
             }
         }
         Ok(())
     }
 
+    fn member(&self, wanted: &str) -> Option<&str> {
+        let found = self.members.iter().find(|(key, _)| *key == wanted);
+        found.and_then(|(_, value)| value.as_deref())
+    }
+
+    /// Whether it is sent with the after-market flag.
+    pub(crate) fn is_flagged(&self) -> bool {
+        self.member("am") == Some(YES)
+    }
+
+    /// Whether its order type is one that the broker takes and then always rejects.
+    pub(crate) fn is_stop_market(&self) -> bool {
+        self.member("pt") == Some(words::STOP_MARKET)
+    }
+
+    /// Takes over that the order which this cancels is an after-market order, with its
+    /// trading symbol where that is known.
+    pub(crate) fn is_of_after_market(&mut self, symbol: Option<&str>) -> Flag {
+        let flag = match (self.flag_given, self.is_flagged()) {
+            (true, true) => Flag::Right,
+            (true, false) => return Flag::Wrong,
+            (false, _) => Flag::Set,
+        };
+        for (key, value) in &mut self.members {
+            if *key == "am" {
+                *value = Some(YES.to_owned());
+            }
+        }
+        if let (None, Some(symbol)) = (self.member("ts"), symbol) {
+            self.members.push(("ts", Some(symbol.to_owned())));
+        }
+        flag
+    }
+
     /// What the limits of a client are about.
     pub(crate) fn wanted(&self) -> Wanted<'_> {
-        let member = |wanted: &str| {
-            let found = self.members.iter().find(|(key, _)| *key == wanted);
-            found.and_then(|(_, value)| value.as_deref())
-        };
+        let member = |wanted: &str| self.member(wanted);
         Wanted {
             kind: self.kind,
             segment: member("es").or(self.told_segment.as_deref()),
@@ -506,6 +556,37 @@ pub(crate) fn is_our_tag(tag: &str) -> bool {
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b))
     })
+}
+
+/// What a new order that was taken tells of itself, if it was sent as an after-market
+/// order. `facts` is what [`Instruction::facts`] wrote.
+pub(crate) fn placed_after_market(number: &str, facts: &str) -> Option<Seen> {
+    let [flag, symbol] = json::members(facts, ["am", "ts"])?;
+    let flagged = json::scalar(flag?.get())? == YES;
+    (flagged && !number.is_empty()).then(|| Seen {
+        number: number.to_owned(),
+        after_market: true,
+        symbol: symbol.and_then(|raw| json::scalar(raw.get())),
+    })
+}
+
+/// Told with every stop-loss market order.
+pub(crate) const STOP_MARKET_NOTE: &str = "SL-M orders are accepted with an order number and then always rejected by the broker's risk \
+     check (\"Market order with Algo Id not allowed\", seen on 28 July and 8 September 2026): look \
+     at the order book, and send SL with a limit price beyond the trigger, on the tick, instead";
+
+/// Told of a cancel by what is known of its order; `from` is where it is known from.
+pub(crate) fn flag_note(flag: Flag, from: &str) -> Option<String> {
+    match flag {
+        Flag::Set => Some(format!(
+            "the order is an after-market order, known from {from}: amo was set to YES"
+        )),
+        Flag::Wrong => Some(format!(
+            "the order is an after-market order, known from {from}, and amo NO was sent as it was \
+             given; the broker's answer to such a cancel is code 14"
+        )),
+        Flag::Right => None,
+    }
 }
 
 /// What an unfinished instruction is called in messages.

@@ -23,6 +23,9 @@ const CALL_ID: &str = "call_id";
 pub(crate) const LONGEST_MS: u64 = 3_600_000;
 const LONGEST_CALL_ID: usize = 64;
 
+/// The one spelling of zero that is sent.
+pub(crate) const ZERO: &str = "0";
+
 /// What the parameters of any operation may say of its call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Common {
@@ -91,6 +94,26 @@ pub(crate) fn must<T>(fields: &Fields, key: &str, given: Option<T>) -> Result<T,
     given.ok_or_else(|| fields.problem(key, "is missing"))
 }
 
+/// A number as it was given; zero, however it was written, as `0`: where zero is meant
+/// the live service refuses `0.0`.
+pub(crate) fn decimal(fields: &mut Fields, key: &str) -> Result<Option<String>, Error> {
+    fields.decimal(key).map(|given| given.map(plain_zero))
+}
+
+/// The same for a whole number.
+pub(crate) fn whole(fields: &mut Fields, key: &str) -> Result<Option<String>, Error> {
+    fields.whole(key).map(|given| given.map(plain_zero))
+}
+
+/// Zero in its one spelling, anything else as it is.
+pub(crate) fn plain_zero(number: String) -> String {
+    let is_zero = number.contains('0') && number.bytes().all(|b| matches!(b, b'0' | b'.'));
+    match is_zero {
+        true => ZERO.to_owned(),
+        false => number,
+    }
+}
+
 /// A whole number greater than zero.
 pub(crate) fn positive(fields: &mut Fields, key: &str) -> Result<String, Error> {
     let given = fields.whole(key)?;
@@ -154,6 +177,34 @@ mod tests {
         assert_eq!(given.call_id.as_deref(), Some("a call, 7"));
         let given = common(r#"{"timeout_ms":null,"call_id":null}"#).expect("as if absent");
         assert_eq!(given, Common::default());
+    }
+
+    #[test]
+    fn zero_has_one_spelling() {
+        let number = |text: &str, read: fn(&mut Fields, &str) -> Result<Option<String>, Error>| {
+            let mut fields = Fields::parse("n", &format!(r#"{{"x":{text}}}"#)).expect("an object");
+            read(&mut fields, "x").map(Option::unwrap_or_default)
+        };
+        for zero in [
+            "0",
+            "0.0",
+            "0.00",
+            r#""0""#,
+            r#""0.0""#,
+            r#""00""#,
+            r#""000.000""#,
+        ] {
+            assert_eq!(number(zero, decimal).expect(zero), "0", "{zero}");
+        }
+        assert_eq!(number(r#""000""#, whole).expect("digits"), "0");
+        for other in ["0.05", "10", "100.00", "8.70"] {
+            assert_eq!(number(other, decimal).expect(other), other);
+        }
+        for none in [
+            "-0", "0e0", r#""-0""#, r#"".0""#, r#""0.""#, r#""0e0""#, r#""""#,
+        ] {
+            assert!(number(none, decimal).is_err(), "{none}");
+        }
     }
 
     #[test]

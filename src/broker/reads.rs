@@ -15,7 +15,7 @@ use crate::base::json::{self, Fields};
 use crate::broker::indices::{self, Asked};
 use crate::broker::judge;
 use crate::broker::message::Answer;
-use crate::broker::params::{form, must, positive};
+use crate::broker::params::{self, form, must, positive};
 use crate::broker::words::{ORDER_TYPES, PRODUCTS, SEGMENTS, SIDES};
 
 /// The most instruments that one request for quotes names. The broker says 50, and live it
@@ -98,11 +98,11 @@ pub(crate) fn margin_required(fields: &mut Fields) -> Result<Parts, Error> {
     let product = code("product", PRODUCTS)?;
     let order_type = code("order_type", ORDER_TYPES)?;
     let side = code("transaction_type", SIDES)?;
-    let price = fields.decimal("price")?;
+    let price = params::decimal(fields, "price")?;
     let price = must(fields, "price", price)?;
     let quantity = positive(fields, "quantity")?;
     let token = positive(fields, "instrument_token")?;
-    let trigger = fields.decimal("trigger_price")?;
+    let trigger = params::decimal(fields, "trigger_price")?;
     let mut name = |key: &str, default: &str| match fields.text(key)? {
         Some(text) if text.trim().is_empty() => Err(fields.problem(key, "must not be blank")),
         given => Ok(given.unwrap_or_else(|| default.to_owned())),
@@ -110,11 +110,11 @@ pub(crate) fn margin_required(fields: &mut Fields) -> Result<Parts, Error> {
     let broker = name("broker_name", "KOTAK")?;
     let branch = name("branch_id", "ONLINE")?;
     let stop_loss_type = fields.text("stop_loss_type")?;
-    let stop_loss_value = fields.decimal("stop_loss_value")?;
+    let stop_loss_value = params::decimal(fields, "stop_loss_value")?;
     let square_off_type = fields.text("square_off_type")?;
-    let square_off_value = fields.decimal("square_off_value")?;
+    let square_off_value = params::decimal(fields, "square_off_value")?;
     let trailing_stop_loss = fields.text("trailing_stop_loss")?;
-    let trailing_sl_value = fields.decimal("trailing_sl_value")?;
+    let trailing_sl_value = params::decimal(fields, "trailing_sl_value")?;
     let object = [
         ("exSeg", segment.into()),
         ("prc", price.as_str().into()),

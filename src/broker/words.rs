@@ -168,6 +168,14 @@ impl State {
         matches!(self.name, "not_modified" | "rejected")
     }
 
+    /// Whether the order waits for the market to open: only an after-market order does.
+    pub(crate) fn is_after_market(self) -> bool {
+        matches!(
+            self.name,
+            "after_market_order_req_received" | "modify_after_market_order_req_received"
+        )
+    }
+
     /// Whether no instruction changes the order any more.
     pub(crate) fn is_over(self) -> bool {
         self.phase >= Phase::Traded
@@ -309,6 +317,9 @@ pub(crate) fn side(text: &str) -> Option<&'static str> {
     code(&[OLDER_SIDES], text)
 }
 
+/// The stop-loss market order.
+pub(crate) const STOP_MARKET: &str = "SL-M";
+
 /// Whether orders of this type have a price of their own.
 pub(crate) fn has_price(order_type: &str) -> bool {
     matches!(order_type, "L" | "SL")
@@ -344,6 +355,8 @@ mod tests {
         }
         let refused = STATES.iter().filter(|word| word.state.is_refusal());
         assert_eq!(refused.count(), 2);
+        let waiting = STATES.iter().filter(|word| word.state.is_after_market());
+        assert_eq!(waiting.count(), 2);
         for odd in ["", " ", "open open", "openpending", "\u{0}", "offen"] {
             assert_eq!(find(odd), UNKNOWN, "{odd:?}");
         }

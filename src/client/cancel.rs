@@ -157,7 +157,7 @@ impl Drop for UnderWay<'_> {
 }
 
 fn cancelled() -> Error {
-    Error::new(Status::Closed, "the call was cancelled")
+    Error::new(Status::Closed, "the call was ended by its call_id")
 }
 
 #[cfg(test)]

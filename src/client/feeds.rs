@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use url::Url;
 
@@ -14,13 +15,14 @@ use crate::base::status::Status;
 use crate::broker::hosts::Generation;
 use crate::broker::message;
 use crate::broker::operation::{self, Operation};
+use crate::broker::order_book;
 use crate::broker::params::Common;
 use crate::broker::reads::{Expect, Parts};
 use crate::broker::session::Trade;
 use crate::feeds::link::Switch;
 use crate::feeds::market::{self, Feed, Login};
 use crate::feeds::orders::wire::Forms;
-use crate::feeds::orders::{self, Account, OrderFeed};
+use crate::feeds::orders::{self, Account, OrderFeed, Witness};
 use crate::transport::Settings;
 
 impl Client {
@@ -138,6 +140,13 @@ fn must_be_current(trade: &Trade) -> Result<(), Error> {
         trade.generation.number()
     );
     Err(Error::new(Status::InvalidArgument, message))
+}
+
+impl Witness for Arc<Inner> {
+    fn sees(&self, owner: Option<&str>, row: &RawValue) {
+        let seen = order_book::seen(row.get()).into_iter().collect();
+        self.register().see(owner, seen, "order_feed");
+    }
 }
 
 impl Account for Arc<Inner> {

@@ -19,10 +19,11 @@ use crate::broker::judge::{self, Asked, Verdict};
 use crate::broker::operation::{self, Kind, Operation};
 use crate::broker::order_book;
 use crate::broker::order_number;
-use crate::broker::orders::{self, Instruction, InstructionKind, Lookup};
+use crate::broker::orders::{self, Flag, Instruction, InstructionKind, Lookup};
 use crate::broker::outcome::Sent;
 use crate::broker::params;
 use crate::broker::reads;
+use crate::broker::reasons;
 use crate::broker::session::Trade;
 use crate::broker::words;
 use crate::ledger::{Begun, Earlier, End, Intent, Ledger, Ticket};
@@ -31,6 +32,9 @@ use crate::transport::door::Line;
 use crate::transport::pacing::{Slot, Use};
 use crate::transport::{Point, Way};
 
+/// So many rows of a book are looked at before the register takes them: far more than one
+/// order has states.
+const ROWS_AT_ONCE: usize = 1024;
 /// A connection that was looked at within this time need not be looked at again.
 const NO_TIME: Duration = Duration::from_millis(1);
 
@@ -115,8 +119,14 @@ impl Inner {
                 let instruction = checked?;
                 // The session whose generation the parameters were checked for.
                 let trade = trade.ok_or_else(not_logged_in)?;
-                self.send_once(call, line, op, &trade, instruction, &sheet)
-                    .await
+                let stop_market = instruction.is_stop_market();
+                let sent = self.send_once(call, line, op, &trade, instruction, &sheet);
+                let reply = sent.await?;
+                if stop_market {
+                    let note = orders::STOP_MARKET_NOTE.to_owned();
+                    call.notes.borrow_mut().push(note);
+                }
+                Ok(reply)
             },
             |call, ended| self.close(op, call, &sheet, ended),
         )
@@ -173,6 +183,7 @@ impl Inner {
             // Again, with what the book has told.
             limits.check(&instruction.wanted())?;
         }
+        self.flag(call, trade, &mut instruction);
         let target = self.target(op, trade, reads::Parts::default());
         let body = instruction.body(&tag, trade.generation);
         let credentials = self.credentials().with_trade(trade);
@@ -239,7 +250,10 @@ impl Inner {
         let number = order_number::told(&String::from_utf8_lossy(&answer.body));
         let is_known = number.is_some_and(|number| !self.register().tell(&number));
         let asked = match &instruction.order_id {
-            Some(order_id) => Asked::Change(order_id),
+            Some(id) if instruction.kind == InstructionKind::Cancel => {
+                Asked::Cancel(id, instruction.is_flagged())
+            }
+            Some(id) => Asked::Change(id),
             None => Asked::New { made_tag, is_known },
         };
         let verdict = self.with_secrets(call, |known| {
@@ -393,6 +407,40 @@ impl Inner {
         })
     }
 
+    /// Sets the after-market flag of a cancel whose order is known to need it, and tells
+    /// so. Asks nobody.
+    fn flag(&self, call: &Call, trade: &Trade, instruction: &mut Instruction) {
+        let id = match (instruction.kind, &instruction.order_id) {
+            (InstructionKind::Cancel, Some(id)) => id,
+            _ => return,
+        };
+        let known = self.register().after_market(trade.ucc.as_deref(), id);
+        let Some(known) = known else { return };
+        let flag = instruction.is_of_after_market(known.symbol.as_deref());
+        if flag == Flag::Set {
+            let mut extra = call.extra.borrow_mut();
+            extra.insert("amo_set_from".to_owned(), known.from.into());
+        }
+        let note = orders::flag_note(flag, known.from);
+        call.notes.borrow_mut().extend(note);
+    }
+
+    /// Remembers what a book tells of the orders of an account.
+    pub(super) fn see_orders(&self, account: Option<&str>, book: &str, from: &'static str) {
+        let all = self.register().knows_after_market();
+        let rows = order_book::list(book).unwrap_or_default();
+        let rows = rows.iter().filter_map(|row| order_book::seen(row.get()));
+        // What says that it is none matters of those only that were taken for some.
+        let mut rows = rows.filter(|row| all || row.after_market);
+        loop {
+            let some: Vec<_> = rows.by_ref().take(ROWS_AT_ONCE).collect();
+            if some.is_empty() {
+                return;
+            }
+            self.register().see(account, some, from);
+        }
+    }
+
     /// Reads what an instruction lacks from the order book.
     async fn complete(
         &self,
@@ -441,12 +489,21 @@ impl Inner {
             let problem = "is not in the order book of today; nothing was sent";
             return Err(Error::argument("params.order_id", problem));
         };
+        let seen = order_book::seen(&row.raw).into_iter().collect();
+        let account = trade.ucc.as_deref();
+        self.register()
+            .see(account, seen, operation::ORDER_REPORT.name);
         let state = row.state();
         if words::find(&state).is_over() {
             let reason = row.text("rejRsn").filter(|reason| reason != "--");
+            let hint = reason.as_deref().and_then(reasons::hint);
             let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
             let problem = format!("the order is {state}{reason}; nothing was sent");
-            return Err(Error::argument("params.order_id", problem));
+            let error = Error::argument("params.order_id", problem);
+            return Err(match hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            });
         }
         instruction.fill(|key| row.text(key))
     }

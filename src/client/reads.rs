@@ -2,23 +2,36 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::call::Call;
 use super::exchange::{Place, Target};
 use super::{Client, Inner};
 use crate::base::error::Error;
 use crate::base::json::Fields;
+use crate::base::redact::Known;
 use crate::base::reply::Reply;
 use crate::base::status::Status;
+use crate::base::words;
 use crate::broker::hosts::Generation;
 use crate::broker::operation::{self, Auth, Operation};
+use crate::broker::order_book;
 use crate::broker::params::{self, Common};
 use crate::broker::reads::{
     self, Candles, Expect, Misspelt, NoRows, Parts, Quotes, QuotesOf, Rows,
 };
+use crate::broker::reasons::{Hint, Hints};
 use crate::broker::session::Trade;
 
 /// The key under which the meta of a call tells in which of its requests it ended.
 const PART: &str = "part";
+
+/// The operations whose answers have rows of orders.
+const SHOW_ORDERS: [&str; 3] = [
+    operation::ORDER_REPORT.name,
+    operation::ORDER_HISTORY.name,
+    operation::ORDER_OUTCOME.name,
+];
 
 impl Client {
     /// The address that the broker sees requests come from: the one to
@@ -215,8 +228,42 @@ impl Inner {
         parts: impl FnOnce() -> Result<Parts, Error> + Send,
     ) -> Result<Reply, Error> {
         self.call(op, common, async |call| {
-            self.ask(call, op, expect, parts()?).await
+            let reply = self.ask(call, op, expect, parts()?).await?;
+            if SHOW_ORDERS.contains(&op.name) {
+                let rows = order_book::list(reply.json()).unwrap_or_default();
+                self.tell_hints(call, rows.iter().map(|row| row.get()));
+            }
+            Ok(reply)
         })
+    }
+
+    /// Tells what is known of the reasons for which orders were rejected. The rows stay as
+    /// the broker wrote them.
+    pub(super) fn tell_hints<'a>(&self, call: &Call, rows: impl Iterator<Item = &'a str>) {
+        let hints = Hints::of(rows);
+        if hints.list.is_empty() {
+            return;
+        }
+        // Some reasons name the account, and what is told of a call goes into the log.
+        let ucc = self.state().trade.as_ref().and_then(|it| it.ucc.clone());
+        let shown = self.with_secrets(call, |known| {
+            let known = Known::new(known.iter().copied().chain(ucc.as_deref()));
+            let shown = |hint: &Hint| {
+                // Masked before it is cut: a part of a secret would not be found.
+                let reason = known.mask(&hint.reason);
+                json!({
+                    "order_id": hint.order_id,
+                    "reason": words::message(&reason),
+                    "hint": hint.hint,
+                })
+            };
+            hints.list.iter().map(shown).collect::<Value>()
+        });
+        let mut extra = call.extra.borrow_mut();
+        extra.insert("hints".to_owned(), shown);
+        if hints.left_out > 0 {
+            extra.insert("hints_left_out".to_owned(), hints.left_out.into());
+        }
     }
 
     pub(super) fn order_report(
@@ -427,8 +474,11 @@ impl Inner {
             });
         }
         let read = |body: &[u8]| expect.holds(body).then_some(());
-        self.accept(call, &target, answer, read)
-            .map(|(reply, ())| reply)
+        let (reply, ()) = self.accept(call, &target, answer, read)?;
+        if let (Some(trade), true) = (&trade, SHOW_ORDERS.contains(&op.name)) {
+            self.see_orders(trade.ucc.as_deref(), reply.json(), op.name);
+        }
+        Ok(reply)
     }
 }
 

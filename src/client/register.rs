@@ -2,13 +2,14 @@
 //! last ones that are.
 
 use std::collections::hash_map::RandomState;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use crate::base::calendar::trading_day;
 use crate::base::clock::{self, Moment};
-use crate::broker::orders::InstructionKind;
+use crate::broker::order_book::Seen;
+use crate::broker::orders::{self, InstructionKind};
 use crate::broker::outcome::{Instructed, Progress, Sent};
 use crate::ledger::Intent;
 
@@ -23,6 +24,9 @@ const PAGE: usize = 256;
 /// The most order numbers that are known, the newest: some two megabytes. No day
 /// ends the memory: the broker's numbers begin with the date, so none comes again.
 const MOST_TOLD: usize = 65_536;
+/// The most after-market orders that are known to be some, the newest: some half a
+/// megabyte. What is forgotten is cancelled as the caller says, as if it were never known.
+const MOST_AFTER_MARKET: usize = 4096;
 
 /// How an instruction was settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,17 +108,76 @@ impl Open {
     }
 }
 
-#[derive(Default)]
+/// The newest of what has a key, so many at the most.
+struct Newest<T> {
+    all: HashMap<u64, T>,
+    /// The keys, the oldest first.
+    order: VecDeque<u64>,
+    most: usize,
+}
+
+impl<T> Newest<T> {
+    fn of(most: usize) -> Self {
+        Self {
+            all: HashMap::new(),
+            order: VecDeque::new(),
+            most,
+        }
+    }
+
+    /// `false` if it was there; its place among the others stays.
+    fn put(&mut self, key: u64, value: T) -> bool {
+        if self.all.insert(key, value).is_some() {
+            return false;
+        }
+        if self.order.len() >= self.most {
+            if let Some(oldest) = self.order.pop_front() {
+                self.all.remove(&oldest);
+            }
+        }
+        self.order.push_back(key);
+        true
+    }
+
+    fn take_away(&mut self, key: u64) {
+        if self.all.remove(&key).is_some() {
+            self.order.retain(|other| *other != key);
+        }
+    }
+}
+
+/// What is known of an order that is an after-market order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AfterMarket {
+    pub(super) symbol: Option<String>,
+    /// By what it is known.
+    pub(super) from: &'static str,
+}
+
 pub(super) struct Register {
     open: Vec<Open>,
     settled: Pages,
     /// The last day of which something taken was forgotten.
     forgotten: Option<u64>,
     /// Hashes of the order numbers that answers told, or that were sent.
-    told: HashSet<u64>,
-    /// The same, the oldest first.
-    told_order: VecDeque<u64>,
+    told: Newest<()>,
+    /// By hash of account and order number. No day ends this memory either: an order of
+    /// the evening is cancelled in the morning.
+    after_market: Newest<AfterMarket>,
     hasher: RandomState,
+}
+
+impl Default for Register {
+    fn default() -> Self {
+        Self {
+            open: Vec::new(),
+            settled: Pages::default(),
+            forgotten: None,
+            told: Newest::of(MOST_TOLD),
+            after_market: Newest::of(MOST_AFTER_MARKET),
+            hasher: RandomState::default(),
+        }
+    }
 }
 
 impl Register {
@@ -187,6 +250,13 @@ impl Register {
         if let Some(number) = placed {
             self.tell(number);
         }
+        if let (Some(number), Settled::Taken) = (placed, how) {
+            // That an earlier process placed it, the ledger knows.
+            let from = at.map_or("ledger_file", |_| "place_order");
+            let account = intent.account.as_deref();
+            let placed = orders::placed_after_market(number, &intent.facts);
+            self.see(account, placed.into_iter().collect(), from);
+        }
         let order = intent.order_id.as_deref().or(placed);
         let order = order.filter(|number| how != Settled::NotTaken && !number.is_empty());
         self.settled.push(Ended {
@@ -211,16 +281,37 @@ impl Register {
     /// Remembers the number of an order; `false` if it was known.
     pub(super) fn tell(&mut self, number: &str) -> bool {
         let hash = self.hash(number);
-        if !self.told.insert(hash) {
-            return false;
+        self.told.put(hash, ())
+    }
+
+    /// Whether any after-market order is known.
+    pub(super) fn knows_after_market(&self) -> bool {
+        !self.after_market.all.is_empty()
+    }
+
+    /// Takes what rows of one reading, or one event, tell of the orders of an account. Of
+    /// one order several rows may tell, and then one that says so is enough.
+    pub(super) fn see(&mut self, account: Option<&str>, rows: Vec<Seen>, from: &'static str) {
+        for row in rows.iter().filter(|row| !row.after_market) {
+            let key = self.of_account(account, &row.number);
+            self.after_market.take_away(key);
         }
-        if self.told_order.len() >= MOST_TOLD {
-            if let Some(oldest) = self.told_order.pop_front() {
-                self.told.remove(&oldest);
-            }
+        for row in rows.into_iter().filter(|row| row.after_market) {
+            let key = self.of_account(account, &row.number);
+            let known = self.after_market.all.get(&key);
+            let symbol = row.symbol.or_else(|| known?.symbol.clone());
+            self.after_market.put(key, AfterMarket { symbol, from });
         }
-        self.told_order.push_back(hash);
-        true
+    }
+
+    /// What is known of an order, if it is known to be an after-market order.
+    pub(super) fn after_market(&self, account: Option<&str>, number: &str) -> Option<AfterMarket> {
+        let key = self.of_account(account, number);
+        self.after_market.all.get(&key).cloned()
+    }
+
+    fn of_account(&self, account: Option<&str>, number: &str) -> u64 {
+        self.hasher.hash_one((account, number))
     }
 
     fn hash(&self, text: &str) -> u64 {
@@ -650,10 +741,94 @@ mod tests {
         for at in 0..=MOST_TOLD {
             assert!(register.tell(&at.to_string()));
         }
-        assert_eq!(register.told.len(), MOST_TOLD);
-        assert_eq!(register.told_order.len(), MOST_TOLD);
+        assert_eq!(register.told.all.len(), MOST_TOLD);
+        assert_eq!(register.told.order.len(), MOST_TOLD);
         assert!(!register.tell("1") && !register.tell(&MOST_TOLD.to_string()));
         assert!(register.tell("0"), "the oldest");
+    }
+
+    fn row(number: &str, after_market: bool, symbol: Option<&str>) -> Seen {
+        Seen {
+            number: number.to_owned(),
+            after_market,
+            symbol: symbol.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn an_after_market_order_is_known_of_its_account() {
+        let mut register = Register::default();
+        let known = |register: &Register, account: &str, number: &str| {
+            let known = register.after_market(Some(account), number)?;
+            Some((known.symbol, known.from))
+        };
+        assert!(!register.knows_after_market());
+        register.see(
+            Some("A"),
+            vec![row("1", true, Some("IDEA-EQ"))],
+            "order_feed",
+        );
+        let told = Some((Some("IDEA-EQ".to_owned()), "order_feed"));
+        assert_eq!(known(&register, "A", "1"), told);
+        assert_eq!(known(&register, "B", "1"), None);
+        assert_eq!(known(&register, "A", "2"), None);
+        assert_eq!(register.after_market(None, "1"), None);
+        // A later row that has no symbol takes none away.
+        register.see(Some("A"), vec![row("1", true, None)], "order_report");
+        let told = Some((Some("IDEA-EQ".to_owned()), "order_report"));
+        assert_eq!(known(&register, "A", "1"), told);
+        // The newest word counts; in one reading the one that says so.
+        register.see(Some("B"), vec![row("1", false, None)], "order_report");
+        assert_eq!(known(&register, "A", "1"), told);
+        let both = vec![row("1", true, None), row("1", false, None)];
+        register.see(Some("A"), both, "order_history");
+        assert!(known(&register, "A", "1").is_some());
+        register.see(Some("A"), vec![row("1", false, None)], "order_report");
+        assert_eq!(known(&register, "A", "1"), None);
+        assert!(!register.knows_after_market());
+    }
+
+    /// What this client placed as one is one, whoever proved that it was taken.
+    #[test]
+    fn a_placed_after_market_order_is_known() {
+        let mut register = Register::default();
+        let placed = |tag: &str, am: &str| Intent {
+            facts: format!(r#"{{"am":"{am}","ts":"TCS-EQ"}}"#),
+            ..intent(tag, None)
+        };
+        register.settle(&placed("a", "YES"), Some("1"), Settled::Taken);
+        register.settle(&placed("b", "NO"), Some("2"), Settled::Taken);
+        register.settle(&placed("c", "YES"), Some("3"), Settled::NotTaken);
+        register.settle(&placed("d", "YES"), Some(""), Settled::Taken);
+        register.recall(&placed("e", "YES"), Some("5"));
+        let from = |number| register.after_market(None, number).map(|known| known.from);
+        let all = ["1", "2", "3", "", "5"].map(from);
+        assert_eq!(
+            all,
+            [Some("place_order"), None, None, None, Some("ledger_file")]
+        );
+        let symbol = register
+            .after_market(None, "1")
+            .and_then(|known| known.symbol);
+        assert_eq!(symbol.as_deref(), Some("TCS-EQ"));
+    }
+
+    #[test]
+    fn the_oldest_after_market_orders_are_forgotten() {
+        let mut register = Register::default();
+        for at in 0..=MOST_AFTER_MARKET {
+            register.see(None, vec![row(&at.to_string(), true, None)], "order_feed");
+        }
+        assert_eq!(register.after_market.all.len(), MOST_AFTER_MARKET);
+        assert_eq!(register.after_market.order.len(), MOST_AFTER_MARKET);
+        assert_eq!(register.after_market(None, "0"), None);
+        assert!(register.after_market(None, "1").is_some());
+        register.see(
+            None,
+            vec![row("1", false, None), row("2", true, None)],
+            "order_feed",
+        );
+        assert_eq!(register.after_market.order.len(), MOST_AFTER_MARKET - 1);
     }
 
     #[test]

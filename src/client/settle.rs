@@ -24,6 +24,7 @@ use crate::broker::outcome::{
 };
 use crate::broker::params::{self, PARAMS};
 use crate::broker::reads::{Expect, Parts};
+use crate::broker::reasons;
 use crate::broker::session::Trade;
 use crate::ledger::{End, Intent, Ledger};
 
@@ -87,7 +88,10 @@ impl Inner {
             if let Some(tag) = &search.tag {
                 call.is_about(tag);
             }
-            self.settle(call, op, search).await
+            let finding = self.settle(call, op, search).await?;
+            let rows = finding.rows.iter().chain(&finding.candidates);
+            self.tell_hints(call, rows.map(String::as_str));
+            finding.reply()
         })
     }
 
@@ -157,7 +161,7 @@ impl Inner {
         call: &Call,
         op: &'static Operation,
         mut search: Search,
-    ) -> Result<Reply, Error> {
+    ) -> Result<Finding, Error> {
         call.is_urgent.set(true);
         let end = call.deadline.checked_sub(RESERVE).unwrap_or(call.deadline);
         let window = self.config.orders.outcome_window;
@@ -179,7 +183,7 @@ impl Inner {
             let read = clock::timeout_at(end, reading).await;
             match read {
                 Err(_) => match seen {
-                    Some(seen) => return seen.reply(),
+                    Some(seen) => return Ok(seen),
                     None => {
                         let message = "the order book could not be read in time";
                         return Err(Error::new(Status::Timeout, message));
@@ -193,7 +197,7 @@ impl Inner {
                     // Read again below.
                 }
                 Ok(Err(error)) => match seen {
-                    Some(seen) if error.status().is_transient() => return seen.reply(),
+                    Some(seen) if error.status().is_transient() => return Ok(seen),
                     _ => return Err(error),
                 },
                 Ok(Ok(reply)) => {
@@ -209,7 +213,7 @@ impl Inner {
                     let Some((asked, running)) = &search.asked else {
                         // Of an order that is not known to be ours nothing is
                         // remembered: its row may be one of ours, rewritten.
-                        return self.judge_unknown(&search, &rows).reply();
+                        return Ok(self.judge_unknown(&search, &rows));
                     };
                     let known = Known::at(self, asked, &rows, began);
                     let proof = |others: Option<Others<'_>>| {
@@ -239,7 +243,7 @@ impl Inner {
                     let finding = Finding::of(&search, asked, &rows, &verdict, &progress, window);
                     if finding.outcome != "unknown" {
                         self.write_down(call, asked, &finding);
-                        return finding.reply();
+                        return Ok(finding);
                     }
                     seen = Some(finding);
                     search.progress = progress;
@@ -255,7 +259,7 @@ impl Inner {
             }
             if clock::now() + wait >= end {
                 if let Some(seen) = seen {
-                    return seen.reply();
+                    return Ok(seen);
                 }
             }
             clock::sleep(wait).await;
@@ -536,6 +540,7 @@ impl Finding {
             order_id: Option<&'a str>,
             state: Option<&'a str>,
             row: Option<&'a RawValue>,
+            hint: Option<&'a str>,
             rows: Vec<&'a RawValue>,
             candidates: Vec<&'a RawValue>,
             reads: u32,
@@ -556,6 +561,7 @@ impl Finding {
             order_id: self.order_id.as_deref(),
             state: self.state.as_deref(),
             row: rows.first().map(|row| &**row),
+            hint: self.rows.first().and_then(|row| reasons::hint_of(row)),
             rows: rows.iter().map(|row| &**row).collect(),
             candidates: candidates.iter().map(|row| &**row).collect(),
             reads: self.reads,

@@ -92,7 +92,8 @@ pub unsafe extern "C" fn kneo_order_feed_open(
 ///   "fill_quantity" the part of it that no event told before, "data" the
 ///   broker's row as it came. "skipped":true: steps lie between "previous" and
 ///   this one that the books no longer show. "late":true: the row is older than
-///   what was told, and only its fill is new
+///   what was told, and only its fill is new. "hint": what to do about the
+///   reason for a rejection that "data" gives, where that is known
 /// - "trade": a row of the trade book, told once: "order", "trade" (its id),
 ///   "quantity", "fill_quantity" as above, "data"
 /// - "position": a row of a position in "data"

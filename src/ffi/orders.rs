@@ -11,20 +11,24 @@ use super::text::required;
 ///
 /// client: a live client with a trade session.
 /// params: a JSON object with the official SDK's keyword names. Prices are in
-///   rupees, quantities in units (shares, not lots; the unit of mcx_fo is not
-///   documented by the broker). Numbers are JSON numbers or strings; their
-///   exact text is sent.
+///   rupees, quantities in units (shares, not lots). In mcx_fo they are very
+///   probably lots times "lLotSize" of the scrip file, as its feed and freeze
+///   quantity are (CRUDEOIL: 100 is one lot); no document and no live order
+///   confirms it, and nothing is converted. Numbers are JSON numbers or
+///   strings; their exact text is sent, but for zero, which is sent as 0.
 /// - "exchange_segment": nse_cm, bse_cm, nse_fo, bse_fo, mcx_fo
 /// - "product": CNC, NRML, MIS, MTF. Cover and bracket orders are refused: the
 ///   broker ended them on 1 April 2026
 /// - "price": more than 0 for L and SL; "0" for MKT and SL-M
 /// - "order_type": L (limit), MKT (market), SL (stop-loss limit), SL-M
-///   (stop-loss market)
+///   (stop-loss market; the broker takes it and then always rejects it, which
+///   "notes" of kneo_response_meta say: send SL with a limit price beyond the
+///   trigger, on the tick)
 /// - "quantity": a whole number, more than 0
 /// - "validity": DAY, IOC (DAY only in mcx_fo)
 /// - "trading_symbol": pTrdSymbol of the scrip master
 /// - "transaction_type": B, S, Buy, Sell
-/// - optional: "amo" (YES, NO), "disclosed_quantity" ("0"), "trigger_price"
+/// - optional: "amo" (YES for an after-market order, NO), "disclosed_quantity" ("0"), "trigger_price"
 ///   ("0"; more than 0 for SL and SL-M), "tag" (1 to 64 printable ASCII
 ///   characters without blanks, " and \, unique for the day; one is made if
 ///   none is given), "intent_id" (1 to 64 such characters; needs a ledger_file:
@@ -63,7 +67,8 @@ pub unsafe extern "C" fn kneo_place_order(
 ///   then: "order_id" (nOrdNo), "price", "order_type", "quantity" (the total,
 ///   filled units included), "validity" (DAY, IOC); optional
 ///   "trigger_price", "disclosed_quantity", "amo", "intent_id",
-///   with the units, values and rules of kneo_place_order. In generations 1
+///   with the units, values and rules of kneo_place_order. An after-market
+///   order is changed with "amo" or without. In generations 1
 ///   and 2 also "instrument_token", "exchange_segment", "product",
 ///   "trading_symbol", "transaction_type" (read from the order book unless all
 ///   are given), "market_protection", "dd", "filled_quantity".
@@ -91,9 +96,20 @@ pub unsafe extern "C" fn kneo_modify_order(
 ///
 /// client: a live client with a trade session.
 /// params: a JSON object: "order_id" (nOrdNo); optional "amo" (YES for an
-///   after-market order, NO), "trading_symbol" (which an after-market order
-///   needs; read from the order book unless given), "isVerify" (true reads the
-///   order book first, in generations 1 and 2), "intent_id".
+///   after-market order, NO), "trading_symbol" (of an after-market order),
+///   "isVerify" (true reads the order book first, in generations 1 and 2),
+///   "intent_id".
+///
+/// An after-market order is cancelled with "amo" YES. Without, the broker
+/// answers code 14, which is KNEO_REJECTED: nothing was cancelled. Where "amo"
+/// is not given and this client knows the order as an after-market order
+/// ("ordGenTp" AMO, or such a state, in an answer of kneo_order_report,
+/// kneo_order_history or kneo_order_outcome or an event of its order feed; or
+/// placed as one by it or its ledger), YES is sent. "amo_set_from" and "notes"
+/// of kneo_response_meta say so. A given NO is sent, with a note. The trading
+/// symbol goes along if it is given or known like that; the live broker does
+/// without. Nothing is asked for either, and no second cancel is sent. The
+/// newest 4,096 such orders are known, each to the account that it is of.
 ///
 /// Returns what kneo_place_order returns; an unknown outcome is settled by the
 /// "tag" that the error shows, or by "order_id".
@@ -124,8 +140,10 @@ pub unsafe extern "C" fn kneo_cancel_order(
 ///   nearly over, so a long time waits for the proof and a short one polls.
 ///
 /// Returns KNEO_OK with
-///   {"outcome","message","operation","tag","order_id","state","row","rows",
-///   "candidates","reads","sent_at_ms","ask_again_after_ms"}.
+///   {"outcome","message","operation","tag","order_id","state","row","hint",
+///   "rows","candidates","reads","sent_at_ms","ask_again_after_ms"}. "hint" is
+///   what to do about the reason for which "row" was rejected, or null; "hints"
+///   of kneo_response_meta have those of all rows.
 /// - "placed": "row" is the order in the order book, "state" its status
 /// - "applied": the order has the state that was asked for
 /// - "absent": it was not taken; sending anew is safe. That takes two

@@ -20,8 +20,9 @@ use super::text::{optional, required};
 ///   and digits), generation 3 only.
 ///
 /// Returns KNEO_OK with the broker's body ("data" is a list of orders); an
-/// empty book is {"stat":"Ok","stCode":5203,"data":[]}. KNEO_NOT_LOGGED_IN
-/// without a trade session. May be repeated.
+/// empty book is {"stat":"Ok","stCode":5203,"data":[]}. What to do about known
+/// reasons of rejections ("rejRsn") stands in "hints" of kneo_response_meta.
+/// KNEO_NOT_LOGGED_IN without a trade session. May be repeated.
 ///
 /// # Safety
 ///
@@ -43,8 +44,8 @@ pub unsafe extern "C" fn kneo_order_report(
 /// client: a client with a trade session.
 /// order_id: an order number, 1 to 64 letters and digits.
 ///
-/// Returns KNEO_OK with the broker's body ("data" is a list of states).
-/// KNEO_NOT_LOGGED_IN without a trade session. May be repeated.
+/// Returns KNEO_OK with the broker's body ("data" is a list of states), with
+/// "hints" as for kneo_order_report. KNEO_NOT_LOGGED_IN without a trade session. May be repeated.
 ///
 /// # Safety
 ///
@@ -131,7 +132,7 @@ pub unsafe extern "C" fn kneo_limits(
 ///   Optional: "trigger_price", "broker_name" (KOTAK), "branch_id" (ONLINE),
 ///   "stop_loss_type", "stop_loss_value", "square_off_type",
 ///   "square_off_value", "trailing_stop_loss", "trailing_sl_value". Numbers are
-///   JSON numbers or strings; their exact text is sent.
+///   JSON numbers or strings; their exact text is sent, zero as 0.
 ///
 /// Returns KNEO_OK with the broker's body; look at "rmsVldtd" and
 /// "insufFund": "stat" is "Ok" although funds are short. May be repeated.

@@ -180,9 +180,12 @@ pub extern "C" fn kneo_response_message(response: *const kneo_response) -> *cons
 /// "elapsed_ms" (a number with fractions), and where they apply "waited_ms" (how
 /// many of these the call waited for its turn), "call_id" (as it was given),
 /// "notes" (a list of sentences), "earlier_answer" (true: an "intent_id" was
-/// used before, and nothing was sent), "scrip_day" and "stale" (see
-/// kneo_search_scrip), "requests", "instruments" and "part" (see kneo_quotes),
-/// and "otp" (what kneo_login did about the OTP:
+/// used before, and nothing was sent), "amo_set_from" (see kneo_cancel_order),
+/// "hints" (of rows of orders: a list of {"order_id", "reason", "hint"}, the
+/// broker's reason for a rejection and what to do about it, each once and 64 at
+/// most) and "hints_left_out" (how many rows gave more), "scrip_day" and "stale"
+/// (see kneo_search_scrip), "requests", "instruments" and "part" (see
+/// kneo_quotes), and "otp" (what kneo_login did about the OTP:
 /// {"requested":true}, or false with a "problem").
 ///
 /// "connection" is that of the last request which the call needed; there is none if

@@ -46,10 +46,31 @@ pub(super) fn no_connection(host: &str, error: &(dyn StdError + 'static)) -> Fai
 
 /// A connection that ended before the answer was complete.
 pub(super) fn broken(host: &str, error: &(dyn StdError + 'static), sent: bool) -> Failure {
+    let cause = match sent {
+        true => neutral(error),
+        false => innermost(error),
+    };
     Failure {
         status: Status::Network,
-        message: format!("the connection to {host} broke: {}", innermost(error)),
+        message: format!("the connection to {host} broke: {cause}"),
         sent,
+    }
+}
+
+/// The first cause of an error after something was sent. Some causes have words that sound
+/// as if the other side had refused what it was sent, of which they know nothing: an ICMP
+/// message of a firewall in the middle of a connection is `Connection refused` to the
+/// system, and alerts of TLS have names like `AccessDenied`.
+fn neutral(error: &(dyn StdError + 'static)) -> String {
+    if let Some(rustls::Error::AlertReceived(alert)) = find(error) {
+        return format!("it was ended with TLS alert {}", u8::from(*alert));
+    }
+    let of_system = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+    match of_system.last().map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::PermissionDenied) => {
+            "the network says that the host is out of reach".to_owned()
+        }
+        _ => innermost(error),
     }
 }
 
@@ -96,4 +117,52 @@ fn causes<'a>(
             None => cause.source(),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_is_not_called_refused() {
+        let wrapped = |error: io::Error| io::Error::other(error);
+        let alert = |alert| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                rustls::Error::AlertReceived(alert),
+            )
+        };
+        for (error, told) in [
+            (
+                io::Error::from(io::ErrorKind::ConnectionRefused),
+                "the network says that the host is out of reach",
+            ),
+            (
+                wrapped(io::ErrorKind::PermissionDenied.into()),
+                "the network says that the host is out of reach",
+            ),
+            (
+                alert(rustls::AlertDescription::AccessDenied),
+                "it was ended with TLS alert 49",
+            ),
+            (
+                wrapped(alert(rustls::AlertDescription::HandshakeFailure)),
+                "it was ended with TLS alert 40",
+            ),
+            (io::ErrorKind::ConnectionReset.into(), "connection reset"),
+        ] {
+            let failure = broken("host", &error, true);
+            assert_eq!(
+                failure.message,
+                format!("the connection to host broke: {told}")
+            );
+            assert!(failure.sent);
+        }
+        let before = broken(
+            "host",
+            &io::Error::from(io::ErrorKind::ConnectionRefused),
+            false,
+        );
+        assert!(before.message.contains("refused"), "{}", before.message);
+    }
 }

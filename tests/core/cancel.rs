@@ -87,7 +87,9 @@ fn a_cancel_ends_its_call_and_no_other() {
             };
             assert_eq!(error.status(), expected, "{error:?}");
             assert!(
-                error.message().ends_with("the call was cancelled"),
+                error
+                    .message()
+                    .ends_with("the call was ended by its call_id"),
                 "{error:?}"
             );
             assert_eq!(told(&error, "sent"), true);

@@ -1,4 +1,4 @@
-//! Prices and quantities: what is accepted is sent as it was given, and
+//! Prices and quantities: what is accepted is sent as it was given, zero as `0`, and
 //! anything else is refused by name, with nothing sent.
 
 use kotak_neo::Status;
@@ -84,7 +84,7 @@ fn written(dice: &mut Dice, text: &str) -> String {
     }
 }
 
-/// The rule, spelled out once more.
+/// The rule, spelled out once more. Gives what is sent.
 fn is_good(raw: &str, is_whole: bool, not_zero: bool) -> Option<String> {
     let text = match raw.starts_with('"') {
         true => serde_json::from_str(raw).expect("a JSON string"),
@@ -95,7 +95,8 @@ fn is_good(raw: &str, is_whole: bool, not_zero: bool) -> Option<String> {
     let most = if is_whole { 1 } else { 2 };
     let good = parts.len() <= most && parts.iter().all(digits) && text.len() <= 24;
     let zero = text.chars().all(|c| c == '0' || c == '.');
-    (good && !(not_zero && zero)).then_some(text)
+    let sent = if zero { "0".to_owned() } else { text };
+    (good && !(not_zero && zero)).then_some(sent)
 }
 
 #[test]

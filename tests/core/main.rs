@@ -20,6 +20,7 @@
 //! - `deadline`: a call ends in time, whatever a server sends without end
 //! - `floods`: the same of HTTP/2, feeds and proxies
 //! - `lies`: answers that lie about an order
+//! - `after_market`: the flag that the cancel of an after-market order needs
 //! - `wire`: answers to orders byte by byte, and proxies
 //! - `scrips`: instruments: downloads, cache, bad files
 //! - `secrets`: after a full day no credential shows anywhere
@@ -27,6 +28,7 @@
 //! - `sockets`: both feeds against the sandbox, and every fault that it knows
 //! - `hosts`: the library inside other programs: threads, async runtimes
 
+mod after_market;
 mod cancel;
 mod codings;
 mod connections;

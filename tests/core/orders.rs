@@ -1,10 +1,10 @@
 //! Order instructions: what is sent, what is refused locally, what the
-//! broker's answers mean, pacing, and how outcomes are settled.
+//! broker's answers and rejections mean, pacing, and how outcomes are settled.
 
 use std::time::{Duration, Instant};
 
 use kotak_neo::{Client, Error, Reply, Status};
-use kotak_neo_sandbox::{FaultKind, Options, Recorded, Sandbox};
+use kotak_neo_sandbox::{FaultKind, Options, Recorded, Rejection, Sandbox};
 pub use kotak_neo_testing::orders::{order, with};
 use serde_json::{Value, json};
 
@@ -199,6 +199,7 @@ fn generation_1_trades_too() {
     assert!(place.get("os").is_none());
     let modify = j_data(&requests[2]);
     for (key, value) in [
+        ("tp", "0"),
         ("ts", "IDEA-EQ"),
         ("tt", "B"),
         ("es", "nse_cm"),
@@ -510,6 +511,12 @@ fn every_documented_refusal_has_its_status() {
             "1006",
         ),
         (
+            "cancel_order.error-14-amo-flag",
+            "cancel",
+            Status::Rejected,
+            "14",
+        ),
+        (
             "cancel_order.error-5204-bad-input",
             "cancel",
             Status::Rejected,
@@ -688,43 +695,240 @@ fn numbers_are_sent_as_they_were_given() {
     }
 }
 
+/// Where zero is meant, the broker takes `0` alone.
 #[test]
-fn an_after_market_order_is_cancelled_with_its_symbol() {
+fn zero_is_sent_as_0_however_it_was_written() {
     let sandbox = unlimited();
     let client = trader(&sandbox, &json!({}));
-    let mut switches = sandbox.switches();
-    switches.market_open = false;
-    sandbox.set_switches(switches);
-    let amo = with(order(), json!({"amo": "YES"}));
-    let first = number(&place(&client, &amo).expect("taken"));
-    let second = number(&place(&client, &amo).expect("taken"));
-    sandbox.clear_requests();
-    let looked_up = json!({"order_id": first, "amo": "YES"});
-    client.cancel_order(&looked_up.to_string()).expect("taken");
-    let given = json!({"order_id": second, "amo": "YES", "trading_symbol": "IDEA-EQ"});
-    client.cancel_order(&given.to_string()).expect("taken");
-    let requests = sandbox.requests();
-    assert_eq!(requests.len(), 3, "the book is read once");
-    assert_eq!(requests[0].path, "/quick/user/orders");
-    for (request, id) in [(&requests[1], &first), (&requests[2], &second)] {
-        assert_eq!(
-            j_data(request),
-            json!({"on": id, "am": "YES", "ts": "IDEA-EQ"})
+    let sent = || {
+        let sent = j_data(&sandbox.requests()[0]);
+        sandbox.clear_requests();
+        sent
+    };
+    let limit = placed(&client);
+    for zero in [
+        "0",
+        "0.0",
+        "0.00",
+        "\"0\"",
+        "\"0.0\"",
+        "\"00\"",
+        "\"000.000\"",
+    ] {
+        sandbox.clear_requests();
+        let zero: Value = serde_json::from_str(zero).expect("it is JSON");
+        // Disclosed quantities are whole numbers.
+        let whole = zero.as_str().is_some_and(|text| text == "00");
+        let mut more = json!({"order_type": "MKT", "price": zero, "trigger_price": zero});
+        if whole {
+            more["disclosed_quantity"] = zero.clone();
+        }
+        place(&client, &with(order(), more.clone())).expect("taken");
+        let body = sent();
+        for key in ["pr", "tp", "dq", "mp"] {
+            assert_eq!(body[key], "0", "{zero} {key}");
+        }
+        let change = json!({"order_id": limit, "order_type": "L", "quantity": 4, "price": "8.70",
+                            "validity": "DAY", "trigger_price": zero});
+        client.modify_order(&change.to_string()).expect("taken");
+        assert_eq!(sent()["tp"], "0", "{zero}");
+        let margin = json!({
+            "exchange_segment": "nse_cm", "product": "CNC", "order_type": "MKT", "price": zero,
+            "quantity": 1, "instrument_token": "14366", "transaction_type": "B",
+            "trigger_price": zero, "stop_loss_value": zero, "square_off_value": zero,
+            "trailing_sl_value": zero,
+        });
+        client
+            .margin_required(&margin.to_string())
+            .expect("it is read");
+        let body = sent();
+        for key in ["prc", "trgPrc", "slVal", "sqrOffVal", "tSLTks"] {
+            assert_eq!(body[key], "0", "{zero} {key}");
+        }
+    }
+    // The text of a number survives: JSON numbers too.
+    let params = with(order(), json!({"order_type": "MKT"})).to_string();
+    let params = params.replace(r#""8.60""#, "0.000");
+    client.place_order(&params).expect("taken");
+    assert_eq!(sent()["pr"], "0");
+    let older = older(&sandbox);
+    let more = json!({"order_type": "MKT", "price": "0.0", "market_protection": "0.0",
+                      "exchange_segment": "NSE"});
+    place(&older, &with(order(), more)).expect("taken");
+    let body = sent();
+    assert_eq!((&body["pr"], &body["mp"]), (&json!("0"), &json!("0")));
+}
+
+/// The broker takes such an order, and its risk check rejects it, every time.
+#[test]
+fn a_stop_market_order_is_told_to_be_rejected() {
+    let sandbox = unlimited();
+    let client = trader(&sandbox, &json!({}));
+    let told = |reply: &Reply| meta(reply, "notes").to_string();
+    let stop = json!({"order_type": "SL-M", "price": "0", "trigger_price": "9.80"});
+    let reply = place(&client, &with(order(), stop.clone())).expect("it is not refused here");
+    for part in [
+        "SL-M",
+        "always rejected",
+        "send SL with a limit price beyond the trigger",
+    ] {
+        assert!(told(&reply).contains(part), "{}", told(&reply));
+    }
+    let rejected = &sandbox.orders()[0];
+    assert_eq!(rejected.status, "rejected");
+    assert_eq!(rejected.rejection, "Market order with Algo Id not allowed");
+    let id = placed(&client);
+    let change = with(
+        stop,
+        json!({"order_id": id, "quantity": 3, "validity": "DAY"}),
+    );
+    let reply = client.modify_order(&change.to_string()).expect("taken");
+    assert!(told(&reply).contains("always rejected"), "{}", told(&reply));
+    let reply = place(
+        &client,
+        &with(order(), json!({"order_type": "MKT", "price": 0})),
+    );
+    assert_eq!(meta(&reply.expect("taken"), "notes"), Value::Null);
+    let older = older(&sandbox);
+    let alias = json!({"order_type": "Stop loss market", "price": "0", "trigger_price": "9.80"});
+    let reply = place(&older, &with(order(), alias)).expect("taken");
+    assert!(told(&reply).contains("always rejected"), "{}", told(&reply));
+    // Of one that may have been taken nothing is claimed.
+    fault(&sandbox, What::Place.path(), FaultKind::ResetAfter);
+    let stop = json!({"order_type": "SL-M", "price": "0", "trigger_price": "9.80"});
+    let error = place(&client, &with(order(), stop)).expect_err("no answer");
+    assert_eq!(error.status(), Status::UnknownOutcome, "{error}");
+    assert!(!error.meta().contains("rejected"), "{}", error.meta());
+}
+
+/// The rows stay the broker's, byte for byte; what is known of them stands beside.
+#[test]
+fn known_reasons_of_rejections_have_hints() {
+    let sandbox = start(Options {
+        orders_per_second: 0,
+        cash_rupees: 1000,
+        ..Options::default()
+    });
+    let client = trader(&sandbox, &json!({}));
+    let mut expected = Vec::new();
+    let mut reject = |more: Value, reason: &str, hint: &str| {
+        let reply = place(&client, &with(order(), more)).expect("taken");
+        expected.insert(0, (number(&reply), reason.to_owned(), hint.to_owned()));
+    };
+    reject(
+        json!({"price": "8.605"}),
+        "16283: Order price is not",
+        "multiples of",
+    );
+    reject(
+        json!({"order_type": "SL-M", "price": "0", "trigger_price": "9.80"}),
+        "Market order with Algo Id not allowed",
+        "send SL with a limit",
+    );
+    reject(
+        json!({"quantity": 900}),
+        "RMS:Margin Exceeds,Cash Available:",
+        "funds",
+    );
+    for (rejection, reason, hint) in [
+        (
+            Rejection::CasTransition,
+            "OMS: Trading session is in",
+            "a little later",
+        ),
+        (
+            Rejection::AdapterLoggedOff,
+            "Adapter is Logged Off",
+            "no connection to this exchange",
+        ),
+    ] {
+        let mut switches = sandbox.switches();
+        switches.reject_orders = Some(rejection);
+        sandbox.set_switches(switches);
+        reject(json!({}), reason, hint);
+    }
+    sandbox.set_switches(kotak_neo_sandbox::Switches::default());
+    let open = placed(&client);
+    let holds = |reply: &Reply, wanted: &[(String, String, String)]| {
+        let hints = meta(reply, "hints");
+        let hints = hints.as_array().expect("a list").clone();
+        assert_eq!(hints.len(), wanted.len(), "{hints:?}");
+        for (told, (id, reason, hint)) in hints.iter().zip(wanted) {
+            assert_eq!(told["order_id"], json!(id));
+            let starts = |key: &str| told[key].as_str().expect("a text").to_owned();
+            assert!(starts("reason").starts_with(reason), "{told}");
+            assert!(starts("hint").contains(hint), "{told}");
+        }
+        assert_eq!(meta(reply, "hints_left_out"), Value::Null);
+    };
+    let book = client.order_report(None).expect("the book");
+    holds(&book, &expected);
+    let ucc = &sandbox.credentials().ucc;
+    assert!(
+        book.json().contains(ucc) && !book.meta().contains(ucc),
+        "{}",
+        book.meta()
+    );
+    for one in &expected {
+        let wanted = std::slice::from_ref(one);
+        holds(
+            &client.order_report(Some(&one.0)).expect("one order"),
+            wanted,
+        );
+        holds(&client.order_history(&one.0).expect("its states"), wanted);
+        let reply = client.order_outcome(&json!({"order_id": one.0}).to_string());
+        let reply = reply.expect("the book is read");
+        holds(&reply, wanted);
+        let found = crate::support::json(reply.json());
+        assert!(
+            found["hint"]
+                .as_str()
+                .is_some_and(|hint| hint.contains(&one.2)),
+            "{found}"
         );
     }
-    let unknown = client.cancel_order(r#"{"order_id":"1","amo":"YES"}"#);
-    let error = unknown.expect_err("it is not in the book");
-    assert_eq!(error.status(), Status::InvalidArgument, "{error}");
+    let reply = client.order_report(Some(&open)).expect("one order");
+    assert_eq!(meta(&reply, "hints"), Value::Null);
+    assert_eq!(
+        outcome(&client, json!({"order_id": open}))["hint"],
+        Value::Null
+    );
+}
+
+#[test]
+fn a_book_with_hints_is_passed_on_byte_for_byte() {
+    let sandbox = unlimited();
+    let client = trader(&sandbox, &json!({}));
+    let rejected = sample("order_history.rejected.ok");
     fault(
         &sandbox,
-        "/quick/user/orders",
-        answer(503, "text/html", "<html>"),
+        "/quick/",
+        answer(200, "application/json", &rejected),
     );
-    let error = client
-        .cancel_order(&looked_up.to_string())
-        .expect_err("the book cannot be read");
-    assert_eq!(error.status(), Status::Unavailable, "{error}");
-    assert_eq!(sandbox.cancellations_taken(), 2);
+    for reply in [
+        client.order_history("250720000007242"),
+        client.order_report(None),
+        client.order_report(Some("250720000007242")),
+    ] {
+        let reply = reply.expect("it is a book");
+        assert_eq!(reply.json(), rejected);
+        let hints = meta(&reply, "hints");
+        assert_eq!(hints.as_array().map(Vec::len), Some(1), "{hints}");
+        assert_eq!(hints[0]["reason"], "ADAPTER is down");
+    }
+    // A hundred rows with reasons: some are told, and how many not.
+    sandbox.clear_faults();
+    let row = |at: usize| format!(r#"{{"nOrdNo":"{at}","rejRsn":"ADAPTER  is down"}}"#);
+    let rows: Vec<_> = (0..100).map(row).collect();
+    let book = format!(
+        r#"{{"stat":"Ok","stCode":200,"data":[{}]}}"#,
+        rows.join(", ")
+    );
+    fault(&sandbox, "/quick/", answer(200, "application/json", &book));
+    let reply = client.order_report(None).expect("it is a book");
+    assert_eq!(reply.json(), book);
+    assert_eq!(meta(&reply, "hints").as_array().map(Vec::len), Some(64));
+    assert_eq!(meta(&reply, "hints_left_out"), 36);
 }
 
 #[test]

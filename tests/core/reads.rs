@@ -1462,27 +1462,30 @@ fn indices_go_by_what_each_call_calls_them() {
     assert!(sandbox.requests().is_empty());
 }
 
-/// The cancel of an after-market order reads the book for the symbol. A row can
+/// A modification reads the book for its segment, where the limits need that. A row can
 /// be as small as the broker likes: there is an end to their number.
 #[test]
 fn a_book_of_tiny_rows_is_no_book() {
     let sandbox = sandbox();
-    let client = client(&sandbox);
+    let client = client_with(&sandbox, &json!({"allowed_segments": ["nse_cm"]}));
     log_in(&sandbox, &client).expect("both steps are right");
-    let cancel = |rows: &str| {
+    let modify = |rows: &str| {
         let body = format!(r#"{{"stat":"Ok","stCode":200,"data":[{rows}]}}"#);
         fault(
             &sandbox,
             "/quick/user/orders",
             answer(200, "application/json", &body),
         );
-        let params = json!({"order_id": "250122000624384", "amo": "YES"}).to_string();
-        let cancelled = client.cancel_order(&params);
+        let params = json!({
+            "order_id": "250122000624384", "price": "1", "order_type": "L", "quantity": 1,
+            "validity": "DAY",
+        });
+        let modified = client.modify_order(&params.to_string());
         sandbox.clear_faults();
-        cancelled.expect_err("the order is not there")
+        modified.expect_err("the order is not there")
     };
     let tiny = vec!["{}"; 300_000].join(",");
-    let error = cancel(&tiny);
+    let error = modify(&tiny);
     assert_eq!(error.status(), Status::Protocol, "{error}");
     assert!(
         error
@@ -1494,7 +1497,7 @@ fn a_book_of_tiny_rows_is_no_book() {
         error.message().contains("is not what it documents"),
         "{error}"
     );
-    let error = cancel(&vec!["{}"; 200_000].join(","));
+    let error = modify(&vec!["{}"; 200_000].join(","));
     assert_eq!(error.status(), Status::InvalidArgument, "{error}");
     assert!(
         error
@@ -1506,12 +1509,12 @@ fn a_book_of_tiny_rows_is_no_book() {
     let other = format!(r#"{{"nOrdNo":"1","rejRsn":"{}"}}"#, "x".repeat(1600));
     let others = vec![other; 9_000].join(",");
     let row = r#"{"nOrdNo":"250122000624384","ordSt":"rejected","rejRsn":"no funds"}"#;
-    let error = cancel(&format!("{others},{row},{others}"));
+    let error = modify(&format!("{others},{row},{others}"));
     assert!(error.message().contains("rejected (no funds)"), "{error}");
     assert!(
         sandbox
             .requests()
             .iter()
-            .all(|asked| !asked.path.contains("cancel"))
+            .all(|asked| !asked.path.contains("modify"))
     );
 }

@@ -68,7 +68,7 @@ pub use crate::sockets::{
     SocketMessage, Strike,
 };
 use crate::state::State;
-pub use crate::switches::{DeadSession, NamedBase, OrderRefusal, ScripFiles, Switches};
+pub use crate::switches::{DeadSession, NamedBase, OrderRefusal, Rejection, ScripFiles, Switches};
 use crate::tls::CaFiles;
 pub use crate::tls::TlsMode;
 use crate::tokens::unix_now;

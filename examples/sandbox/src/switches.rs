@@ -84,6 +84,33 @@ impl DeadSession {
     ];
 }
 
+/// Why every order that goes to an exchange is taken and then rejected. Each has the text that
+/// was seen in live rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The minutes before the closing auction.
+    CasTransition,
+    /// The broker is not connected to the exchange, as on a Sunday.
+    AdapterLoggedOff,
+}
+
+impl Rejection {
+    const ALL: [(&'static str, Self); 2] = [
+        ("cas_transition", Self::CasTransition),
+        ("adapter_logged_off", Self::AdapterLoggedOff),
+    ];
+
+    /// What `rejRsn` says.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::CasTransition => "OMS: Trading session is in Transition to CAS session",
+            Self::AdapterLoggedOff => "Adapter is Logged Off",
+        }
+    }
+}
+
 /// What the scrip files hold. Where the broker was seen to do other than the default, or may do
 /// it, there is a word for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,6 +182,15 @@ pub struct Switches {
     pub liquidity: Option<i64>,
     /// Refuse every order instruction in this way.
     pub refuse_orders: Option<OrderRefusal>,
+    /// Take every order that goes to an exchange, and reject it with this reason. After-market
+    /// orders meet it when they go out.
+    pub reject_orders: Option<Rejection>,
+    /// Stop-loss market orders through the API are as good as any, as before 2026. They are
+    /// taken and then rejected otherwise.
+    pub sl_m_allowed: bool,
+    /// The cancel of an after-market order needs its trading symbol, as the broker documents
+    /// and as generation 1 was seen to ask. The live service of 2026 does without.
+    pub amo_cancel_needs_symbol: bool,
     /// Addresses from which order instructions are taken; others get 100008. `None` is any.
     pub allowed_addresses: Option<Vec<IpAddr>>,
     /// Take instructions from another address than that of the session, as the broker's older
@@ -191,6 +227,9 @@ impl Default for Switches {
             closing_auction: false,
             liquidity: None,
             refuse_orders: None,
+            reject_orders: None,
+            sl_m_allowed: false,
+            amo_cancel_needs_symbol: false,
             allowed_addresses: None,
             any_address: false,
             finished_1006: false,
@@ -221,11 +260,17 @@ fn named<T: Copy>(all: &[(&'static str, T)], word: &Value) -> Option<T> {
 
 impl Switches {
     pub(crate) fn json(&self) -> Value {
+        let rejection = Rejection::ALL
+            .iter()
+            .find(|(_, rejection)| Some(*rejection) == self.reject_orders);
         json!({
             "market_open": self.market_open,
             "closing_auction": self.closing_auction,
             "liquidity": self.liquidity,
             "refuse_orders": self.refuse_orders.map(OrderRefusal::code),
+            "reject_orders": rejection.map(|(name, _)| name),
+            "sl_m_allowed": self.sl_m_allowed,
+            "amo_cancel_needs_symbol": self.amo_cancel_needs_symbol,
             "allowed_addresses": self.allowed_addresses,
             "any_address": self.any_address,
             "finished_1006": self.finished_1006,
@@ -254,6 +299,17 @@ impl Switches {
                 "duplicate_tag_5204" => self.duplicate_tag_5204 = flag()?,
                 "uncovered_1004" => self.uncovered_1004 = flag()?,
                 "rewrite_tags" => self.rewrite_tags = flag()?,
+                "sl_m_allowed" => self.sl_m_allowed = flag()?,
+                "amo_cancel_needs_symbol" => self.amo_cancel_needs_symbol = flag()?,
+                "reject_orders" => {
+                    let named = Rejection::ALL
+                        .iter()
+                        .find(|(name, _)| value.as_str() == Some(name));
+                    self.reject_orders = match value {
+                        Value::Null => None,
+                        _ => Some(named.ok_or_else(wrong)?.1),
+                    };
+                }
                 "liquidity" => {
                     self.liquidity = match value {
                         Value::Null => None,
@@ -320,6 +376,9 @@ mod tests {
             closing_auction: true,
             liquidity: Some(5),
             refuse_orders: Some(OrderRefusal::AccessType),
+            reject_orders: Some(Rejection::CasTransition),
+            sl_m_allowed: true,
+            amo_cancel_needs_symbol: true,
             allowed_addresses: Some(vec![[127, 0, 0, 2].into()]),
             any_address: true,
             finished_1006: true,
@@ -345,6 +404,7 @@ mod tests {
             (json!({"market_open": 1}), "market_open"),
             (json!({"liquidity": -1}), "liquidity"),
             (json!({"refuse_orders": 1}), "refuse_orders"),
+            (json!({"reject_orders": "odd"}), "reject_orders"),
             (json!({"allowed_addresses": ["here"]}), "allowed_addresses"),
             (json!({"scrip_files": "odd"}), "scrip_files"),
             (json!({"retry_after": 2}), "retry_after"),

@@ -4,7 +4,7 @@ use kotak_neo_testing::fixtures::sample;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-fn answer(http_status: u16, body: &str) -> Answer {
+fn answered(http_status: u16, body: &str) -> Answer {
     Answer {
         http_status,
         retry_after: None,
@@ -16,7 +16,7 @@ fn answer(http_status: u16, body: &str) -> Answer {
 }
 
 fn judged(op: &Operation, http_status: u16, body: &str) -> Error {
-    let answer = answer(http_status, body);
+    let answer = answered(http_status, body);
     error(op, op.current.auth, &answer, &[])
 }
 
@@ -235,7 +235,7 @@ enum Proof {
 }
 
 fn proof(op: &Operation, asked: Asked<'_>, http_status: u16, body: &str) -> (Proof, String) {
-    let answer = answer(http_status, body);
+    let answer = answered(http_status, body);
     match instruction(op, op.current.auth, &answer, asked, &[]) {
         Verdict::Taken(number) => (Proof::Taken, number),
         Verdict::Refused(error) => (Proof::Refused(error.status()), error.message().to_owned()),
@@ -250,6 +250,7 @@ fn the_number_of_a_success_is_the_one_that_belongs_there() {
         is_known,
     };
     let change = Asked::Change("250122000624384");
+    let cancel = Asked::Cancel("250122000624384", false);
     let ours = r#""250122000624384""#;
     for (asked, number, taken) in [
         (new(false), ours, true),
@@ -274,13 +275,18 @@ fn the_number_of_a_success_is_the_one_that_belongs_there() {
         (change, "null", false),
         (change, r#"["250122000624384"]"#, false),
         (Asked::Change("A-1"), r#""A-1""#, true),
+        (cancel, ours, true),
+        (cancel, r#""250122000624385""#, false),
+        (cancel, "null", false),
     ] {
         let body = format!(r#"{{"stat":"Ok","nOrdNo":{number},"tid":"server1_7","stCode":200}}"#);
         let (op, expected) = match (asked, taken) {
             (Asked::New { .. }, true) => (&operation::PLACE_ORDER, Proof::Taken),
             (Asked::New { .. }, false) => (&operation::PLACE_ORDER, Proof::Open),
-            (Asked::Change(_), true) => (&operation::CANCEL_ORDER, Proof::Taken),
-            (Asked::Change(_), false) => (&operation::CANCEL_ORDER, Proof::Open),
+            (Asked::Change(_), true) => (&operation::MODIFY_ORDER, Proof::Taken),
+            (Asked::Change(_), false) => (&operation::MODIFY_ORDER, Proof::Open),
+            (Asked::Cancel(..), true) => (&operation::CANCEL_ORDER, Proof::Taken),
+            (Asked::Cancel(..), false) => (&operation::CANCEL_ORDER, Proof::Open),
         };
         let (proof, said) = proof(op, asked, 200, &body);
         assert_eq!(proof, expected, "{asked:?} {number}: {said}");
@@ -331,7 +337,10 @@ fn a_refusal_with_an_order_number_proves_nothing() {
             for (op, asked) in [
                 (&operation::PLACE_ORDER, new),
                 (&operation::MODIFY_ORDER, change),
-                (&operation::CANCEL_ORDER, change),
+                (
+                    &operation::CANCEL_ORDER,
+                    Asked::Cancel("250122000624384", true),
+                ),
             ] {
                 for http in [200, 400, 403] {
                     let (proof, said) = proof(op, asked, http, &body);
@@ -841,7 +850,7 @@ fn every_sample_of_a_refusal_is_judged_as_it_is_meant() {
         let (proof, said) = proof(&operation::PLACE_ORDER, place, *http, &body);
         assert_eq!(proof, *proved, "{name}: {said}");
         // An empty book is no refusal to a reading call.
-        let empty = is_no_data(&answer(*http, &body));
+        let empty = is_no_data(&answered(*http, &body));
         assert_eq!(empty, name.starts_with("no_data"), "{name}");
     }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
@@ -861,5 +870,144 @@ fn every_sample_of_a_refusal_is_judged_as_it_is_meant() {
             !carries || is_judged,
             "{name} is an answer that nobody judges"
         );
+    }
+}
+
+/// Code 14 is the core's for many errors; one of them was proved to be a refusal.
+#[test]
+fn only_the_flag_error_of_a_cancel_is_a_refusal() {
+    let flag_error = sample("cancel_order.error-14-amo-flag");
+    let new = Asked::New {
+        made_tag: false,
+        is_known: false,
+    };
+    let id = "250122000624384";
+    let (change, cancel) = (Asked::Change(id), Asked::Cancel(id, false));
+    let said =
+        |text: &str| format!(r#"{{"stCode":14,"errMsg":"error from core","stat":"{text}"}}"#);
+    let refused = Proof::Refused(Status::Rejected);
+    let with_number = flag_error.replace("{", r#"{"nOrdNo":"250122000624384","#);
+    for (op, asked, body, expected) in [
+        (
+            &operation::CANCEL_ORDER,
+            cancel,
+            flag_error.clone(),
+            &refused,
+        ),
+        (
+            &operation::CANCEL_ORDER,
+            Asked::Cancel(id, true),
+            flag_error.clone(),
+            &refused,
+        ),
+        (
+            &operation::CANCEL_ORDER,
+            cancel,
+            said("ErrorText( HASH  Error )"),
+            &refused,
+        ),
+        (
+            &operation::CANCEL_ORDER,
+            cancel,
+            said("ErrorText(timeout)"),
+            &Proof::Open,
+        ),
+        (
+            &operation::CANCEL_ORDER,
+            cancel,
+            said("rehash error"),
+            &Proof::Open,
+        ),
+        (&operation::CANCEL_ORDER, cancel, with_number, &Proof::Open),
+        (
+            &operation::CANCEL_ORDER,
+            cancel,
+            flag_error.replace("14", "15"),
+            &Proof::Open,
+        ),
+        (
+            &operation::MODIFY_ORDER,
+            change,
+            flag_error.clone(),
+            &Proof::Open,
+        ),
+        (
+            &operation::PLACE_ORDER,
+            new,
+            flag_error.clone(),
+            &Proof::Open,
+        ),
+    ] {
+        for http in [200, 400, 500] {
+            let (proof, said) = proof(op, asked, http, &body);
+            assert_eq!(proof, *expected, "{asked:?} {http} {body}: {said}");
+        }
+    }
+    let hint = |asked| {
+        let answer = answered(200, &flag_error);
+        let op = &operation::CANCEL_ORDER;
+        match instruction(op, op.current.auth, &answer, asked, &[]) {
+            Verdict::Refused(error) => error.hint().unwrap_or_default().to_owned(),
+            Verdict::Taken(_) | Verdict::Open(_) => String::new(),
+        }
+    };
+    let without = hint(cancel);
+    assert!(
+        without.contains("after-market order: cancel with amo YES"),
+        "{without}"
+    );
+    let with = hint(Asked::Cancel(id, true));
+    assert!(with.contains("cancel with amo NO"), "{with}");
+}
+
+/// The broker's words are its own; ours claim nothing of an instruction that may have been
+/// taken.
+#[test]
+fn an_open_answer_is_not_called_a_refusal() {
+    let words = r#"{"stat":"Not_Ok","emsg":"refused and rejected","stCode":987654}"#;
+    let bodies = [
+        "",
+        "{}",
+        "[]",
+        "<html>",
+        "7",
+        r#"{"stat":"Not_Ok"}"#,
+        r#"{"stCode":1005}"#,
+        words,
+    ];
+    for http in [
+        200, 201, 204, 302, 400, 401, 403, 404, 408, 424, 429, 500, 502, 503, 504,
+    ] {
+        for body in bodies {
+            for (op, asked) in [
+                (
+                    &operation::PLACE_ORDER,
+                    Asked::New {
+                        made_tag: true,
+                        is_known: false,
+                    },
+                ),
+                (&operation::MODIFY_ORDER, Asked::Change("1")),
+                (&operation::CANCEL_ORDER, Asked::Cancel("1", false)),
+            ] {
+                let (proof, said) = proof(op, asked, http, body);
+                assert_eq!(proof, Proof::Open, "{http} {body}");
+                let ours = said
+                    .split("the broker's words: ")
+                    .next()
+                    .unwrap_or_default();
+                assert!(ours.contains(op.name), "{said}");
+                for claim in [
+                    "refuse",
+                    "reject",
+                    "cannot",
+                    "not done",
+                    "too many",
+                    "not taken",
+                ] {
+                    assert!(!ours.contains(claim), "{http} {body}: {said}");
+                }
+            }
+        }
     }
 }

@@ -43,6 +43,10 @@ pub(super) fn order(step: &Step, row: &RawValue, origin: Origin, known: &Known) 
     if step.late {
         members.push_str(r#","late":true"#);
     }
+    if let Some(hint) = step.hint {
+        members.push_str(r#","hint":"#);
+        members.push_str(&quoted(hint));
+    }
     members.push_str(r#","data":"#);
     members.push_str(&known.mask(row.get()));
     members

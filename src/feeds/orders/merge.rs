@@ -11,6 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde_json::value::RawValue;
 
 use super::wire;
+use crate::broker::reasons;
 use crate::broker::words::{self, Phase, State};
 
 /// More orders than fit into a book that is read, three times over. What comes
@@ -64,6 +65,8 @@ pub(crate) struct Step {
     /// The row lies behind what was told; only its fill is new. `state` is
     /// then the newest state, not the row's.
     pub(crate) late: bool,
+    /// What to do about the reason that the row gives for a rejection, if it is known.
+    pub(crate) hint: Option<&'static str>,
 }
 
 /// A trade that was not told before.
@@ -115,6 +118,7 @@ struct Row {
     filled: Option<u64>,
     stamp: Option<u64>,
     details: Details,
+    hint: Option<&'static str>,
 }
 
 impl Row {
@@ -129,6 +133,7 @@ impl Row {
             filled: number("fldQty"),
             stamp: number("updRecvTm").filter(|stamp| *stamp > 0),
             details: DETAILS.map(|key| of(key).map(|text| hash(&canonical(&text)))),
+            hint: of("rejRsn").and_then(|reason| reasons::hint(&reason)),
         }
     }
 
@@ -208,6 +213,7 @@ impl Merge {
             fill: row.filled.unwrap_or(0),
             skipped: false,
             late: false,
+            hint: row.hint,
         };
         // What has no number cannot be merged, but is not kept back.
         let Some(number) = number else {

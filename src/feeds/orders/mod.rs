@@ -23,7 +23,7 @@ pub(crate) use self::options::Options;
 use self::queue::CAPACITY;
 use self::shared::Shared;
 use self::supervisor::Supervisor;
-pub(crate) use self::supervisor::{Account, Unconnected};
+pub(crate) use self::supervisor::{Account, Unconnected, Witness};
 use crate::base::error::Error;
 use crate::base::reply::Reply;
 use crate::feeds::link::{self, Switch};

@@ -33,8 +33,18 @@ use crate::feeds::socket::{Ended, Frame, Socket, within};
 use crate::feeds::state::{Change, State};
 use crate::transport::{Settings, beside};
 
+/// Who is told of the rows of orders that come live, beside the reader.
+pub(crate) trait Witness {
+    /// `owner` is the user of the session.
+    fn sees(&self, owner: Option<&str>, row: &RawValue);
+}
+
+impl Witness for () {
+    fn sees(&self, _owner: Option<&str>, _row: &RawValue) {}
+}
+
 /// What the feed needs of its client.
-pub(crate) trait Account: Send + Sync + 'static {
+pub(crate) trait Account: Witness + Send + Sync + 'static {
     fn settings(&self) -> &Settings;
     /// The session in force, if it is of a generation that has this feed.
     fn session(&self) -> Option<Arc<Trade>>;
@@ -460,7 +470,7 @@ impl<A: Account> Supervisor<A> {
     }
 }
 
-impl<A> Supervisor<A> {
+impl<A: Witness> Supervisor<A> {
     pub(super) fn new(account: A, logins: watch::Receiver<u64>, shared: Arc<Shared>) -> Self {
         Self {
             account: Arc::new(account),
@@ -478,6 +488,7 @@ impl<A> Supervisor<A> {
     fn take(&mut self, text: &str) -> Option<Gone> {
         match wire::read(text) {
             Message::Order(row) => {
+                self.account.sees(self.owner.as_deref(), row);
                 self.take_order(row, Origin::Live);
             }
             Message::Position(row) => {

@@ -39,8 +39,11 @@ pub(crate) enum Refusal {
     Finished,
     /// The quantity is less than what is filled already.
     Quantity,
-    /// An after-market order is cancelled with its flag and symbol only.
+    /// A cancel with the after-market flag for an order that is none, or without the symbol that
+    /// it needs.
     BadCancel,
+    /// An after-market order that waits is cancelled with its flag only.
+    Unflagged,
     /// It was placed in the app, and the older API knows its own orders only.
     NotByApi,
 }
@@ -318,8 +321,14 @@ impl Exchange {
         let place = self.changeable(number, from)?;
         let order = &self.orders[place];
         let waits = order.status.waits();
-        let right_symbol = symbol == Some(self.market.scrip(order.id).symbol.as_str());
-        if (amo || waits) && !(amo && waits && right_symbol) {
+        if waits && !amo {
+            return Err(Refusal::Unflagged);
+        }
+        let right_symbol = match symbol {
+            Some(symbol) => symbol == self.market.scrip(order.id).symbol,
+            None => !self.switches.amo_cancel_needs_symbol,
+        };
+        if amo && !(order.amo && right_symbol) {
             return Err(Refusal::BadCancel);
         }
         self.counts.cancellations += 1;
@@ -384,6 +393,13 @@ impl Exchange {
                 .map(|(_, price)| *price)
         };
         let text = |text: &str| Some(format!("RMS:Rule: {text}"));
+        let by_api = matches!(wish.source, Source::Api(_));
+        if terms.kind == PriceType::StopMarket && by_api && !self.switches.sl_m_allowed {
+            return Some("Market order with Algo Id not allowed".to_owned());
+        }
+        if let Some(rejection) = self.switches.reject_orders.filter(|_| !wish.amo) {
+            return Some(rejection.text().to_owned());
+        }
         if terms.quantity % scrip.lot != 0 {
             return text("Quantity is not a multiple of the lot size");
         }
@@ -394,7 +410,7 @@ impl Exchange {
             return text("Disclosed quantity exceeds the quantity");
         }
         if used().any(|price| price % scrip.tick != 0) {
-            return text("Price is not a multiple of the tick size");
+            return Some("16283: Order price is not a multiple of tick size".to_owned());
         }
         if used().any(|price| price < scrip.low || price > scrip.high) {
             // The wording of the broker's sample.
@@ -464,6 +480,14 @@ impl Exchange {
     /// Sends an order to the exchange.
     fn send(&mut self, place: usize, at: u64) {
         let exchange_number = 1_100_000_000_000_001 + place as u64 * 1_009;
+        if let Some(rejection) = self.switches.reject_orders {
+            // An after-market order that goes out: others were held against it before.
+            rejection
+                .text()
+                .clone_into(&mut self.orders[place].rejection);
+            self.end(place, Status::Rejected, at);
+            return;
+        }
         if self.orders[place].terms.kind == PriceType::Market {
             let terms = self.orders[place].terms;
             if self.market.standing(self.orders[place].id).ltp == 0 {

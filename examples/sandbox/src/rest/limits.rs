@@ -193,8 +193,9 @@ fn margin(call: &Call<'_>, door: Door) -> Result<Answer, Answer> {
     let side = side(needed(&asked, "trnsTp")?)?;
     let quantity = quantity(&asked, "qty")?;
     let amount = |key: &str, sent: &str| {
-        money::parse(sent)
-            .filter(|price| *price <= crate::HIGHEST_PRICE)
+        let price = super::orders::amount(key, sent)?;
+        let fits = price <= crate::HIGHEST_PRICE;
+        fits.then_some(price)
             .ok_or_else(|| invalid_input(&format!("'{key}' is no price")))
     };
     let price = amount("prc", needed(&asked, "prc")?)?;
@@ -203,13 +204,13 @@ fn margin(call: &Call<'_>, door: Door) -> Result<Answer, Answer> {
         "brkName",
         "brnchId",
         "slAbsOrTks",
-        "slVal",
         "sqrOffAbsOrTks",
-        "sqrOffVal",
         "trailSL",
-        "tSLTks",
     ] {
         text(&asked, optional)?;
+    }
+    for optional in ["slVal", "sqrOffVal", "tSLTks"] {
+        amount(optional, text(&asked, optional)?.unwrap_or("0"))?;
     }
     let mut exchange = call.state.exchange();
     let scrips = exchange.market.scrips(segment);

@@ -89,7 +89,7 @@ fn place(call: &Call<'_>, door: Door) -> Result<Answer, Answer> {
         price: price(&body, "pr")?,
         trigger: price(&body, "tp")?,
         quantity: quantity(&body, "qt")?,
-        disclosed: disclosed(needed(&body, "dq")?)?,
+        disclosed: disclosed("dq", needed(&body, "dq")?)?,
         validity: validity(needed(&body, "rt")?)?,
     };
     if segment == Segment::McxFo && terms.validity != Validity::Day {
@@ -98,7 +98,7 @@ fn place(call: &Call<'_>, door: Door) -> Result<Answer, Answer> {
     if kind.has_trigger() && terms.trigger == 0 {
         return Err(invalid_input("A stop order needs a trigger price"));
     }
-    needed(&body, "mp")?;
+    amount("mp", needed(&body, "mp")?)?;
     for optional in ["pf", "os"] {
         text(&body, optional)?;
     }
@@ -143,14 +143,16 @@ fn modify(call: &Call<'_>, door: Door) -> Result<Answer, Answer> {
         price: price(&body, "pr")?,
         trigger: price(&body, "tp")?,
         quantity: quantity(&body, "qt")?,
-        disclosed: disclosed(text(&body, "dq")?.unwrap_or("0"))?,
+        disclosed: disclosed("dq", text(&body, "dq")?.unwrap_or("0"))?,
         validity: validity(needed(&body, validity_key)?)?,
     };
     if kind.has_trigger() && terms.trigger == 0 {
         return Err(invalid_input("A stop order needs a trigger price"));
     }
     flag(text(&body, "am")?.unwrap_or("NO"))?;
-    for optional in ["mp", "os", "pf", "dd", "fq"] {
+    amount("mp", text(&body, "mp")?.unwrap_or("0"))?;
+    disclosed("fq", text(&body, "fq")?.unwrap_or("0"))?;
+    for optional in ["os", "pf", "dd"] {
         text(&body, optional)?;
     }
     // What names the order again must name the same.
@@ -234,6 +236,12 @@ fn refused(
             live_refusal(StatusCode::OK, 32, "error from core", &stat)
         }
         Refusal::BadCancel => with_tid("Cancel Order Response : Bad Input"),
+        Refusal::Unflagged => live_refusal(
+            StatusCode::OK,
+            14,
+            "error from core",
+            "Cancel Order Response : ErrorCode(16) -> ErrorText(hash error)",
+        ),
         Refusal::MarketClosed => refusal(bad, 1008, "Market is closed."),
         Refusal::Uncovered => insufficient_balance(),
         Refusal::UnknownOrder => refusal(bad, 1006, NOT_FOUND),
@@ -312,7 +320,14 @@ fn price(body: &Map<String, Value>, key: &str) -> Result<i64, Answer> {
     if key == "pr" && sent.is_some_and(|text| text.trim().is_empty()) {
         return Err(wrong_quantity());
     }
-    money::parse(needed(body, key)?).ok_or_else(|| invalid_input(&format!("'{key}' is no price")))
+    amount(key, needed(body, key)?)
+}
+
+/// An amount of money. Where zero is meant, the live service takes `0` alone.
+pub(super) fn amount(key: &str, sent: &str) -> Result<i64, Answer> {
+    money::parse(sent)
+        .filter(|amount| *amount != 0 || sent == "0")
+        .ok_or_else(|| invalid_input(&format!("'{key}' is no price")))
 }
 
 /// A quantity: digits, not 0, not absurd.
@@ -325,10 +340,11 @@ pub(super) fn quantity(body: &Map<String, Value>, key: &str) -> Result<i64, Answ
     }
 }
 
-fn disclosed(sent: &str) -> Result<i64, Answer> {
+/// A quantity that may be zero.
+fn disclosed(key: &str, sent: &str) -> Result<i64, Answer> {
     let digits = (1..=8).contains(&sent.len()) && sent.bytes().all(|byte| byte.is_ascii_digit());
     match sent.parse() {
-        Ok(quantity) if digits => Ok(quantity),
-        _ => Err(invalid_input("'dq' is no quantity")),
+        Ok(quantity) if digits && (quantity != 0 || sent == "0") => Ok(quantity),
+        _ => Err(invalid_input(&format!("'{key}' is no quantity"))),
     }
 }

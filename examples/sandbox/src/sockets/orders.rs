@@ -244,6 +244,7 @@ fn update(exchange: &Exchange, order: &Order, event: &Event) -> Value {
         "prc": price(event.terms.price),
         "trgPrc": price(event.terms.trigger),
         "GuiOrdId": order.tag,
+        "ordGenTp": if order.amo { "AMO" } else { "NA" },
     });
     if let (true, Some(number)) = (event.on_exchange, order.exchange_number) {
         data["exOrdId"] = json!(number.to_string());

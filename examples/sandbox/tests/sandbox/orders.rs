@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use kotak_neo_sandbox::{Fault, FaultKind, Options, OrderRefusal, Sandbox, Switches};
+use kotak_neo_sandbox::{Fault, FaultKind, Options, OrderRefusal, Rejection, Sandbox, Switches};
 use serde_json::{Value, json};
 
 use crate::client::Ask;
@@ -421,7 +421,10 @@ fn ten_instructions_a_second_then_429() {
 fn rms_rejects_after_the_acknowledgement() {
     let trader = Trader::start();
     for (changes, word) in [
-        (json!({"pr": "9.395"}), "tick size"),
+        (
+            json!({"pr": "9.395"}),
+            "16283: Order price is not a multiple of tick size",
+        ),
         (json!({"pr": "20"}), "circuit limit"),
         // A limit of 0 becomes 1 rupee, which is out of the band here.
         (json!({"pr": "0"}), "circuit limit"),
@@ -558,6 +561,7 @@ fn market_orders_become_limits_in_the_band() {
 #[test]
 fn stop_orders_wait_for_their_trigger() {
     let trader = Trader::start();
+    switch(&trader, |switches| switches.sl_m_allowed = true);
     let buy = trader.place(&json!({"pt": "SL", "pr": "9.60", "tp": "9.50", "qt": "2"}));
     let sell = trader.place(&json!({"pt": "SL-M", "pr": "0", "tp": "9.20", "tt": "S", "qt": "3"}));
     for number in [&buy, &sell] {
@@ -675,18 +679,33 @@ fn after_market_orders_wait_for_the_opening() {
     trader.sandbox.tick(3);
     assert!(trader.sandbox.trades().is_empty());
 
+    let flag_error = sample("cancel_order.error-14-amo-flag.json");
     let bad_input = sample("cancel_order.error-5204-bad-input.json");
     for body in [
         json!({"on": other, "am": "NO"}),
-        json!({"on": other, "am": "YES"}),
-        json!({"on": other, "am": "YES", "ts": "TCS-EQ"}),
         json!({"on": other, "am": "NO", "ts": "IDEA-EQ"}),
     ] {
-        let refusal = trader.post(CANCEL, &body).expect(200);
+        assert_eq!(trader.post(CANCEL, &body).expect(200), flag_error, "{body}");
+    }
+    let wrong_symbol = json!({"on": other, "am": "YES", "ts": "TCS-EQ"});
+    let no_symbol = json!({"on": other, "am": "YES"});
+    switch(&trader, |switches| switches.amo_cancel_needs_symbol = true);
+    for body in [&wrong_symbol, &no_symbol] {
+        let refusal = trader.post(CANCEL, body).expect(200);
         assert_eq!(refusal["errMsg"], bad_input["errMsg"], "{body}");
         assert_same_shape(&refusal, "cancel_order.error-5204-bad-input.json");
     }
+    switch(&trader, |switches| switches.amo_cancel_needs_symbol = false);
+    assert_eq!(
+        trader.post(CANCEL, &wrong_symbol).expect(200)["stCode"],
+        5204
+    );
     assert_eq!(trader.sandbox.cancellations_taken(), 0);
+    let plain = trader.place(&json!({"am": "YES"}));
+    trader
+        .post(CANCEL, &json!({"on": plain, "am": "YES"}))
+        .expect(200);
+    assert_eq!(trader.order(&plain).status, "cancelled after market order");
     let body = with(
         sample("cancel_order.request-amo.json"),
         &json!({"on": other}),
@@ -710,6 +729,88 @@ fn after_market_orders_wait_for_the_opening() {
     let number = trader.place(&json!({}));
     let body = json!({"on": number, "am": "YES", "ts": "IDEA-EQ"});
     assert_eq!(trader.post(CANCEL, &body).expect(200)["stCode"], 5204);
+    // One that has gone out is cancelled with either.
+    for flag in ["YES", "NO"] {
+        let number = trader.place(&json!({"am": "YES"}));
+        switch(&trader, |switches| switches.market_open = false);
+        switch(&trader, |switches| switches.market_open = true);
+        assert_eq!(trader.order(&number).status, "open");
+        trader
+            .post(CANCEL, &json!({"on": number, "am": flag}))
+            .expect(200);
+    }
+}
+
+#[test]
+fn stop_market_orders_are_taken_and_then_rejected() {
+    let trader = Trader::start();
+    let stop = json!({"pt": "SL-M", "pr": "0", "tp": "9.20", "tt": "S", "qt": "3"});
+    let number = trader.place(&stop);
+    let order = trader.order(&number);
+    assert_eq!(
+        (&*order.status, &*order.rejection),
+        ("rejected", "Market order with Algo Id not allowed")
+    );
+    let number = trader.place(&json!({"tt": "S", "pr": "9.80", "qt": "3"}));
+    trader.modify(&number, &stop).expect(200);
+    let order = trader.order(&number);
+    assert_eq!((&*order.status, &*order.price_type), ("open", "L"));
+    assert_eq!(order.rejection, "Market order with Algo Id not allowed");
+    switch(&trader, |switches| switches.sl_m_allowed = true);
+    assert_eq!(trader.placed(&stop).status, "trigger pending");
+}
+
+#[test]
+fn a_switch_rejects_every_order_that_goes_out() {
+    let trader = Trader::start();
+    for (rejection, text) in [
+        (
+            Rejection::CasTransition,
+            "OMS: Trading session is in Transition to CAS session",
+        ),
+        (Rejection::AdapterLoggedOff, "Adapter is Logged Off"),
+    ] {
+        switch(&trader, |switches| {
+            switches.market_open = false;
+            switches.reject_orders = Some(rejection);
+        });
+        let waits = trader.place(&json!({"am": "YES"}));
+        assert_eq!(
+            trader.order(&waits).status,
+            "after market order req received"
+        );
+        switch(&trader, |switches| switches.market_open = true);
+        for number in [waits, trader.place(&json!({}))] {
+            let order = trader.order(&number);
+            assert_eq!((&*order.status, &*order.rejection), ("rejected", text));
+        }
+    }
+}
+
+/// Other spellings of zero are refused where zero is meant, as by the live service.
+#[test]
+fn zero_is_0() {
+    let trader = Trader::start();
+    let market = order(&json!({"pt": "MKT", "pr": "0"}));
+    for (key, value) in [
+        ("pr", "0.0"),
+        ("pr", "0.00"),
+        ("pr", "00"),
+        ("tp", "0.0"),
+        ("dq", "00"),
+        ("mp", "0.0"),
+    ] {
+        let body = with(market.clone(), &json!({key: value}));
+        let refusal = trader.post(PLACE, &body).expect(400);
+        assert_eq!(refusal["stCode"], 1002, "{key} {value}");
+    }
+    trader.post(PLACE, &market).expect(200);
+    let number = trader.place(&json!({}));
+    for key in ["tp", "mp"] {
+        let refusal = trader.modify(&number, &json!({key: "0.0"})).expect(400);
+        assert_eq!(refusal["stCode"], 1002, "{key}");
+    }
+    assert_eq!(trader.sandbox.modifications_taken(), 0);
 }
 
 #[test]

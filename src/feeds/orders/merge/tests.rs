@@ -1,7 +1,10 @@
 use std::collections::HashSet;
 
+use super::super::event;
 use super::*;
+use crate::base::redact;
 use kotak_neo_testing::dice::Dice;
+use kotak_neo_testing::fixtures::sample;
 use serde_json::{Value, json};
 
 fn raw(value: &Value) -> Box<RawValue> {
@@ -429,5 +432,32 @@ fn read_books(
     }
     for row in book {
         take(seen, row, merge.order(&raw(row), Origin::Recovered));
+    }
+}
+
+/// The broker's row is passed on as it came; what is known of its reason stands beside.
+#[test]
+fn a_known_reason_of_a_rejection_has_a_hint() {
+    let text = sample("orderfeed_order.rejected.live-2026-01");
+    let wire::Message::Order(row) = wire::read(&text) else {
+        panic!("an order");
+    };
+    let none = redact::Known::default();
+    let mut merge = Merge::on(1);
+    let step = merge.order(row, Origin::Live).expect("it is new");
+    let told = event::order(&step, row, Origin::Live, &none);
+    let told: serde_json::Value = serde_json::from_str(&format!("{{{told}}}")).expect("JSON");
+    let hint = told["hint"].as_str().expect("a hint");
+    assert!(hint.contains("no connection to this exchange"), "{hint}");
+    let given: serde_json::Value = serde_json::from_str(row.get()).expect("JSON");
+    assert_eq!(told["data"], given);
+    assert_eq!(told["data"]["rejRsn"], "Adapter is Logged Off");
+    for reason in ["--", "something new", ""] {
+        let row = json!({"nOrdNo": reason, "ordSt": "rejected", "rejRsn": reason}).to_string();
+        let row: &RawValue = serde_json::from_str(&row).expect("JSON");
+        let step = merge.order(row, Origin::Live).expect("it is new");
+        assert_eq!(step.hint, None, "{reason}");
+        let told = event::order(&step, row, Origin::Live, &none);
+        assert!(!told.contains("hint"), "{told}");
     }
 }
