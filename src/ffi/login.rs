@@ -236,8 +236,11 @@ pub unsafe extern "C" fn kneo_totp_generate(secret_base32: *const c_char) -> *mu
 ///
 /// Returns KNEO_OK with {"state":"logged_out"|"view"|"trade",
 /// "environment", ...}; a view session adds "generation" and "ucc", a trade
-/// session these and "data_center", "base_url", "feed_url", "order_feed_url", "logged_in_at"
-/// and "expires_at" (unix seconds).
+/// session these and "data_center", "base_url", "feed_url", "order_feed_url", "logged_in_at",
+/// "expires_at" (unix seconds; null if the token does not say) and "expired": whether that
+/// time is over by the clock of the broker's last answer, sleep of the machine included, or
+/// by the wall clock before the first one; null if the token does not say. It is told and
+/// nothing more: a call is sent all the same, and the broker decides.
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_session_info(client: *mut kneo_client) -> *mut kneo_response {
     respond_with("session_info", client, |client| client.session_info())

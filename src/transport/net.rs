@@ -1,8 +1,9 @@
 //! Reads, logins and downloads: HTTP/2 or HTTP/1.1 on connections that are
 //! kept alive.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, COOKIE, LOCATION, SET_COOKIE, USER_AGENT,
@@ -11,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, Uri};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::rt::{Sleep, Timer};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use url::Url;
@@ -21,11 +23,12 @@ use super::recall::LARGEST_READ;
 use super::stream::{NoConnection, Opener};
 use super::unpack::{Broken, Unpacker};
 use super::{OUR_NAME, Settings, Steps, failure, host_of};
-use crate::base::clock::unix;
+use crate::base::clock::{self, unix};
 use crate::base::status::Status;
 use crate::broker::message::{Answer, Failure, Request};
 
-/// A connection that was idle for longer is not used again.
+/// A connection that was idle for longer is not used again. A night in which the
+/// machine slept counts.
 const LONGEST_IDLE: Duration = Duration::from_secs(55);
 
 /// Sends reads and logins.
@@ -34,12 +37,32 @@ pub(crate) struct Net {
     client: Client<Opener, SingleUse>,
 }
 
+/// Tells the pool how old its connections are. By tokio's clock, which stands still
+/// while the machine sleeps, those of yesterday evening would be young, and a login
+/// or a read would wait on a dead one until its deadline.
+#[derive(Clone)]
+struct Awake;
+
+impl Timer for Awake {
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Sleep>> {
+        TokioTimer::new().sleep(time)
+    }
+
+    fn sleep_until(&self, end: Instant) -> Pin<Box<dyn Sleep>> {
+        self.sleep(end.saturating_duration_since(self.now()))
+    }
+
+    fn now(&self) -> Instant {
+        clock::instant()
+    }
+}
+
 impl Net {
     /// Opens no connection yet, and loads nothing.
     pub(crate) fn new(settings: Arc<Settings>, jar: Arc<Cookies>) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(LONGEST_IDLE)
-            .pool_timer(TokioTimer::new())
+            .pool_timer(Awake)
             .http1_max_buf_size(LARGEST_READ)
             .build(Opener(settings));
         Self { jar, client }
@@ -202,3 +225,6 @@ impl Net {
         Ok(Fetched::Body(body))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,7 @@
 //! - `scrips`: instruments: downloads, cache, bad files
 //! - `secrets`: after a full day no credential shows anywhere
 //! - `feed`: the market feed: prices, states, faults of the connection
+//! - `sleep`: a machine that sleeps for an hour
 //! - `sockets`: both feeds against the sandbox, and every fault that it knows
 //! - `hosts`: the library inside other programs: threads, async runtimes
 
@@ -43,6 +44,7 @@ mod pacing;
 mod reads;
 mod scrips;
 mod secrets;
+mod sleep;
 mod sockets;
 mod steps;
 mod support;
