@@ -150,12 +150,12 @@ pub(crate) fn quotes(fields: &mut Fields) -> Result<Parts, Error> {
     }
     let mut symbols = Vec::with_capacity(list.len());
     for mut item in list {
-        let segment = item.required("exchange_segment")?;
+        let segment = item.required_plain("exchange_segment")?;
         let segment = word(&item, "exchange_segment", segment)?;
         // A search gives a token as a number.
         let token = match item.is_number("instrument_token") {
             true => item.number_or_text("instrument_token")?.unwrap_or_default(),
-            false => item.required("instrument_token")?,
+            false => item.required_plain("instrument_token")?,
         };
         if token.contains(['|', ',']) || token.len() > 64 {
             let problem = "must be a pSymbol or an index name, without | and ,";
@@ -168,7 +168,7 @@ pub(crate) fn quotes(fields: &mut Fields) -> Result<Parts, Error> {
         symbols.push(encode_path(&format!("{segment}|{token}")));
     }
     let kind = fields
-        .text("quote_type")?
+        .plain("quote_type")?
         .unwrap_or_else(|| "all".to_owned());
     let kind = word(fields, "quote_type", kind)?;
     Ok(Parts {
@@ -181,9 +181,9 @@ const INSTRUMENT_TYPES: &[(&str, &str)] = &[("option", "option"), ("fut", "fut")
 
 /// Exchange and underlying, which expiries and chains have in common.
 fn underlying(fields: &mut Fields) -> Result<Vec<(&'static str, String)>, Error> {
-    let exchange = fields.required("exchange")?;
+    let exchange = fields.required_plain("exchange")?;
     let exchange = word(fields, "exchange", exchange)?;
-    let underlying = fields.required("underlying")?;
+    let underlying = fields.required_plain("underlying")?;
     Ok(vec![("exchange", exchange), ("underlying", underlying)])
 }
 
@@ -203,7 +203,7 @@ pub(crate) fn expiries(fields: &mut Fields) -> Result<Parts, Error> {
 
 pub(crate) fn option_chain(fields: &mut Fields) -> Result<Parts, Error> {
     let mut query = underlying(fields)?;
-    if let Some(expiry) = fields.text("expiry")? {
+    if let Some(expiry) = fields.plain("expiry")? {
         query.push(("expiry", date(fields, "expiry", expiry)?));
     }
     query.extend(instrument_type(fields)?.map(|kind| ("instrument_type", kind)));
@@ -233,8 +233,9 @@ const INTERVALS: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn historical_data(fields: &mut Fields) -> Result<Parts, Error> {
-    let symbol = fields.required("neosymbol")?;
+    let symbol = fields.required_plain("neosymbol")?;
     let parts = symbol.split_once('|');
+    let parts = parts.map(|(segment, token)| (segment.trim(), token.trim()));
     let parts = parts.filter(|(segment, token)| !segment.is_empty() && !token.is_empty());
     let Some((segment, token)) = parts else {
         return Err(fields.problem("neosymbol", "must be like nse_cm|1333: segment, bar, token"));
@@ -244,7 +245,7 @@ pub(crate) fn historical_data(fields: &mut Fields) -> Result<Parts, Error> {
     let interval = fields.choice("interval", INTERVALS, false)?;
     let interval = must(fields, "interval", interval)?.to_owned();
     let mut day = |key: &str| {
-        let text = fields.required(key)?;
+        let text = fields.required_plain(key)?;
         date(fields, key, text)
     };
     let (from, to) = (day("from_date")?, day("to_date")?);

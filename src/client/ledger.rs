@@ -1,12 +1,12 @@
 //! The broker's clock, which the ledger is told, and what is open in a ledger that
 //! somebody else may hold.
 
-use std::path::Path;
 use std::sync::PoisonError;
 
 use serde_json::json;
 
 use super::call::Call;
+use super::config::whole_path;
 use super::register::Settled;
 use super::settle::shown_intent;
 use super::{Inner, meta};
@@ -86,7 +86,8 @@ impl Inner {
 /// written by a newer version.
 pub fn ledger_open_intents(ledger_file: &str) -> Result<Reply, Error> {
     const NAME: &str = "ledger_open_intents";
-    let looked = ledger::look(Path::new(ledger_file));
+    let path = whole_path("ledger_file", ledger_file);
+    let looked = path.and_then(|path| ledger::look(&path));
     let looked = looked.map_err(|error| error.finished(false, false, meta(NAME)))?;
     let intents: Vec<_> = looked.open.iter().map(shown_intent).collect();
     let held_by = looked

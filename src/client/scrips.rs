@@ -46,8 +46,10 @@ struct View {
     stage: Stage,
     bytes: u64,
     total: Option<u64>,
-    /// Why there is no file of today.
+    /// Why there is no file of today, or why it is not kept.
     error: Option<String>,
+    /// Why the file of `day` is not kept in `cache_dir`.
+    unkept: Option<String>,
     failed_at: Option<(Moment, u64)>,
     from_cache: bool,
 }
@@ -79,6 +81,7 @@ struct Found {
     table: Arc<Table>,
     day: u64,
     problem: Option<String>,
+    unkept: Option<String>,
 }
 
 /// The end of a search that reads a file and waits for nothing just then.
@@ -159,6 +162,12 @@ impl Found {
                 "there is no scrip file of today, an older one serves: {problem}"
             ));
         }
+        if let Some(problem) = &self.unkept {
+            notes.push(format!(
+                "{problem}; the scrip file is kept in memory only, and the next process fetches \
+                 it again"
+            ));
+        }
         if faults.rows > 0 {
             let (bad, good) = (faults.rows, self.table.len());
             notes.push(format!(
@@ -197,6 +206,7 @@ impl Segment {
             table: Arc::clone(table),
             day: view.day,
             problem: view.error.clone().filter(|_| view.day != today),
+            unkept: view.unkept.clone(),
         })
     }
 
@@ -207,6 +217,7 @@ impl Segment {
         view.day = day;
         view.stage = Stage::Ready;
         view.from_cache = from_cache;
+        view.unkept = None;
         table
     }
 
@@ -349,6 +360,7 @@ impl Inner {
                     table,
                     day: today,
                     problem: None,
+                    unkept: None,
                 });
             }
         }
@@ -388,11 +400,13 @@ impl Inner {
                 };
                 let mut view = segment.view();
                 view.error.clone_from(&problem);
+                view.unkept.clone_from(&problem);
                 view.failed_at = None;
                 return Ok(Found {
                     table,
                     day: today,
                     problem: None,
+                    unkept: problem,
                 });
             }
             Err(error) => error,
@@ -421,6 +435,7 @@ impl Inner {
                 table,
                 day: view.day,
                 problem: Some(problem),
+                unkept: view.unkept.clone(),
             }),
             _ => Err(error),
         }

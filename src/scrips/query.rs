@@ -40,13 +40,13 @@ pub(crate) struct Lacks(pub(crate) &'static str);
 
 impl Query {
     pub(crate) fn read(fields: &mut Fields) -> Result<Self, Error> {
-        let segment = fields.required("exchange_segment")?;
+        let segment = fields.required_plain("exchange_segment")?;
         let segment = params::scrip_segment(&fields.path("exchange_segment"), &segment)?;
-        let part = fields.text("symbol")?.unwrap_or_default();
+        let part = fields.plain("symbol")?.unwrap_or_default();
         let token = fields.number_or_text("token")?;
-        let symbol = fields.text("trading_symbol")?;
-        let expiry = fields.text("expiry")?.filter(|text| !text.is_empty());
-        let option = fields.text("option_type")?.filter(|text| !text.is_empty());
+        let symbol = fields.plain("trading_symbol")?;
+        let expiry = fields.plain("expiry")?.filter(|text| !text.is_empty());
+        let option = fields.plain("option_type")?.filter(|text| !text.is_empty());
         let strike = strike_text(fields)?.filter(|text| !text.is_empty());
         // Taken for the sake of callers of the SDK, which ignores it too.
         fields.flag("ignore_50multiple")?;
@@ -134,7 +134,7 @@ fn strike_text(fields: &mut Fields) -> Result<Option<String>, Error> {
     if fields.is_number(KEY) {
         return fields.decimal(KEY);
     }
-    fields.text(KEY)
+    fields.plain(KEY)
 }
 
 fn options(text: &str) -> Vec<OptionWanted> {

@@ -21,6 +21,7 @@
 //! - `scrips`: instruments: downloads, cache, bad files
 //! - `secrets`: after a full day no credential shows anywhere
 //! - `feed`: the market feed: prices, states, faults of the connection
+//! - `pasted`: texts from clipboards and files: taken, or refused in words that help
 //! - `sleep`: a machine that sleeps for an hour
 //! - `sockets`: both feeds against the sandbox, and every fault that it knows
 //! - `hosts`: the library inside other programs: threads, async runtimes
@@ -41,6 +42,7 @@ mod orderfeed;
 mod orders;
 mod outcomes;
 mod pacing;
+mod pasted;
 mod reads;
 mod scrips;
 mod secrets;

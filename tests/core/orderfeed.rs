@@ -284,7 +284,7 @@ fn a_refusal_is_told_and_a_new_login_ends_it() {
     wire.text();
     wire.send(r#"{"ak":"nk","type":"cn","task":"cn","msg":"Authentication Failed"}"#);
     let refused = state(&feed, "refused");
-    assert_eq!(refused["reason"], "Authentication Failed");
+    assert_eq!(refused["reason"], "Authentication Failed; log in again");
     front.log_in(&client);
     let _wire = front.confirmed();
     state(&feed, "live");

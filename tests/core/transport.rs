@@ -573,7 +573,7 @@ fn files_that_are_no_files_are_refused() {
         ),
         (
             json!({"ca_file": "/"}),
-            "config.ca_file: is no regular file",
+            "config.ca_file: is a folder",
         ),
         (
             json!({"log": {"level": "info", "file": "/dev/full"}}),
