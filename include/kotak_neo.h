@@ -902,6 +902,11 @@ void kneo_response_free(kneo_response *response);
  *   ["nse_cm"]): an order beyond them is KNEO_INVALID_ARGUMENT and not sent
  * - "log": {"level":"off|error|warn|info|debug|trace","file":"path"}
  *
+ * Paths are relative to the folder of the process at this moment; a later change
+ * of the folder moves nothing. One that begins with ~, $NAME or %NAME%, begins or
+ * ends with a quote or a blank, or is a file:// address is an error. Blanks around
+ * a credential or an address say nothing.
+ *
  * An unknown key is an error that names it; null means absent.
  *
  * out: receives the client, or NULL on failure. Must not be NULL.
@@ -915,7 +920,8 @@ void kneo_response_free(kneo_response *response);
  * config must be NULL or a NUL-terminated text, out must be NULL or
  * point to a writable pointer.
  */
-kneo_response *kneo_client_open(const char *config, kneo_client **out);
+kneo_response *kneo_client_open(const char *config,
+                                kneo_client **out);
 
 /**
  * Ends the calls that are under way on this client with KNEO_CLOSED, within
@@ -982,9 +988,12 @@ void kneo_client_free(kneo_client *client);
  *
  * client: a live client.
  * mobile_number: "+" and country code and number, or the ten digits of an
- *   Indian number, which get "+91". No blanks, no dashes.
+ *   Indian number, which get "+91". "00" stands for "+"; of an Indian number
+ *   "0" or "91" may stand before the ten digits. Blanks, dashes, brackets and
+ *   points between the digits say nothing.
  * ucc: unique client code, 1 to 16 letters and digits.
- * totp: 6 digits, valid for 30 seconds; see kneo_totp_generate.
+ * totp: 6 digits, valid for 30 seconds; see kneo_totp_generate. Blanks and
+ *   dashes in it, and blanks and line ends around any of the three, say nothing.
  *
  * Returns KNEO_OK with the broker's body ("data" with "token", "sid",
  * "ucc", "kType":"View" and more). A wrong TOTP or UCC is KNEO_REJECTED. It
@@ -1032,7 +1041,9 @@ kneo_response *kneo_totp_validate(kneo_client *client, const char *mpin);
  * mobile_number, user_id, pan: exactly one of the three; the others NULL or
  *   "". The mobile number as for kneo_totp_login; the PAN as five letters,
  *   four digits and a letter, in any case.
- * password: not blank.
+ * password: not blank. It is never changed: one with a line end, another
+ *   control character or a blank that nobody types (such as U+00A0) is
+ *   KNEO_INVALID_ARGUMENT.
  *
  * Returns KNEO_OK with the broker's body ("data" with "token", "sid" and
  * more). A wrong password, consumer key or secret is KNEO_REJECTED. Never
@@ -1119,11 +1130,15 @@ kneo_response *kneo_qr_code_session(kneo_client *client,
  * The code that an authenticator app shows at this moment (RFC 6238, SHA-1,
  * 30 seconds, 6 digits). It is as right as the clock of this machine.
  *
- * secret_base32: the secret of the registration, with or without blanks and
- *   padding, in any case; at most 512 characters.
+ * secret_base32: the secret of the registration, in any case, with or without
+ *   blanks, line ends, dashes and padding; at most 512 characters. Or the whole
+ *   address in the QR code, "otpauth://totp/NAME?secret=...": its "digits"
+ *   (6 to 8) and "period" (1 to 3600 seconds) count, its "algorithm" must be
+ *   SHA1. Addresses of counted codes (hotp) and exports of an app
+ *   (otpauth-migration) are refused. No message shows a part of it.
  *
- * Returns KNEO_OK with {"totp":"123456","valid_for_seconds":17} (1 to 30),
- * or KNEO_INVALID_ARGUMENT. Sends nothing and needs no client.
+ * Returns KNEO_OK with {"totp":"123456","valid_for_seconds":17} (1 to 30, or
+ * to the period), or KNEO_INVALID_ARGUMENT. Sends nothing and needs no client.
  *
  * # Safety
  *
@@ -1138,8 +1153,11 @@ kneo_response *kneo_totp_generate(const char *secret_base32);
  *
  * Returns KNEO_OK with {"state":"logged_out"|"view"|"trade",
  * "environment", ...}; a view session adds "generation" and "ucc", a trade
- * session these and "data_center", "base_url", "feed_url", "order_feed_url", "logged_in_at"
- * and "expires_at" (unix seconds).
+ * session these and "data_center", "base_url", "feed_url", "order_feed_url", "logged_in_at",
+ * "expires_at" (unix seconds; null if the token does not say) and "expired": whether that
+ * time is over by the clock of the broker's last answer, sleep of the machine included, or
+ * by the wall clock before the first one; null if the token does not say. It is told and
+ * nothing more: a call is sent all the same, and the broker decides.
  */
 kneo_response *kneo_session_info(kneo_client *client);
 

@@ -142,7 +142,7 @@ pub(crate) fn odd(text: &str) -> Option<Found> {
 /// The first character that is taken for another, or does not show.
 pub(crate) fn unseen(text: &str) -> Option<Found> {
     Found::first(text, |c| {
-        c.is_control() || !c.is_ascii() && (is_blank(c) || is_dash(c) || is_curly(c))
+        c.is_control() || !c.is_ascii() && NAMES.iter().any(|(named, _)| *named == c)
     })
 }
 

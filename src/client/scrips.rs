@@ -316,6 +316,9 @@ impl Inner {
                 );
                 Error::new(Status::Protocol, message)
             })?;
+            if let Some(error) = query.doubt().filter(|_| rows.is_empty()) {
+                return Err(error);
+            }
             let list = found.table.json(&rows).ok_or_else(|| {
                 let count = rows.len();
                 let problem = format!("{count} scrips fit: too many for one answer; ask for less");

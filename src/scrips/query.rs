@@ -6,6 +6,7 @@ use super::table::{self, Table};
 use crate::base::calendar::parse_date;
 use crate::base::error::Error;
 use crate::base::json::Fields;
+use crate::base::pasted;
 use crate::broker::params;
 
 /// A checked search.
@@ -42,9 +43,9 @@ impl Query {
     pub(crate) fn read(fields: &mut Fields) -> Result<Self, Error> {
         let segment = fields.required_plain("exchange_segment")?;
         let segment = params::scrip_segment(&fields.path("exchange_segment"), &segment)?;
-        let part = fields.plain("symbol")?.unwrap_or_default();
+        let part = fields.text("symbol")?.unwrap_or_default();
         let token = fields.number_or_text("token")?;
-        let symbol = fields.plain("trading_symbol")?;
+        let symbol = fields.text("trading_symbol")?;
         let expiry = fields.plain("expiry")?.filter(|text| !text.is_empty());
         let option = fields.plain("option_type")?.filter(|text| !text.is_empty());
         let strike = strike_text(fields)?.filter(|text| !text.is_empty());
@@ -79,6 +80,21 @@ impl Query {
                 Some(text) => Some(strikes(fields, &text)?),
             },
         })
+    }
+
+    /// Why nothing was found, if that may be for how it was written: a typographic dash
+    /// is none of a symbol's. The file is asked first, which may have any byte.
+    pub(crate) fn doubt(&self) -> Option<Error> {
+        let (key, text) = match &self.find {
+            Find::Part(part) => ("params.symbol", part),
+            Find::Token(token) => ("params.token", token),
+            Find::Symbol(symbol) => ("params.trading_symbol", symbol),
+        };
+        let unseen = pasted::unseen(text)?;
+        Some(Error::argument(
+            key,
+            format_args!("has {unseen}; nothing was found"),
+        ))
     }
 
     /// The rows that match, by strike, then in the order of the file. Where they
