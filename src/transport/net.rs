@@ -31,13 +31,20 @@ use crate::broker::message::{Answer, Failure, Request};
 /// machine slept counts.
 const LONGEST_IDLE: Duration = Duration::from_secs(55);
 
+/// An HTTP/2 connection on which a request waits and nothing was read for so long is
+/// asked whether it lives. None is asked that has nothing to do.
+const SILENCE: Duration = Duration::from_secs(2);
+/// One that has not said so by then is dead: all that waits on it fails, and reads
+/// are sent once more on another, well before their usual deadline.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(4);
+
 /// Sends reads and logins.
 pub(crate) struct Net {
     jar: Arc<Cookies>,
     client: Client<Opener, SingleUse>,
 }
 
-/// Tells the pool how old its connections are. By tokio's clock, which stands still
+/// Tells how old the connections of the pool are. By tokio's clock, which stands still
 /// while the machine sleeps, those of yesterday evening would be young, and a login
 /// or a read would wait on a dead one until its deadline.
 #[derive(Clone)]
@@ -63,6 +70,9 @@ impl Net {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(LONGEST_IDLE)
             .pool_timer(Awake)
+            .timer(Awake)
+            .http2_keep_alive_interval(SILENCE)
+            .http2_keep_alive_timeout(SIGN_OF_LIFE)
             .http1_max_buf_size(LARGEST_READ)
             .build(Opener(settings));
         Self { jar, client }

@@ -2,18 +2,21 @@
 //! `KNEO_TEST_CLOCK` lets them, while those of tokio and of the sandbox go on as ever.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kotak_neo::{Client, Error, Feed, OrderFeed, Reply};
-use kotak_neo_sandbox::{FaultKind, Options, Sandbox};
+use kotak_neo_sandbox::{FaultKind, Options, Sandbox, TlsMode};
 use kotak_neo_testing::folder::Folder;
 use kotak_neo_testing::orders::{order, with};
 use serde_json::{Value, json};
 
-use crate::support::{config, fault, json, start};
+use crate::support::{client_with, config, fault, json, log_in, start};
 
 /// Tells a process that it is the one that sleeps.
 const SLEEPER: &str = "KNEO_TEST_SLEEPER";
@@ -212,8 +215,8 @@ fn no_connection_from_before_the_sleep_is_used() {
         let sandbox = start(Options {
             http2,
             tls: match http2 {
-                true => kotak_neo_sandbox::TlsMode::Valid,
-                false => kotak_neo_sandbox::TlsMode::Off,
+                true => TlsMode::Valid,
+                false => TlsMode::Off,
             },
             ..Options::default()
         });
@@ -238,6 +241,99 @@ fn no_connection_from_before_the_sleep_is_used() {
         assert_eq!(sandbox.orders_taken(), 4);
         assert_eq!(sandbox.connections(), all + 2, "one each, and no more");
     }
+}
+
+/// Stands before a sandbox, and can let the connections of before fall silent, as a
+/// network does that a machine has left while it slept: nobody is told.
+struct Road {
+    port: u16,
+    /// Connections with a smaller number are dead.
+    alive_from: Arc<AtomicUsize>,
+    made: Arc<AtomicUsize>,
+}
+
+impl Road {
+    fn to(sandbox: &Sandbox) -> Self {
+        let target = sandbox.url().rsplit_once(':').expect("a port").1.to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = listener.local_addr().expect("it listens").port();
+        let (alive_from, made) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (alive, count) = (Arc::clone(&alive_from), Arc::clone(&made));
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let number = count.fetch_add(1, Ordering::SeqCst);
+                let far = TcpStream::connect(format!("127.0.0.1:{target}"));
+                let far = far.expect("the sandbox listens");
+                let ways = [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))];
+                for (from, to) in ways {
+                    let (mut from, mut to) = (from.expect("a copy"), to.expect("a copy"));
+                    let alive = Arc::clone(&alive);
+                    std::thread::spawn(move || {
+                        let mut some = [0; 4096];
+                        while let Ok(count @ 1..) = from.read(&mut some) {
+                            let lives = number >= alive.load(Ordering::SeqCst);
+                            if lives && to.write_all(&some[..count]).is_err() {
+                                return;
+                            }
+                        }
+                    });
+                }
+            }
+        });
+        Self {
+            port,
+            alive_from,
+            made,
+        }
+    }
+
+    fn fall_silent(&self) {
+        let made = self.made.load(Ordering::SeqCst);
+        self.alive_from.store(made, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_read_does_not_wait_on_a_dead_connection_until_its_deadline() {
+    let sandbox = start(Options {
+        http2: true,
+        tls: TlsMode::Valid,
+        ..Options::default()
+    });
+    let road = Road::to(&sandbox);
+    let (scheme, port) = sandbox.url().rsplit_once(':').expect("a port");
+    let ours = client_with(&sandbox, &json!({}));
+    log_in(&sandbox, &ours).expect("the credentials are right");
+    let session = ours.session_export().expect("there is one");
+    let by_road = |text: &str| text.replace(&format!(":{port}"), &format!(":{}", road.port));
+    let more = json!({
+        "base_url": format!("{scheme}:{}", road.port), "timeouts": {"read": 600_000},
+    });
+    let client = client_with(&sandbox, &more);
+    client
+        .session_import(&by_road(session.json()))
+        .expect("it is of today");
+    client.limits(None).expect("an answer");
+    // Asleep for less than the pool would mind, and awake in another network.
+    road.fall_silent();
+    let began = Instant::now();
+    client
+        .limits(None)
+        .expect("an answer, by another connection");
+    assert!(
+        began.elapsed() < Duration::from_secs(300),
+        "long before its deadline"
+    );
+    // A server that takes its time, but lives, is waited for.
+    let slow = FaultKind::Slow { ms: 8000 };
+    fault(&sandbox, LIMITS, slow);
+    let made = road.made.load(Ordering::SeqCst);
+    client.limits(None).expect("an answer, late");
+    assert_eq!(
+        road.made.load(Ordering::SeqCst),
+        made,
+        "by the same connection"
+    );
 }
 
 #[test]
