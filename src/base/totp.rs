@@ -105,7 +105,7 @@ impl Registered {
                 return wrong("is an address with &amp; where & belongs");
             }
             let is_it = |known: &&str| key.eq_ignore_ascii_case(known);
-            let Some(at) = KEYS.iter().position(|known| is_it(known)) else {
+            let Some(at) = KEYS.iter().position(is_it) else {
                 continue;
             };
             let Some(value) = percent_decoded(value) else {
@@ -130,7 +130,7 @@ impl Registered {
         };
         let algorithm = algorithm.unwrap_or_else(|| Zeroizing::new("SHA1".to_owned()));
         let is_it = |name: &&str| algorithm.eq_ignore_ascii_case(name);
-        if !["SHA1", "SHA-1", "HMACSHA1"].iter().any(|name| is_it(name)) {
+        if !["SHA1", "SHA-1", "HMACSHA1"].iter().any(is_it) {
             // Whatever stands there may be a secret in the wrong place.
             let known = ["SHA224", "SHA256", "SHA384", "SHA512", "MD5"];
             let named = known.iter().find(|name| is_it(name)).unwrap_or(&"another");
