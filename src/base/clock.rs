@@ -61,6 +61,18 @@ pub(crate) fn now() -> Moment {
     Moment(ns)
 }
 
+/// This clock in the type of std, for libraries that want to be told the time in
+/// it. Only for comparing with what came from here: std's own clock may have
+/// stood still meanwhile.
+pub(crate) fn instant() -> std::time::Instant {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+    static FIRST: OnceLock<(Instant, i64)> = OnceLock::new();
+    let (first, ns) = *FIRST.get_or_init(|| (Instant::now(), running()));
+    let gone = now().saturating_duration_since(Moment(ns));
+    first.checked_add(gone).unwrap_or(first)
+}
+
 /// The wall clock, since 1970; zero if it stands before that.
 pub(crate) fn unix() -> Duration {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);

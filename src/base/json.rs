@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::base::error::Error;
+use crate::base::pasted;
 use crate::base::secret::{LONGEST_HEADER, Secret};
 
 /// Far more than any object here has; keeps a huge one from taking long.
@@ -27,9 +28,11 @@ impl Fields {
     /// Reads `text`, which messages call `name`.
     pub(crate) fn parse(name: &str, text: &str) -> Result<Self, Error> {
         // The parser's own message may quote the text, which may be a secret.
+        let text = pasted::document(text);
         let Members(members) = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            let problem = format!("not a JSON object (line {line}, column {column})");
+            let why = pasted::no_json(text).map_or_else(String::new, |why| format!(": {why}"));
+            let problem = format!("not a JSON object (line {line}, column {column}){why}");
             Error::argument(name, problem)
         })?;
         if members.len() > MOST_KEYS {
@@ -109,19 +112,66 @@ impl Fields {
             .map_err(|_| self.wrong(key, "must be a JSON string"))
     }
 
-    /// A credential: a string that [`Secret::fits_header`].
-    pub(crate) fn secret(&mut self, key: &str) -> Result<Option<Secret>, Error> {
+    /// What the broker knows by a name of plain ASCII: a symbol, a segment, a number
+    /// as text, a date. Blanks around it say nothing.
+    pub(crate) fn plain(&mut self, key: &str) -> Result<Option<String>, Error> {
         let Some(text) = self.text(key)? else {
             return Ok(None);
         };
-        let secret = Secret::new(text);
+        let text = pasted::trimmed(&text);
+        match pasted::odd(text) {
+            None => Ok(Some(text.to_owned())),
+            Some(odd) => Err(self.wrong(key, format_args!("has {odd}, and must be plain ASCII"))),
+        }
+    }
+
+    /// The same of what must be there and not be blank.
+    pub(crate) fn required_plain(&mut self, key: &str) -> Result<String, Error> {
+        let text = self.plain(key)?;
+        self.present(key, text)
+    }
+
+    /// A credential: a string that [`Secret::fits_header`].
+    pub(crate) fn secret(&mut self, key: &str) -> Result<Option<Secret>, Error> {
+        let text = self.text(key)?;
+        self.credential(key, text.map(Zeroizing::new), false)
+    }
+
+    /// The same as somebody pasted it: blanks around it are no part of it.
+    pub(crate) fn pasted_secret(&mut self, key: &str) -> Result<Option<Secret>, Error> {
+        let text = self.text(key)?;
+        self.credential(key, text.map(Zeroizing::new), true)
+    }
+
+    fn credential(
+        &self,
+        key: &str,
+        text: Option<Zeroizing<String>>,
+        is_pasted: bool,
+    ) -> Result<Option<Secret>, Error> {
+        let Some(mut text) = text else {
+            return Ok(None);
+        };
+        if is_pasted {
+            let plain = pasted::trimmed(&text);
+            if plain.len() < text.len() {
+                text = Zeroizing::new(plain.to_owned());
+            }
+            if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
+                return Err(self.wrong(key, "stands in quotes of its own; leave them away"));
+            }
+        }
+        let secret = Secret::new(std::mem::take(&mut *text));
         if secret.expose().trim().is_empty() {
             return Err(self.wrong(key, "must not be blank"));
         }
         if !secret.fits_header() {
-            let problem = format!(
+            let mut problem = format!(
                 "must be printable ASCII of at most {LONGEST_HEADER} bytes; an HTTP header carries it"
             );
+            if let Some(unseen) = pasted::unseen(secret.expose()) {
+                problem.push_str(&format!("; it has {unseen}"));
+            }
             return Err(self.wrong(key, problem));
         }
         Ok(Some(secret))
@@ -148,10 +198,9 @@ impl Fields {
         }
     }
 
-    /// A text that must be there and not be blank.
-    pub(crate) fn required(&mut self, key: &str) -> Result<String, Error> {
-        match self.text(key)? {
-            Some(text) if !text.trim().is_empty() => Ok(text),
+    fn present(&self, key: &str, text: Option<String>) -> Result<String, Error> {
+        match text {
+            Some(text) if !pasted::trimmed(&text).is_empty() => Ok(text),
             Some(_) => Err(self.wrong(key, "must not be blank")),
             None => Err(self.wrong(key, "is missing")),
         }
@@ -189,10 +238,11 @@ impl Fields {
         };
         // Longer than any price or quantity of an exchange.
         if text.len() <= 24 && fits(&text) {
-            Ok(Some(text))
-        } else {
-            Err(self.wrong(key, form))
+            return Ok(Some(text));
         }
+        let why = pasted::no_number(&text);
+        let why = why.map_or_else(String::new, |why| format!("; it has {why}"));
+        Err(self.wrong(key, format_args!("{form}{why}")))
     }
 
     /// A list of objects.
@@ -223,8 +273,8 @@ impl Fields {
         self.wrong(key, problem)
     }
 
-    /// One of the named choices; spelling is exact unless `fold` lower-cases
-    /// and trims it first.
+    /// One of the named choices, blanks around it aside; spelling is exact unless
+    /// `fold` lower-cases it first.
     pub(crate) fn choice<T: Copy>(
         &mut self,
         key: &str,
@@ -235,7 +285,7 @@ impl Fields {
             return Ok(None);
         };
         if fold {
-            given = given.trim().to_lowercase();
+            given = given.to_lowercase();
         }
         self.pick(key, choices, &given).map(Some)
     }
@@ -247,6 +297,7 @@ impl Fields {
         choices: &[(&str, T)],
         given: &str,
     ) -> Result<T, Error> {
+        let given = pasted::trimmed(given);
         match choices.iter().find(|(name, _)| *name == given) {
             Some((_, value)) => Ok(*value),
             None => {
@@ -254,7 +305,10 @@ impl Fields {
                     .iter()
                     .map(|(name, _)| format!("\"{name}\""))
                     .collect();
-                Err(self.wrong(key, format_args!("must be one of {}", names.join(", "))))
+                let unseen = pasted::unseen(given);
+                let unseen = unseen.map_or_else(String::new, |it| format!("; it has {it}"));
+                let names = names.join(", ");
+                Err(self.wrong(key, format_args!("must be one of {names}{unseen}")))
             }
         }
     }
@@ -285,7 +339,8 @@ fn shown(key: &str) -> String {
     if key.len() <= 32 && key.bytes().all(plain) {
         return format!("\"{key}\"");
     }
-    format!("of {} bytes (not shown)", key.len())
+    let unseen = pasted::unseen(key).map_or_else(String::new, |it| format!(", with {it}"));
+    format!("of {} bytes (not shown{unseen})", key.len())
 }
 
 fn is_digits(text: &str) -> bool {

@@ -9,6 +9,7 @@ pub(crate) mod error;
 pub(crate) mod json;
 pub(crate) mod log;
 pub(crate) mod loopback;
+pub(crate) mod pasted;
 pub(crate) mod pointer;
 pub(crate) mod process;
 pub(crate) mod random;

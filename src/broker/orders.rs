@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::base::error::Error;
 use crate::base::json::{self, Fields, Member};
+use crate::base::pasted;
 use crate::broker::gate::Wanted;
 use crate::broker::hosts::Generation;
 use crate::broker::order_book::Seen;
@@ -136,14 +137,13 @@ fn choose(fields: &mut Fields, key: &str, choices: Spellings) -> Result<Option<S
 }
 
 fn name(fields: &mut Fields, key: &str) -> Result<Option<String>, Error> {
-    let given = fields.text(key)?;
+    let given = fields.plain(key)?;
     if let Some(text) = &given {
-        if text.trim().is_empty() {
+        if text.is_empty() {
             return Err(fields.problem(key, "must not be blank"));
         }
-        if text.len() > LONGEST_NAME || text.chars().any(char::is_control) {
-            let problem =
-                format!("must be at most {LONGEST_NAME} bytes without control characters");
+        if text.len() > LONGEST_NAME {
+            let problem = format!("must be at most {LONGEST_NAME} bytes");
             return Err(fields.problem(key, problem));
         }
     }
@@ -156,8 +156,9 @@ fn label(fields: &mut Fields, key: &str) -> Result<Option<String>, Error> {
     if let Some(text) = &given {
         let plain = |b: u8| (0x21..0x7f).contains(&b) && !matches!(b, b'"' | b'\\');
         if text.is_empty() || text.len() > LONGEST_TAG || !text.bytes().all(plain) {
+            let odd = pasted::odd(text).map_or_else(String::new, |odd| format!("; it has {odd}"));
             let problem = format!(
-                "must be 1 to {LONGEST_TAG} printable ASCII characters without blanks, \" and \\"
+                "must be 1 to {LONGEST_TAG} printable ASCII characters without blanks, \" and \\{odd}"
             );
             return Err(fields.problem(key, problem));
         }

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::base::error::Error;
 use crate::base::json::{self, Fields, Member};
+use crate::base::pasted;
 use crate::broker::words;
 
 /// What messages call the parameters.
@@ -69,7 +70,7 @@ pub(crate) fn read<T>(
     params: &str,
     check: impl FnOnce(&mut Fields) -> Result<T, Error>,
 ) -> (Common, Result<T, Error>) {
-    let text = match params.trim() {
+    let text = match pasted::trimmed(params) {
         "" => "{}",
         _ => params,
     };
@@ -126,14 +127,14 @@ pub(crate) fn positive(fields: &mut Fields, key: &str) -> Result<String, Error> 
 
 /// An order number goes into a path and into messages.
 pub(crate) fn order_id(name: &str, text: &str) -> Result<String, Error> {
+    let text = pasted::trimmed(text);
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
     if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
         return Ok(text.to_owned());
     }
-    Err(Error::argument(
-        name,
-        "must be an order number: 1 to 64 letters and digits",
-    ))
+    let odd = pasted::odd(text).map_or_else(String::new, |odd| format!("; it has {odd}"));
+    let problem = format!("must be an order number: 1 to 64 letters and digits{odd}");
+    Err(Error::argument(name, problem))
 }
 
 /// A form body with the one field that the broker reads.
@@ -148,12 +149,16 @@ pub(crate) fn form(members: &[(&str, Member<'_>)]) -> Zeroizing<Vec<u8>> {
 /// The code of a segment that has a scrip file, by any of the names that the
 /// SDK accepts. `name` is what messages call it.
 pub(crate) fn scrip_segment(name: &str, text: &str) -> Result<&'static str, Error> {
+    let text = pasted::trimmed(text);
     let mut names = words::SCRIP_SEGMENTS.iter();
     match names.find(|(word, _)| *word == text) {
         Some((_, code)) => Ok(code),
         None => {
-            let problem = "must be one of nse_cm, bse_cm, nse_fo, bse_fo, mcx_fo, cde_fo, nse_com, \
-                           or NSE, BSE, NFO, BFO, MCX, CDS";
+            let odd = pasted::odd(text).map_or_else(String::new, |odd| format!("; it has {odd}"));
+            let problem = format!(
+                "must be one of nse_cm, bse_cm, nse_fo, bse_fo, mcx_fo, cde_fo, nse_com, \
+                 or NSE, BSE, NFO, BFO, MCX, CDS{odd}"
+            );
             Err(Error::argument(name, problem))
         }
     }

@@ -225,12 +225,12 @@ pub(crate) fn quotes(fields: &mut Fields) -> Result<Quotes, Error> {
     let mut symbols = Vec::with_capacity(given);
     let mut seen = BTreeSet::new();
     for mut item in list {
-        let segment = item.required("exchange_segment")?;
+        let segment = item.required_plain("exchange_segment")?;
         let segment = word(&item, "exchange_segment", segment)?;
         // A search gives a token as a number.
         let token = match item.is_number("instrument_token") {
             true => item.number_or_text("instrument_token")?.unwrap_or_default(),
-            false => item.required("instrument_token")?,
+            false => item.required_plain("instrument_token")?,
         };
         let token = token.trim();
         if token.contains(['|', ',']) || token.len() > LONGEST_TOKEN {
@@ -248,7 +248,7 @@ pub(crate) fn quotes(fields: &mut Fields) -> Result<Quotes, Error> {
         }
     }
     let kind = fields
-        .text("quote_type")?
+        .plain("quote_type")?
         .unwrap_or_else(|| "all".to_owned());
     let kind = word(fields, "quote_type", kind)?;
     let chunks = symbols.chunks(QUOTES_AT_ONCE).enumerate();
@@ -329,9 +329,9 @@ const INSTRUMENT_TYPES: &[(&str, &str)] = &[("option", "option"), ("fut", "fut")
 
 /// Exchange and underlying, which expiries and chains have in common.
 fn underlying(fields: &mut Fields) -> Result<Vec<(&'static str, String)>, Error> {
-    let exchange = fields.required("exchange")?;
+    let exchange = fields.required_plain("exchange")?;
     let exchange = word(fields, "exchange", exchange)?;
-    let underlying = fields.required("underlying")?;
+    let underlying = fields.required_plain("underlying")?;
     Ok(vec![("exchange", exchange), ("underlying", underlying)])
 }
 
@@ -351,7 +351,7 @@ pub(crate) fn expiries(fields: &mut Fields) -> Result<Parts, Error> {
 
 pub(crate) fn option_chain(fields: &mut Fields) -> Result<Parts, Error> {
     let mut query = underlying(fields)?;
-    if let Some(expiry) = fields.text("expiry")? {
+    if let Some(expiry) = fields.plain("expiry")? {
         query.push(("expiry", date(fields, "expiry", expiry)?));
     }
     query.extend(instrument_type(fields)?.map(|kind| ("instrument_type", kind)));
@@ -389,7 +389,7 @@ pub(crate) struct Candles {
 }
 
 pub(crate) fn historical_data(fields: &mut Fields) -> Result<Candles, Error> {
-    let symbol = fields.required("neosymbol")?;
+    let symbol = fields.required_plain("neosymbol")?;
     let parts = symbol.split_once('|');
     let parts = parts.map(|(segment, token)| (segment.trim(), token.trim()));
     let parts = parts.filter(|(segment, token)| !segment.is_empty() && !token.is_empty());
@@ -403,7 +403,7 @@ pub(crate) fn historical_data(fields: &mut Fields) -> Result<Candles, Error> {
     let interval = fields.choice("interval", INTERVALS, false)?;
     let interval = must(fields, "interval", interval)?;
     let mut day = |key: &str| {
-        let text = fields.required(key)?;
+        let text = fields.required_plain(key)?;
         date(fields, key, text)
     };
     let (from, to) = (day("from_date")?, day("to_date")?);

@@ -11,6 +11,7 @@ use crate::base::decimal::Decimal;
 use crate::base::error::Error;
 use crate::base::json::Fields;
 use crate::base::log::{self, Level, Log};
+use crate::base::pasted;
 use crate::base::secret::Secret;
 use crate::broker::gate::Limits;
 use crate::broker::hosts::{self, Environment, Generation};
@@ -76,7 +77,8 @@ const ANY_NUMBER: u64 = 1_000_000;
 impl Config {
     /// Reads `text`; an empty one means all defaults.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
-        let text = if text.trim().is_empty() { "{}" } else { text };
+        let is_empty = pasted::trimmed(text).is_empty();
+        let text = if is_empty { "{}" } else { text };
         let mut fields = Fields::parse(NAME, text)?;
         let environment = fields
             .choice(
@@ -93,25 +95,25 @@ impl Config {
         };
         let base_url = match fields.text("base_url")? {
             None => None,
-            Some(text) => Some(
-                hosts::parse_base_url(&text)
-                    .map_err(|problem| Error::argument("config.base_url", problem))?,
-            ),
+            Some(text) => {
+                let url = hosts::parse_base_url(as_address("base_url", &text)?);
+                Some(url.map_err(|problem| Error::argument("config.base_url", problem))?)
+            }
         };
         let config = Self {
             environment,
             generation,
-            consumer_key: fields.secret("consumer_key")?,
-            consumer_secret: fields.secret("consumer_secret")?,
-            access_token: fields.secret("access_token")?,
-            neo_fin_key: fields.secret("neo_fin_key")?,
+            consumer_key: fields.pasted_secret("consumer_key")?,
+            consumer_secret: fields.pasted_secret("consumer_secret")?,
+            access_token: fields.pasted_secret("access_token")?,
+            neo_fin_key: fields.pasted_secret("neo_fin_key")?,
             base_url,
             timeouts: timeouts(&mut fields)?,
             ca_file: path(&mut fields, "ca_file")?,
             proxy: proxy(&mut fields)?,
             local_address: match fields.text("local_address")? {
                 None => None,
-                Some(text) => Some(text.parse().map_err(|_| {
+                Some(text) => Some(pasted::trimmed(&text).parse().map_err(|_| {
                     Error::argument("config.local_address", "must be an IPv4 or IPv6 address")
                 })?),
             },
@@ -184,11 +186,33 @@ impl Config {
 
 fn path(fields: &mut Fields, key: &str) -> Result<Option<PathBuf>, Error> {
     match fields.text(key)? {
-        Some(text) if text.is_empty() => Err(Error::argument(
+        None => Ok(None),
+        Some(text) => whole_path(&fields.path(key), &text).map(Some),
+    }
+}
+
+/// A path from the root on: a program that changes its folder later shall not write
+/// somewhere else. `name` is what messages call it.
+pub(crate) fn whole_path(name: &str, text: &str) -> Result<PathBuf, Error> {
+    if let Some(problem) = pasted::no_path(text) {
+        return Err(Error::argument(name, problem));
+    }
+    std::path::absolute(text).map_err(|error| {
+        let problem = format!("is relative, and the folder of this process is not known: {error}");
+        Error::argument(name, problem)
+    })
+}
+
+/// An address without blanks around it; one in quotes, or with what does not show,
+/// would be told to be no URL and nothing more.
+fn as_address<'a>(key: &str, text: &'a str) -> Result<&'a str, Error> {
+    let text = pasted::trimmed(text);
+    match pasted::unseen(text) {
+        None => Ok(text),
+        Some(unseen) => Err(Error::argument(
             &format!("{NAME}.{key}"),
-            "must not be empty",
+            format_args!("has {unseen}"),
         )),
-        text => Ok(text.map(PathBuf::from)),
     }
 }
 
@@ -216,7 +240,9 @@ fn timeouts(fields: &mut Fields) -> Result<Timeouts, Error> {
 
 fn proxy(fields: &mut Fields) -> Result<Proxy, Error> {
     let wrong = |problem| Err(Error::argument("config.proxy", problem));
-    match fields.text("proxy")?.as_deref() {
+    let text = fields.text("proxy")?;
+    let text = text.as_deref();
+    match text.map(|text| as_address("proxy", text)).transpose()? {
         None => Ok(Proxy::None),
         Some("system") => Ok(Proxy::System),
         Some(text) => match Url::parse(text) {
@@ -244,14 +270,12 @@ fn log(fields: &mut Fields) -> Result<Option<log::Settings>, Error> {
         .choice("level", &levels, false)?
         .unwrap_or(Level::Info);
     let file = given.text("file")?.filter(|path| !path.is_empty());
+    let file = match file {
+        Some(file) => whole_path("config.log.file", &file)?,
+        None => return Err(Error::argument("config.log.file", "must name a file")),
+    };
     given.finish()?;
-    match file {
-        Some(file) => Ok(Some(log::Settings {
-            level,
-            file: PathBuf::from(file),
-        })),
-        None => Err(Error::argument("config.log.file", "must name a file")),
-    }
+    Ok(Some(log::Settings { level, file }))
 }
 
 fn orders(fields: &mut Fields) -> Result<Orders, Error> {
@@ -329,8 +353,10 @@ fn segments(fields: &mut Fields) -> Result<Option<Vec<&'static str>>, Error> {
         return Err(fields.problem(KEY, problem));
     }
     let code = |text: &String| {
+        let text = pasted::trimmed(text);
         words::segment(text).ok_or_else(|| {
-            let problem = "must be a list of segments like \"nse_cm\" or \"NFO\"";
+            let odd = pasted::odd(text).map_or_else(String::new, |odd| format!("; one has {odd}"));
+            let problem = format!("must be a list of segments like \"nse_cm\" or \"NFO\"{odd}");
             fields.problem(KEY, problem)
         })
     };

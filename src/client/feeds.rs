@@ -112,6 +112,7 @@ impl Inner {
                     .unwrap_or_else(|| client.hosts.default_feed()),
                 user: trade.ucc.clone().unwrap_or_else(|| "neome".to_owned()),
                 sid: trade.sid.clone(),
+                is_over: client.has_expired(&trade) == Some(true),
                 known: Known::new(secrets_of(&client, &trade).iter().map(Secret::expose)),
             })
         });
@@ -172,6 +173,10 @@ impl Account for Arc<Inner> {
 
     fn forms(&self) -> &Forms {
         &self.forms
+    }
+
+    fn is_over(&self, session: &Trade) -> bool {
+        self.has_expired(session) == Some(true)
     }
 
     fn secrets(&self, session: &Trade) -> Vec<Secret> {

@@ -202,18 +202,18 @@ impl Inner {
                 let problem = format!("give exactly one of the three, {count} were given");
                 return Err(Error::argument("mobile_number, user_id, pan", problem));
             }
-            let user_id = user_id.unwrap_or("");
+            let mut user_id = user_id.unwrap_or("");
             let identity = match (mobile_number, pan) {
                 (Some(mobile), _) if !mobile.is_empty() => {
                     Identity::Mobile(Mobile::parse("mobile_number", mobile)?)
                 }
                 (_, Some(pan)) if !pan.is_empty() => Identity::Pan(check::pan(pan)?),
                 _ => {
-                    check::present("user_id", user_id)?;
+                    user_id = check::present("user_id", user_id)?;
                     Identity::Other
                 }
             };
-            let password = Secret::new(check::present("password", password)?.to_owned());
+            let password = check::password(password)?;
             let generation = self.generation(Generation::One, &[])?;
             call.knows(&password);
             let _gate = self.gate.lock().await;

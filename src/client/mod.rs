@@ -82,6 +82,8 @@ struct Inner {
     reads: Reads,
     brake: Arc<Brake>,
     ledger: Option<Ledger>,
+    /// The last `Date` of the broker, and when the question was asked.
+    dated: Mutex<Option<(u64, Moment)>>,
     register: Mutex<Register>,
     random: Random,
     scrips: Scrips,
@@ -139,8 +141,8 @@ impl Client {
 
     /// What is known of the session, without any secret: `state`
     /// (`logged_out`, `view` or `trade`), and for a trade session generation,
-    /// environment, UCC, data centre, base URL, feed URLs, and when it was
-    /// made and ends (unix seconds).
+    /// environment, UCC, data centre, base URL, feed URLs, when it was made and
+    /// ends (unix seconds), and whether that is over by the broker's clock.
     ///
     /// # Errors
     ///
@@ -149,7 +151,7 @@ impl Client {
         self.0.local("session_info", |call| {
             let state = self.0.state();
             let info = match (&state.trade, &state.view) {
-                (Some(trade), _) => trade.info(),
+                (Some(trade), _) => self.0.info(trade),
                 (None, Some(view)) => json!({
                     "state": "view",
                     "generation": view.generation.number(),
@@ -212,7 +214,7 @@ impl Client {
                 self.0.jar.add(cookie, &trade.base);
             }
             self.0.state().cookies_of = trade.ucc.clone().map(User::Ucc);
-            let info = trade.info().to_string();
+            let info = self.0.info(&trade).to_string();
             let info = redact::secrets(&info, &secret::exposed(&trade.secrets())).into_owned();
             self.0.enter_trade(trade);
             Ok(Reply::local(info))
@@ -328,6 +330,7 @@ impl Inner {
             register: Mutex::new(register),
             random: Random::default(),
             ledger,
+            dated: Mutex::default(),
             scrips: Scrips::default(),
             feeds: Roster::default(),
             forms: Forms::default(),
@@ -352,6 +355,12 @@ impl Inner {
             true => Err(Error::new(Status::Closed, "the client was closed")),
             false => Ok(()),
         }
+    }
+
+    fn info(&self, trade: &Trade) -> serde_json::Value {
+        let mut info = trade.info();
+        info["expired"] = json!(self.has_expired(trade));
+        info
     }
 
     fn credentials(&self) -> Credentials<'_> {

@@ -49,8 +49,10 @@ struct View {
     stage: Stage,
     bytes: u64,
     total: Option<u64>,
-    /// Why there is no file of today.
+    /// Why there is no file of today, or why it is not kept.
     error: Option<String>,
+    /// Why the file of `day` is not kept in `cache_dir`.
+    unkept: Option<String>,
     /// When that was found, on which day, and how long it is believed.
     failed_at: Option<(Moment, u64, Duration)>,
     from_cache: bool,
@@ -83,6 +85,7 @@ struct Found {
     table: Arc<Table>,
     day: u64,
     problem: Option<String>,
+    unkept: Option<String>,
 }
 
 /// The end of a search that reads a file and waits for nothing just then.
@@ -163,6 +166,12 @@ impl Found {
                 "there is no scrip file of today, an older one serves: {problem}"
             ));
         }
+        if let Some(problem) = &self.unkept {
+            notes.push(format!(
+                "{problem}; the scrip file is kept in memory only, and the next process fetches \
+                 it again"
+            ));
+        }
         if faults.rows > 0 {
             let (bad, good) = (faults.rows, self.table.len());
             notes.push(format!(
@@ -201,6 +210,7 @@ impl Segment {
             table: Arc::clone(table),
             day: view.day,
             problem: view.error.clone().filter(|_| view.day != today),
+            unkept: view.unkept.clone(),
         })
     }
 
@@ -211,6 +221,7 @@ impl Segment {
         view.day = day;
         view.stage = Stage::Ready;
         view.from_cache = from_cache;
+        view.unkept = None;
         table
     }
 
@@ -309,6 +320,9 @@ impl Inner {
                 );
                 Error::new(Status::Protocol, message)
             })?;
+            if let Some(error) = query.doubt().filter(|_| rows.is_empty()) {
+                return Err(error);
+            }
             let list = found.table.json(&rows).ok_or_else(|| {
                 let count = rows.len();
                 let problem = format!("{count} scrips fit: too many for one answer; ask for less");
@@ -353,6 +367,7 @@ impl Inner {
                     table,
                     day: today,
                     problem: None,
+                    unkept: None,
                 });
             }
         }
@@ -404,7 +419,8 @@ impl Inner {
                     .then(|| format!("the broker's list still has that of {}", iso_day(day)));
                 let mut view = segment.view();
                 view.stage = Stage::Ready;
-                view.error = older.clone().or(unwritten);
+                view.error = older.clone().or_else(|| unwritten.clone());
+                view.unkept.clone_from(&unwritten);
                 view.failed_at = older
                     .as_ref()
                     .map(|_| (clock::now(), today, PATIENCE_WITH_BROKER));
@@ -412,6 +428,7 @@ impl Inner {
                     table,
                     day,
                     problem: older,
+                    unkept: unwritten,
                 });
             }
             Err(error) => error,
@@ -440,6 +457,7 @@ impl Inner {
                 table,
                 day: view.day,
                 problem: Some(problem),
+                unkept: view.unkept.clone(),
             }),
             _ => Err(error),
         }

@@ -105,6 +105,15 @@ pub(crate) fn other_session() -> Ended {
     Ended::new(None, "the session of this connection is no longer in force")
 }
 
+/// Why a login is refused, and what to do. `is_over`: the token of the session says
+/// that its time is over, as after a night in which the machine slept.
+pub(crate) fn refusal(words: &str, is_over: bool) -> String {
+    match is_over {
+        true => format!("{words}; the session has expired by its own token: log in again"),
+        false => format!("{words}; log in again"),
+    }
+}
+
 /// The beginning of the server's words, which may quote the session: a reason
 /// is a sentence. What is cut is masked already: half a secret is not told from
 /// other words.

@@ -62,6 +62,11 @@ impl Handle for kneo_client {
 ///   ["nse_cm"]): an order beyond them is KNEO_INVALID_ARGUMENT and not sent
 /// - "log": {"level":"off|error|warn|info|debug|trace","file":"path"}
 ///
+/// Paths are relative to the folder of the process at this moment; a later change
+/// of the folder moves nothing. One that begins with ~, $NAME or %NAME%, begins or
+/// ends with a quote or a blank, or is a file:// address is an error. Blanks around
+/// a credential or an address say nothing.
+///
 /// An unknown key is an error that names it; null means absent.
 ///
 /// out: receives the client, or NULL on failure. Must not be NULL.

@@ -17,9 +17,12 @@ use super::text::{optional, required};
 ///
 /// client: a live client.
 /// mobile_number: "+" and country code and number, or the ten digits of an
-///   Indian number, which get "+91". No blanks, no dashes.
+///   Indian number, which get "+91". "00" stands for "+"; of an Indian number
+///   "0" or "91" may stand before the ten digits. Blanks, dashes, brackets and
+///   points between the digits say nothing.
 /// ucc: unique client code, 1 to 16 letters and digits.
-/// totp: 6 digits, valid for 30 seconds; see kneo_totp_generate.
+/// totp: 6 digits, valid for 30 seconds; see kneo_totp_generate. Blanks and
+///   dashes in it, and blanks and line ends around any of the three, say nothing.
 ///
 /// Returns KNEO_OK with the broker's body ("data" with "token", "sid",
 /// "ucc", "kType":"View" and more). A wrong TOTP or UCC is KNEO_REJECTED. It
@@ -86,7 +89,9 @@ pub unsafe extern "C" fn kneo_totp_validate(
 /// mobile_number, user_id, pan: exactly one of the three; the others NULL or
 ///   "". The mobile number as for kneo_totp_login; the PAN as five letters,
 ///   four digits and a letter, in any case.
-/// password: not blank.
+/// password: not blank. It is never changed: one with a line end, another
+///   control character or a blank that nobody types (such as U+00A0) is
+///   KNEO_INVALID_ARGUMENT.
 ///
 /// Returns KNEO_OK with the broker's body ("data" with "token", "sid" and
 /// more). A wrong password, consumer key or secret is KNEO_REJECTED. Never
@@ -212,11 +217,15 @@ pub unsafe extern "C" fn kneo_qr_code_session(
 /// The code that an authenticator app shows at this moment (RFC 6238, SHA-1,
 /// 30 seconds, 6 digits). It is as right as the clock of this machine.
 ///
-/// secret_base32: the secret of the registration, with or without blanks and
-///   padding, in any case; at most 512 characters.
+/// secret_base32: the secret of the registration, in any case, with or without
+///   blanks, line ends, dashes and padding; at most 512 characters. Or the whole
+///   address in the QR code, "otpauth://totp/NAME?secret=...": its "digits"
+///   (6 to 8) and "period" (1 to 3600 seconds) count, its "algorithm" must be
+///   SHA1. Addresses of counted codes (hotp) and exports of an app
+///   (otpauth-migration) are refused. No message shows a part of it.
 ///
-/// Returns KNEO_OK with {"totp":"123456","valid_for_seconds":17} (1 to 30),
-/// or KNEO_INVALID_ARGUMENT. Sends nothing and needs no client.
+/// Returns KNEO_OK with {"totp":"123456","valid_for_seconds":17} (1 to 30, or
+/// to the period), or KNEO_INVALID_ARGUMENT. Sends nothing and needs no client.
 ///
 /// # Safety
 ///
@@ -239,9 +248,12 @@ pub unsafe extern "C" fn kneo_totp_generate(secret_base32: *const c_char) -> *mu
 /// session these and "data_center", "base_url", "base_url_from" (who named that host:
 /// "answer", "fixed" if there is one for all, or "login" if the answer named none, so that
 /// the host of the login stayed, which may refuse every call with code 200032), "feed_url",
-/// "order_feed_url", "logged_in_at" and "expires_at" (unix seconds), and "login_family":
-/// "ipv4" or "ipv6", by which the login went, or null (behind a proxy, and after the import
-/// of a session that does not say it).
+/// "order_feed_url", "logged_in_at", "expires_at" (unix seconds; null if the token does not
+/// say), "expired": whether that time is over by the clock of the broker's last answer, sleep
+/// of the machine included, or by the wall clock before the first one; null if the token does
+/// not say. It is told and nothing more: a call is sent all the same, and the broker decides.
+/// And "login_family": "ipv4" or "ipv6", by which the login went, or null (behind a proxy, and
+/// after the import of a session that does not say it).
 #[unsafe(no_mangle)]
 pub extern "C" fn kneo_session_info(client: *mut kneo_client) -> *mut kneo_response {
     respond_with("session_info", client, |client| client.session_info())

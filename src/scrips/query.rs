@@ -6,6 +6,7 @@ use super::table::{self, Table};
 use crate::base::calendar::parse_date;
 use crate::base::error::Error;
 use crate::base::json::Fields;
+use crate::base::pasted;
 use crate::broker::params;
 
 /// A checked search.
@@ -40,13 +41,13 @@ pub(crate) struct Lacks(pub(crate) &'static str);
 
 impl Query {
     pub(crate) fn read(fields: &mut Fields) -> Result<Self, Error> {
-        let segment = fields.required("exchange_segment")?;
+        let segment = fields.required_plain("exchange_segment")?;
         let segment = params::scrip_segment(&fields.path("exchange_segment"), &segment)?;
         let part = fields.text("symbol")?.unwrap_or_default();
         let token = fields.number_or_text("token")?;
         let symbol = fields.text("trading_symbol")?;
-        let expiry = fields.text("expiry")?.filter(|text| !text.is_empty());
-        let option = fields.text("option_type")?.filter(|text| !text.is_empty());
+        let expiry = fields.plain("expiry")?.filter(|text| !text.is_empty());
+        let option = fields.plain("option_type")?.filter(|text| !text.is_empty());
         let strike = strike_text(fields)?.filter(|text| !text.is_empty());
         // Taken for the sake of callers of the SDK, which ignores it too.
         fields.flag("ignore_50multiple")?;
@@ -79,6 +80,21 @@ impl Query {
                 Some(text) => Some(strikes(fields, &text)?),
             },
         })
+    }
+
+    /// Why nothing was found, if that may be for how it was written: a typographic dash
+    /// is none of a symbol's. The file is asked first, which may have any byte.
+    pub(crate) fn doubt(&self) -> Option<Error> {
+        let (key, text) = match &self.find {
+            Find::Part(part) => ("params.symbol", part),
+            Find::Token(token) => ("params.token", token),
+            Find::Symbol(symbol) => ("params.trading_symbol", symbol),
+        };
+        let unseen = pasted::unseen(text)?;
+        Some(Error::argument(
+            key,
+            format_args!("has {unseen}; nothing was found"),
+        ))
     }
 
     /// The rows that match, by strike, then in the order of the file. Where they
@@ -134,7 +150,7 @@ fn strike_text(fields: &mut Fields) -> Result<Option<String>, Error> {
     if fields.is_number(KEY) {
         return fields.decimal(KEY);
     }
-    fields.text(KEY)
+    fields.plain(KEY)
 }
 
 fn options(text: &str) -> Vec<OptionWanted> {

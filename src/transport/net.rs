@@ -1,14 +1,16 @@
 //! Reads, logins and downloads: HTTP/2 or HTTP/1.1 on connections that are
 //! kept alive.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, COOKIE, LOCATION, SET_COOKIE, USER_AGENT};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::rt::{Sleep, Timer};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use url::Url;
@@ -24,8 +26,16 @@ use crate::base::connection::{Journal, Trace};
 use crate::base::status::Status;
 use crate::broker::message::{Answer, Failure, Request};
 
-/// A connection that was idle for longer is not used again.
+/// A connection that was idle for longer is not used again. A night in which the
+/// machine slept counts.
 const LONGEST_IDLE: Duration = Duration::from_secs(55);
+
+/// An HTTP/2 connection on which a request waits and nothing was read for so long is
+/// asked whether it lives. None is asked that has nothing to do.
+const SILENCE: Duration = Duration::from_secs(2);
+/// One that has not said so by then is dead: all that waits on it fails, and reads
+/// are sent once more on another, well before their usual deadline.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(4);
 
 /// Sends reads and logins.
 pub(crate) struct Net {
@@ -33,12 +43,35 @@ pub(crate) struct Net {
     client: Client<Opener, SingleUse>,
 }
 
+/// Tells how old the connections of the pool are. By tokio's clock, which stands still
+/// while the machine sleeps, those of yesterday evening would be young, and a login
+/// or a read would wait on a dead one until its deadline.
+#[derive(Clone)]
+struct Awake;
+
+impl Timer for Awake {
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Sleep>> {
+        TokioTimer::new().sleep(time)
+    }
+
+    fn sleep_until(&self, end: Instant) -> Pin<Box<dyn Sleep>> {
+        self.sleep(end.saturating_duration_since(self.now()))
+    }
+
+    fn now(&self) -> Instant {
+        clock::instant()
+    }
+}
+
 impl Net {
     /// Opens no connection yet, and loads nothing.
     pub(crate) fn new(settings: Arc<Settings>, jar: Arc<Cookies>) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(LONGEST_IDLE)
-            .pool_timer(TokioTimer::new())
+            .pool_timer(Awake)
+            .timer(Awake)
+            .http2_keep_alive_interval(SILENCE)
+            .http2_keep_alive_timeout(SIGN_OF_LIFE)
             .http1_max_buf_size(LARGEST_READ)
             .build(Opener(settings));
         Self { jar, client }
@@ -230,3 +263,6 @@ impl Net {
         Ok(Fetched::Body(body))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,16 +56,22 @@ impl Wanted {
         let wrong = |problem: String| Error::argument("config.ca_file", problem);
         let unreadable = |error: io::Error| wrong(format!("cannot be read: {error}"));
         let found = std::fs::metadata(path).map_err(unreadable)?;
+        if found.is_dir() {
+            return Err(wrong("is a folder; it must be a file (PEM)".to_owned()));
+        }
         // A pipe would block, a device might never end.
         if !found.is_file() || found.len() > LARGEST_CA_FILE {
             return Err(wrong("is no regular file of at most 16 MiB".to_owned()));
         }
         let pem = std::fs::read(path).map_err(unreadable)?;
-        let mut extra = CertificateDer::pem_slice_iter(&pem)
+        // The reader of PEM knows no mark before the first line, and would pass it over.
+        let pem = pem.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&pem);
+        let mut extra = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| wrong(format!("is no PEM file: {error}")))?;
-        if extra.is_empty() {
-            return Err(wrong("has no certificate in it (PEM)".to_owned()));
+        let begun = memchr::memmem::find_iter(pem, b"-----BEGIN CERTIFICATE-----").count();
+        if extra.is_empty() || extra.len() < begun {
+            return Err(wrong(unread(pem, begun, extra.len())));
         }
         let mut store = RootCertStore::empty();
         for certificate in &extra {
@@ -99,6 +105,32 @@ impl Wanted {
         all.push((self.extra.clone(), Arc::downgrade(&made)));
         Ok(made)
     }
+}
+
+/// What a file is instead that has no certificate in it, or not all that it seems to.
+fn unread(file: &[u8], begun: usize, read: usize) -> String {
+    let has = |words: &str| memchr::memmem::find(file, words.as_bytes()).is_some();
+    let problem = match file {
+        [] => "is empty",
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "is UTF-16; save it as UTF-8",
+        [0x30, 0x80..=0xff, ..] => {
+            "is binary (DER) and must be PEM; openssl x509 -inform der -in FILE -out FILE.pem \
+             makes one of a certificate"
+        }
+        _ if begun > 0 => {
+            return format!(
+                "has {begun} certificates (PEM), and only {read} can be read: -----BEGIN must be \
+                 the first on its line"
+            );
+        }
+        _ if has("BEGIN CERTIFICATE") => {
+            "has no certificate in it (PEM): BEGIN CERTIFICATE must stand between five dashes of \
+             ASCII each"
+        }
+        _ if has("PRIVATE KEY") => "has a private key in it and no certificate (PEM)",
+        _ => "has no certificate in it (PEM)",
+    };
+    problem.to_owned()
 }
 
 impl Cache {
@@ -214,7 +246,7 @@ mod tests {
             let error = Wanted::read(Some(&path)).err().expect("it is wrong");
             error.message().to_owned()
         };
-        assert!(problem("").contains("has no certificate in it"));
+        assert!(problem("").contains("is empty"));
         assert!(problem("hello").contains("has no certificate in it"));
         let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n";
         assert!(problem(cut).contains("is no PEM file"), "{}", problem(cut));

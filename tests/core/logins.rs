@@ -504,7 +504,7 @@ fn wrong_input_is_named_and_nothing_is_sent() {
     let good = "+919999999999";
     let cases: Vec<Wrong> = vec![
         ("mobile_number", totp("", "TEST1", "123456")),
-        ("mobile_number", totp("919999999999", "TEST1", "123456")),
+        ("mobile_number", totp("449999999999", "TEST1", "123456")),
         ("ucc", totp(good, "", "123456")),
         ("ucc", totp(good, "TEST 1", "123456")),
         ("totp", totp(good, "TEST1", "")),

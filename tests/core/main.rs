@@ -25,6 +25,8 @@
 //! - `scrips`: instruments: downloads, cache, bad files
 //! - `secrets`: after a full day no credential shows anywhere
 //! - `feed`: the market feed: prices, states, faults of the connection
+//! - `pasted`: texts from clipboards and files: taken, or refused in words that help
+//! - `sleep`: a machine that sleeps for an hour
 //! - `sockets`: both feeds against the sandbox, and every fault that it knows
 //! - `hosts`: the library inside other programs: threads, async runtimes
 
@@ -47,9 +49,11 @@ mod orderfeed;
 mod orders;
 mod outcomes;
 mod pacing;
+mod pasted;
 mod reads;
 mod scrips;
 mod secrets;
+mod sleep;
 mod sockets;
 mod steps;
 mod support;

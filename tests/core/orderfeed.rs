@@ -311,7 +311,7 @@ fn a_refusal_is_told_and_a_new_login_ends_it() {
     assert_eq!(front.refuses([NO_LOGIN; 2]), ["raw", "json"]);
     let mut passed = Vec::new();
     let refused = until(&feed, &mut passed, |event| event["state"] == "refused");
-    assert_eq!(refused["reason"], "Authentication Failed");
+    assert_eq!(refused["reason"], "Authentication Failed; log in again");
     let between = "Authentication Failed (raw form); the json form is next";
     let next = passed.iter().find(|event| event["reason"] == between);
     assert_eq!(next.expect("it is told")["state"], "connecting");

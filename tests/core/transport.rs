@@ -571,10 +571,7 @@ fn files_that_are_no_files_are_refused() {
             json!({"ca_file": "/dev/zero"}),
             "config.ca_file: is no regular file",
         ),
-        (
-            json!({"ca_file": "/"}),
-            "config.ca_file: is no regular file",
-        ),
+        (json!({"ca_file": "/"}), "config.ca_file: is a folder"),
         (
             json!({"log": {"level": "info", "file": "/dev/full"}}),
             "config.log.file: is no regular file",

@@ -10,7 +10,7 @@ use kotak_neo_sandbox::{Options, Proxy, ProxyManner, Sandbox, TlsMode};
 const USAGE: &str = "\
 usage: kotak-neo-sandbox [--port N] [--tls[=valid|expired|wrong-host]] [--http2] [--gzip]
                          [--require-cookie] [--orders-per-second N] [--tick-ms N]
-                         [--ipv6] [--proxy[=tunnel|hang|close|garbage|STATUS]]
+                         [--ipv6] [--proxy[=tunnel|hang|close|garbage|STATUS]] [--token-minutes N]
 ";
 
 fn main() -> ExitCode {
@@ -53,6 +53,10 @@ fn read_arguments(
             "--tick-ms" => {
                 let pause: u32 = number(&argument, &mut arguments)?;
                 options.tick_every = (pause > 0).then(|| Duration::from_millis(pause.into()));
+            }
+            "--token-minutes" => {
+                let minutes: u32 = number(&argument, &mut arguments)?;
+                options.token_lifetime = Duration::from_secs(60 * u64::from(minutes));
             }
             "--tls" | "--tls=valid" => options.tls = TlsMode::Valid,
             "--tls=expired" => options.tls = TlsMode::Expired,

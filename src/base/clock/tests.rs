@@ -71,6 +71,22 @@ fn a_test_shifts_the_clock_of_its_thread() {
 }
 
 #[test]
+fn the_clock_that_counts_sleep_is_told_as_an_instant() {
+    let (start, real) = (instant(), Instant::now());
+    let since = |earlier: Instant| instant().saturating_duration_since(earlier);
+    assert!(since(start) <= real.elapsed() + HOUR);
+    {
+        // The machine sleeps, and std's clock with it.
+        let _later = shifted(0, 2 * HOUR_MS);
+        assert!(since(start) >= 2 * HOUR && real.elapsed() < HOUR);
+        // Before it was first asked.
+        let _earlier = shifted(0, i64::MIN / 1_000_000);
+        assert_eq!(since(start), Duration::ZERO);
+    }
+    assert!(since(start) < HOUR);
+}
+
+#[test]
 fn what_is_over_after_a_jump_ends_by_itself() {
     block_on(async {
         let mut sleep = pin!(sleep(HOUR));

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::exchange::{self, exchange_id};
 use crate::base::error::Error;
 use crate::base::json;
+use crate::base::pasted;
 use crate::broker::indices::{self, Asked};
 
 /// The broker's limit over all kinds.
@@ -100,29 +101,36 @@ impl Instrument {
     /// Reads `nse_cm|11536`.
     pub(crate) fn parse(name: &str, text: &str, by_name: bool) -> Result<Self, Error> {
         let wrong = |problem: &str| Err(Error::argument(name, problem));
-        let Some((exchange, token)) = text.trim().split_once('|') else {
-            return wrong("each entry must be exchange|token, for example nse_cm|11536");
+        let text = pasted::trimmed(text);
+        let Some((exchange, token)) = text.split_once('|') else {
+            let odd = pasted::odd(text).map_or_else(String::new, |odd| format!("; this has {odd}"));
+            return wrong(&format!(
+                "each entry must be exchange|token, for example nse_cm|11536{odd}"
+            ));
         };
-        let Some(exchange) = exchange_id(exchange.trim()).filter(|id| *id > 0) else {
+        let Some(exchange) = exchange_id(pasted::trimmed(exchange)).filter(|id| *id > 0) else {
             return wrong(
                 "the exchange must be one of nse_cm, nse_fo, cde_fo, nse_com, bse_cm, bse_fo, \
                  bse_cd, bse_co, mcx_fo, ncd_co",
             );
         };
-        let token = token.trim();
+        let token = pasted::trimmed(token);
         if let Ok(number) = token.parse::<u32>() {
             let token = number.to_string();
             return Ok(Self { exchange, token });
         }
         if !by_name {
-            return wrong("the token must be a number");
+            return match pasted::odd(token) {
+                Some(odd) => wrong(&format!("the token must be a number; this has {odd}")),
+                None => wrong("the token must be a number"),
+            };
         }
         let fits = !token.is_empty()
             && token.len() <= LONGEST_NAME
             && !token.contains(['|', ','])
-            && !token.contains(char::is_control);
+            && pasted::odd(token).is_none();
         if !fits {
-            return wrong("the name of an index has 1 to 64 bytes, without | and commas");
+            return wrong("the name of an index is 1 to 64 of ASCII, without | and commas");
         }
         let token = token.to_owned();
         Ok(Self { exchange, token })
@@ -163,7 +171,8 @@ impl Instrument {
 
 /// Reads a list of instruments, separated by commas.
 pub(crate) fn instruments(intent: Intent, tokens: Option<&str>) -> Result<Vec<Instrument>, Error> {
-    let given = tokens.filter(|text| !text.trim().is_empty());
+    let is_nothing = |text: &str| pasted::trimmed(text).is_empty();
+    let given = tokens.filter(|text| !is_nothing(text));
     match (intent, given) {
         (Intent::Exchange, None) => Ok(Vec::new()),
         (Intent::Exchange, Some(_)) => Err(Error::argument(
@@ -178,11 +187,18 @@ pub(crate) fn instruments(intent: Intent, tokens: Option<&str>) -> Result<Vec<In
                 if all.len() > 4 * MOST_TOKENS {
                     return Err(Error::argument("tokens", "has too many entries"));
                 }
+                // What a list ends with that a program wrote.
+                if is_nothing(one) {
+                    continue;
+                }
                 let one = Instrument::parse("tokens", one, intent == Intent::Index)?;
                 if intent != Intent::Index {
                     one.must_be_no_index("tokens")?;
                 }
                 all.push(one);
+            }
+            if all.is_empty() {
+                return Err(Error::argument("tokens", "must name an instrument"));
             }
             all.sort();
             all.dedup();
@@ -405,7 +421,7 @@ mod tests {
     fn reads_instruments() {
         let all = instruments(
             Intent::Scrips,
-            Some(" nse_fo|44500,nse_cm|011536 ,nse_fo|44500"),
+            Some(" nse_fo|44500,\r\n\u{a0}nse_cm | 011536\u{200b} ,, nse_fo|44500,\n"),
         );
         let all = all.expect("they are good");
         let texts: Vec<String> = all.iter().map(Instrument::text).collect();
@@ -439,7 +455,8 @@ mod tests {
             (Intent::Scrips, ""),
             (Intent::Scrips, "nse_cm"),
             (Intent::Scrips, "nse_cm|"),
-            (Intent::Scrips, "nse_cm|1,"),
+            (Intent::Scrips, " ,\n,"),
+            (Intent::Index, "nse_cm|Nifty\u{a0}50"),
             (Intent::Scrips, "none|1"),
             (Intent::Scrips, "nyse|1"),
             (Intent::Scrips, "nse_cm|Nifty 50"),
@@ -452,6 +469,23 @@ mod tests {
             (Intent::Exchange, "nse_cm|1"),
         ] {
             assert!(instruments(intent, Some(text)).is_err(), "{text}");
+        }
+        for (text, told) in [
+            (
+                "nse_cm|1,nse_fo\u{ff5c}2",
+                "this has U+FF5C FULLWIDTH VERTICAL LINE at character 7",
+            ),
+            (
+                "nse_cm|1\u{ff0c}nse_fo|2",
+                "this has U+FF0C FULLWIDTH COMMA at character 2",
+            ),
+            (
+                "nse_cm|1\u{a0}1",
+                "this has U+00A0 NO-BREAK SPACE at character 2",
+            ),
+        ] {
+            let error = instruments(Intent::Scrips, Some(text)).expect_err(text);
+            assert!(error.message().ends_with(told), "{error}");
         }
     }
 

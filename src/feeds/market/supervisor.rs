@@ -14,7 +14,7 @@ use super::watch::{Due, Probes, Watch};
 use crate::base::clock;
 use crate::base::redact::Known;
 use crate::base::secret::Secret;
-use crate::feeds::link::{Retries, brief, other_session};
+use crate::feeds::link::{Retries, brief, other_session, refusal};
 use crate::feeds::socket::{Ended, Frame, Socket, within};
 use crate::feeds::state::{Change, State};
 use crate::transport::Settings;
@@ -29,6 +29,8 @@ pub(crate) struct Login {
     pub(crate) url: Url,
     pub(crate) user: String,
     pub(crate) sid: Secret,
+    /// Its token says that its time is over.
+    pub(crate) is_over: bool,
     /// What nothing may show of what the broker says, `sid` included.
     pub(crate) known: Known,
 }
@@ -108,7 +110,7 @@ impl Supervisor {
     fn tell_end(&mut self, end: End, login: &Login, is_same_session: bool) -> Duration {
         let words = brief(&end.why().reason, &login.known);
         let (state, reason) = match &end {
-            End::Refused(_) => (State::Refused, format!("{words}; log in again")),
+            End::Refused(_) => (State::Refused, refusal(&words, login.is_over)),
             End::Lost { lasted, .. } => {
                 if *lasted {
                     self.retries.lasted();

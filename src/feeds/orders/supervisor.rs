@@ -28,7 +28,7 @@ use crate::base::status::Status;
 use crate::base::words;
 use crate::broker::order_book;
 use crate::broker::session::Trade;
-use crate::feeds::link::{Retries, Switch, brief, no_thread, other_session};
+use crate::feeds::link::{Retries, Switch, brief, no_thread, other_session, refusal};
 use crate::feeds::socket::{Ended, Frame, Socket, within};
 use crate::feeds::state::{Change, State};
 use crate::transport::{Settings, beside};
@@ -54,6 +54,8 @@ pub(crate) trait Account: Witness + Send + Sync + 'static {
     fn endpoint(&self, session: &Trade) -> Result<Url, String>;
     /// Which form of the login to use.
     fn forms(&self) -> &Forms;
+    /// Whether the token of a session says that its time is over.
+    fn is_over(&self, session: &Trade) -> bool;
     /// What no event of a session may show.
     fn secrets(&self, session: &Trade) -> Vec<Secret>;
     /// Reads the order book, then the trade book. Blocks; ends early when
@@ -216,19 +218,22 @@ impl<A: Account> Supervisor<A> {
     /// Tells the end of a connection; gives when to connect again.
     fn tell_end(&mut self, gone: &Gone, session: &Arc<Trade>) -> Duration {
         self.shared.facts().reconciled = false;
-        let reason = &gone.ended.reason;
+        let words = &gone.ended.reason;
         if gone.at_once {
             // Nothing is lost yet, and nothing refused.
-            self.tell(State::Connecting, reason);
+            self.tell(State::Connecting, words);
             return Duration::ZERO;
         }
-        let state = match gone.refused {
-            true => State::Refused,
-            false => State::Down,
+        let (state, reason) = match gone.refused {
+            true => {
+                let is_over = self.account.is_over(session);
+                (State::Refused, refusal(words, is_over))
+            }
+            false => (State::Down, words.clone()),
         };
         let is_same = self.is_current(session);
         let wait = self.retries.after(gone.refused, is_same);
-        self.change(Change::after(&gone.ended, state, reason.clone()).retry_in(Some(wait)));
+        self.change(Change::after(&gone.ended, state, reason).retry_in(Some(wait)));
         wait
     }
 
