@@ -351,7 +351,8 @@ impl Inner {
             }
             last => {
                 requests.extend(last);
-                let rows = self.ask_in_turn(call, op, requests, &misspelt).await?;
+                // In a box: few calls need it, and all would have its size on the stack.
+                let rows = Box::pin(self.ask_in_turn(call, op, requests, &misspelt)).await?;
                 call.extra.borrow_mut().remove(PART);
                 rows
             }
