@@ -815,12 +815,26 @@ const char *kneo_response_message(const kneo_response *response);
 
 /**
  * Facts about the call itself, as JSON: "operation", "request_id", "tag",
- * "elapsed_ms" (a number with fractions), and where they apply "call_id" (as it
- * was given), "notes" (a list of sentences), "earlier_answer" (true: an
- * "intent_id" was used before, and nothing was sent), "scrip_day" and "stale"
+ * "elapsed_ms" (a number with fractions), and where they apply "waited_ms" (how
+ * many of these the call waited for its turn), "call_id" (as it was given),
+ * "notes" (a list of sentences), "earlier_answer" (true: an "intent_id" was
+ * used before, and nothing was sent), "amo_set_from" (see kneo_cancel_order),
+ * "hints" (of rows of orders: a list of {"order_id", "reason", "hint"}, the
+ * broker's reason for a rejection and what to do about it, each once and 64 at
+ * most) and "hints_left_out" (how many rows gave more), "scrip_day" and "stale"
  * (see kneo_search_scrip), "requests", "instruments" and "part" (see
  * kneo_quotes), and "otp" (what kneo_login did about the OTP:
- * {"requested":true}, or false with a "problem"). Never NULL.
+ * {"requested":true}, or false with a "problem").
+ *
+ * "connection" is that of the last request which the call needed; there is none if
+ * the call came to no connection. Where they are known: "reused" (true: opened by an
+ * earlier call), "peer" (address and port of the other end: the broker's, or the
+ * proxy's), "family" ("ipv4" or "ipv6", to the peer), "proxy" (its host and port);
+ * in milliseconds with fractions "dns_ms" (name lookup), "tcp_ms" (from the first
+ * address that was tried until one was reached), "proxy_ms" (its tunnel) and "tls_ms"
+ * of one that this call opened, and "first_byte_ms" (from the sending to the head of
+ * the answer). A call that failed while it connected has the steps that were done.
+ * Never NULL.
  *
  * Valid until kneo_response_free.
  */
@@ -893,9 +907,17 @@ void kneo_response_free(kneo_response *response);
  * - "ca_file": PEM file of authorities to trust besides the system's
  * - "proxy": "http://user:password@host:port" (the login may be left out)
  *   or "system"; none unless given, and never for loopback
- * - "local_address": IP address to connect from
+ * - "local_address": IP address to connect from; addresses of its family only are
+ *   tried then
  * - "max_orders_per_second": 1 to 1000000 (10), in any second of the broker's;
  *   clients of one account in this process share what was sent
+ * - "max_reads_per_second": object of 1 to 1000000 each, in any second of
+ *   the broker's: "quotes" 25 (expiries and chains too), "candles" 2, "other"
+ *   10 (books and all else); clients of one account share what was sent. A
+ *   read waits for its turn within its deadline, else it is KNEO_RATE_LIMITED
+ *   and not sent. Logins and instructions never wait for reads
+ * - "max_quotes_at_once": 1 to 1000000 (4), quotes, expiries and chains that
+ *   are sent and not answered yet
  * - "ledger_file", "ledger_sync" ("process" or "disk"),
  *   "outcome_window_ms" (120000), "cache_dir"
  * - "read_only": true lets no instruction leave, cancels included
@@ -903,6 +925,11 @@ void kneo_response_free(kneo_response *response);
  *   "max_orders_per_day" (new orders), "allowed_segments" (a list like
  *   ["nse_cm"]): an order beyond them is KNEO_INVALID_ARGUMENT and not sent
  * - "log": {"level":"off|error|warn|info|debug|trace","file":"path"}
+ *
+ * Paths are relative to the folder of the process at this moment; a later change
+ * of the folder moves nothing. One that begins with ~, $NAME or %NAME%, begins or
+ * ends with a quote or a blank, or is a file:// address is an error. Blanks around
+ * a credential or an address say nothing.
  *
  * An unknown key is an error that names it; null means absent.
  *
@@ -917,7 +944,8 @@ void kneo_response_free(kneo_response *response);
  * config must be NULL or a NUL-terminated text, out must be NULL or
  * point to a writable pointer.
  */
-kneo_response *kneo_client_open(const char *config, kneo_client **out);
+kneo_response *kneo_client_open(const char *config,
+                                kneo_client **out);
 
 /**
  * Ends the calls that are under way on this client with KNEO_CLOSED, within
@@ -984,9 +1012,12 @@ void kneo_client_free(kneo_client *client);
  *
  * client: a live client.
  * mobile_number: "+" and country code and number, or the ten digits of an
- *   Indian number, which get "+91". No blanks, no dashes.
+ *   Indian number, which get "+91". "00" stands for "+"; of an Indian number
+ *   "0" or "91" may stand before the ten digits. Blanks, dashes, brackets and
+ *   points between the digits say nothing.
  * ucc: unique client code, 1 to 16 letters and digits.
- * totp: 6 digits, valid for 30 seconds; see kneo_totp_generate.
+ * totp: 6 digits, valid for 30 seconds; see kneo_totp_generate. Blanks and
+ *   dashes in it, and blanks and line ends around any of the three, say nothing.
  *
  * Returns KNEO_OK with the broker's body ("data" with "token", "sid",
  * "ucc", "kType":"View" and more). A wrong TOTP or UCC is KNEO_REJECTED. It
@@ -1034,7 +1065,9 @@ kneo_response *kneo_totp_validate(kneo_client *client, const char *mpin);
  * mobile_number, user_id, pan: exactly one of the three; the others NULL or
  *   "". The mobile number as for kneo_totp_login; the PAN as five letters,
  *   four digits and a letter, in any case.
- * password: not blank.
+ * password: not blank. It is never changed: one with a line end, another
+ *   control character or a blank that nobody types (such as U+00A0) is
+ *   KNEO_INVALID_ARGUMENT.
  *
  * Returns KNEO_OK with the broker's body ("data" with "token", "sid" and
  * more). A wrong password, consumer key or secret is KNEO_REJECTED. Never
@@ -1121,11 +1154,15 @@ kneo_response *kneo_qr_code_session(kneo_client *client,
  * The code that an authenticator app shows at this moment (RFC 6238, SHA-1,
  * 30 seconds, 6 digits). It is as right as the clock of this machine.
  *
- * secret_base32: the secret of the registration, with or without blanks and
- *   padding, in any case; at most 512 characters.
+ * secret_base32: the secret of the registration, in any case, with or without
+ *   blanks, line ends, dashes and padding; at most 512 characters. Or the whole
+ *   address in the QR code, "otpauth://totp/NAME?secret=...": its "digits"
+ *   (6 to 8) and "period" (1 to 3600 seconds) count, its "algorithm" must be
+ *   SHA1. Addresses of counted codes (hotp) and exports of an app
+ *   (otpauth-migration) are refused. No message shows a part of it.
  *
- * Returns KNEO_OK with {"totp":"123456","valid_for_seconds":17} (1 to 30),
- * or KNEO_INVALID_ARGUMENT. Sends nothing and needs no client.
+ * Returns KNEO_OK with {"totp":"123456","valid_for_seconds":17} (1 to 30, or
+ * to the period), or KNEO_INVALID_ARGUMENT. Sends nothing and needs no client.
  *
  * # Safety
  *
@@ -1143,7 +1180,12 @@ kneo_response *kneo_totp_generate(const char *secret_base32);
  * session these and "data_center", "base_url", "base_url_from" (who named that host:
  * "answer", "fixed" if there is one for all, or "login" if the answer named none, so that
  * the host of the login stayed, which may refuse every call with code 200032), "feed_url",
- * "order_feed_url", "logged_in_at" and "expires_at" (unix seconds).
+ * "order_feed_url", "logged_in_at", "expires_at" (unix seconds; null if the token does not
+ * say), "expired": whether that time is over by the clock of the broker's last answer, sleep
+ * of the machine included, or by the wall clock before the first one; null if the token does
+ * not say. It is told and nothing more: a call is sent all the same, and the broker decides.
+ * And "login_family": "ipv4" or "ipv6", by which the login went, or null (behind a proxy, and
+ * after the import of a session that does not say it).
  */
 kneo_response *kneo_session_info(kneo_client *client);
 
@@ -1202,20 +1244,24 @@ kneo_response *kneo_logout(kneo_client *client);
  *
  * client: a live client with a trade session.
  * params: a JSON object with the official SDK's keyword names. Prices are in
- *   rupees, quantities in units (shares, not lots; the unit of mcx_fo is not
- *   documented by the broker). Numbers are JSON numbers or strings; their
- *   exact text is sent.
+ *   rupees, quantities in units (shares, not lots). In mcx_fo they are very
+ *   probably lots times "lLotSize" of the scrip file, as its feed and freeze
+ *   quantity are (CRUDEOIL: 100 is one lot); no document and no live order
+ *   confirms it, and nothing is converted. Numbers are JSON numbers or
+ *   strings; their exact text is sent, but for zero, which is sent as 0.
  * - "exchange_segment": nse_cm, bse_cm, nse_fo, bse_fo, mcx_fo
  * - "product": CNC, NRML, MIS, MTF. Cover and bracket orders are refused: the
  *   broker ended them on 1 April 2026
  * - "price": more than 0 for L and SL; "0" for MKT and SL-M
  * - "order_type": L (limit), MKT (market), SL (stop-loss limit), SL-M
- *   (stop-loss market)
+ *   (stop-loss market; the broker takes it and then always rejects it, which
+ *   "notes" of kneo_response_meta say: send SL with a limit price beyond the
+ *   trigger, on the tick)
  * - "quantity": a whole number, more than 0
  * - "validity": DAY, IOC (DAY only in mcx_fo)
  * - "trading_symbol": pTrdSymbol of the scrip master
  * - "transaction_type": B, S, Buy, Sell
- * - optional: "amo" (YES, NO), "disclosed_quantity" ("0"), "trigger_price"
+ * - optional: "amo" (YES for an after-market order, NO), "disclosed_quantity" ("0"), "trigger_price"
  *   ("0"; more than 0 for SL and SL-M), "tag" (1 to 64 printable ASCII
  *   characters without blanks, " and \, unique for the day; one is made if
  *   none is given), "intent_id" (1 to 64 such characters; needs a ledger_file:
@@ -1236,7 +1282,8 @@ kneo_response *kneo_logout(kneo_client *client);
  *
  * params must be NULL or NUL-terminated.
  */
-kneo_response *kneo_place_order(kneo_client *client, const char *params);
+kneo_response *kneo_place_order(kneo_client *client,
+                                const char *params);
 
 /**
  * Changes an order that is open. It leaves at most once.
@@ -1246,7 +1293,8 @@ kneo_response *kneo_place_order(kneo_client *client, const char *params);
  *   then: "order_id" (nOrdNo), "price", "order_type", "quantity" (the total,
  *   filled units included), "validity" (DAY, IOC); optional
  *   "trigger_price", "disclosed_quantity", "amo", "intent_id",
- *   with the units, values and rules of kneo_place_order. In generations 1
+ *   with the units, values and rules of kneo_place_order. An after-market
+ *   order is changed with "amo" or without. In generations 1
  *   and 2 also "instrument_token", "exchange_segment", "product",
  *   "trading_symbol", "transaction_type" (read from the order book unless all
  *   are given), "market_protection", "dd", "filled_quantity".
@@ -1266,9 +1314,20 @@ kneo_response *kneo_modify_order(kneo_client *client, const char *params);
  *
  * client: a live client with a trade session.
  * params: a JSON object: "order_id" (nOrdNo); optional "amo" (YES for an
- *   after-market order, NO), "trading_symbol" (which an after-market order
- *   needs; read from the order book unless given), "isVerify" (true reads the
- *   order book first, in generations 1 and 2), "intent_id".
+ *   after-market order, NO), "trading_symbol" (of an after-market order),
+ *   "isVerify" (true reads the order book first, in generations 1 and 2),
+ *   "intent_id".
+ *
+ * An after-market order is cancelled with "amo" YES. Without, the broker
+ * answers code 14, which is KNEO_REJECTED: nothing was cancelled. Where "amo"
+ * is not given and this client knows the order as an after-market order
+ * ("ordGenTp" AMO, or such a state, in an answer of kneo_order_report,
+ * kneo_order_history or kneo_order_outcome or an event of its order feed; or
+ * placed as one by it or its ledger), YES is sent. "amo_set_from" and "notes"
+ * of kneo_response_meta say so. A given NO is sent, with a note. The trading
+ * symbol goes along if it is given or known like that; the live broker does
+ * without. Nothing is asked for either, and no second cancel is sent. The
+ * newest 4,096 such orders are known, each to the account that it is of.
  *
  * Returns what kneo_place_order returns; an unknown outcome is settled by the
  * "tag" that the error shows, or by "order_id".
@@ -1291,8 +1350,10 @@ kneo_response *kneo_cancel_order(kneo_client *client, const char *params);
  *   nearly over, so a long time waits for the proof and a short one polls.
  *
  * Returns KNEO_OK with
- *   {"outcome","message","operation","tag","order_id","state","row","rows",
- *   "candidates","reads","sent_at_ms","ask_again_after_ms"}.
+ *   {"outcome","message","operation","tag","order_id","state","row","hint",
+ *   "rows","candidates","reads","sent_at_ms","ask_again_after_ms"}. "hint" is
+ *   what to do about the reason for which "row" was rejected, or null; "hints"
+ *   of kneo_response_meta have those of all rows.
  * - "placed": "row" is the order in the order book, "state" its status
  * - "applied": the order has the state that was asked for
  * - "absent": it was not taken; sending anew is safe. That takes two
@@ -1361,8 +1422,9 @@ kneo_response *kneo_ledger_open_intents(const char *ledger_file);
  *   and digits), generation 3 only.
  *
  * Returns KNEO_OK with the broker's body ("data" is a list of orders); an
- * empty book is {"stat":"Ok","stCode":5203,"data":[]}. KNEO_NOT_LOGGED_IN
- * without a trade session. May be repeated.
+ * empty book is {"stat":"Ok","stCode":5203,"data":[]}. What to do about known
+ * reasons of rejections ("rejRsn") stands in "hints" of kneo_response_meta.
+ * KNEO_NOT_LOGGED_IN without a trade session. May be repeated.
  *
  * # Safety
  *
@@ -1376,14 +1438,15 @@ kneo_response *kneo_order_report(kneo_client *client, const char *order_id);
  * client: a client with a trade session.
  * order_id: an order number, 1 to 64 letters and digits.
  *
- * Returns KNEO_OK with the broker's body ("data" is a list of states).
- * KNEO_NOT_LOGGED_IN without a trade session. May be repeated.
+ * Returns KNEO_OK with the broker's body ("data" is a list of states), with
+ * "hints" as for kneo_order_report. KNEO_NOT_LOGGED_IN without a trade session. May be repeated.
  *
  * # Safety
  *
  * order_id must be NULL or NUL-terminated.
  */
-kneo_response *kneo_order_history(kneo_client *client, const char *order_id);
+kneo_response *kneo_order_history(kneo_client *client,
+                                  const char *order_id);
 
 /**
  * The trade book.
@@ -1445,7 +1508,7 @@ kneo_response *kneo_limits(kneo_client *client, const char *params);
  *   Optional: "trigger_price", "broker_name" (KOTAK), "branch_id" (ONLINE),
  *   "stop_loss_type", "stop_loss_value", "square_off_type",
  *   "square_off_value", "trailing_stop_loss", "trailing_sl_value". Numbers are
- *   JSON numbers or strings; their exact text is sent.
+ *   JSON numbers or strings; their exact text is sent, zero as 0.
  *
  * Returns KNEO_OK with the broker's body; look at "rmsVldtd" and
  * "insufFund": "stat" is "Ok" although funds are short. May be repeated.
@@ -1943,7 +2006,8 @@ kneo_response *kneo_order_feed_open(kneo_client *client,
  *   "fill_quantity" the part of it that no event told before, "data" the
  *   broker's row as it came. "skipped":true: steps lie between "previous" and
  *   this one that the books no longer show. "late":true: the row is older than
- *   what was told, and only its fill is new
+ *   what was told, and only its fill is new. "hint": what to do about the
+ *   reason for a rejection that "data" gives, where that is known
  * - "trade": a row of the trade book, told once: "order", "trade" (its id),
  *   "quantity", "fill_quantity" as above, "data"
  * - "position": a row of a position in "data"
