@@ -618,12 +618,13 @@ fn every_sample_of_a_refusal_is_judged_as_it_is_meant() {
             Rejected,
             Refused(Rejected),
         ),
+        // It proves to a cancel alone; here it comes to a place order.
         (
             "cancel_order.error-14-amo-flag",
             200,
             Rejected,
             Rejected,
-            Refused(Rejected),
+            Open,
         ),
         (
             "cancel_order.error-5204-bad-input",
