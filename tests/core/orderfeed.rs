@@ -109,6 +109,8 @@ impl Front {
 
 const ACCEPTED: &str = r#"{"ak":"ok","type":"cn","task":"cn","msg":"connected"}"#;
 
+/// What is told of the first two.
+const REFUSED: &str = "Authentication Failed; log in again";
 /// The three forms of a refusal on the wire.
 const NO_LOGIN: &str = r#"{"ak":"nk","type":"cn","task":"cn","msg":"Authentication Failed"}"#;
 const NO_CONNECTION: &str =
@@ -346,7 +348,11 @@ fn every_form_of_a_refusal_is_one_after_both_forms_of_the_login() {
         let mut forms = front.refuses(no);
         let mut passed = Vec::new();
         let refused = until(&feed, &mut passed, |event| event["state"] == "refused");
-        assert_eq!(refused["reason"], reason, "{no:?}");
+        assert_eq!(
+            refused["reason"],
+            format!("{reason}; log in again"),
+            "{no:?}"
+        );
         let wait = refused["retry_in_ms"].as_u64();
         assert!(wait.is_some_and(|ms| ms >= 200), "{refused}");
         let states: Vec<_> = passed.iter().map(|event| &event["state"]).collect();
@@ -398,7 +404,7 @@ fn a_form_that_gets_no_answer_is_tried_too() {
     assert_eq!(form_of(&wire.text()), "json");
     wire.send(NO_CONNECTION);
     let refused = state(&feed, "refused");
-    assert_eq!(refused["reason"], "Authentication Failed");
+    assert_eq!(refused["reason"], REFUSED);
 }
 
 #[test]
@@ -418,11 +424,11 @@ fn after_the_first_ok_a_refusal_is_judged_by_what_it_answers() {
     until(&feed, &mut Vec::new(), |event| event["order"] == "1");
     // The connection or the login does not stand any more.
     wire.send(NO_CONNECTION);
-    assert_eq!(state(&feed, "refused")["reason"], "Authentication Failed");
+    assert_eq!(state(&feed, "refused")["reason"], REFUSED);
     let mut wire = front.confirmed();
     state(&feed, "live");
     wire.send(NO_LOGIN);
-    assert_eq!(state(&feed, "refused")["reason"], "Authentication Failed");
+    assert_eq!(state(&feed, "refused")["reason"], REFUSED);
 }
 
 #[test]

@@ -1088,6 +1088,7 @@ fn symbols(sandbox: &Sandbox) -> Vec<Vec<String>> {
 fn unlimited() -> Sandbox {
     start(Options {
         quotes_per_second: 0,
+        candles_per_second: 0,
         ..Options::default()
     })
 }
@@ -1345,7 +1346,7 @@ fn a_range_without_candles_is_an_empty_list() {
         (400, "Data not available", Status::Rejected),
         (422, "Invalid neosymbol", Status::Rejected),
         (429, "No data found", Status::RateLimited),
-        (401, "No data found", Status::SessionExpired),
+        (401, "No data found", Status::Rejected),
         (
             503,
             "No data found for the given duration",

@@ -304,12 +304,15 @@ fn orders_and_logins_never_wait_for_reads() {
 #[test]
 fn what_an_order_reads_is_counted() {
     let sandbox = unlimited();
-    let few = json!({"max_reads_per_second": {"other": 1}});
+    // Where the segment counts, a modification looks it up.
+    let few = json!({"max_reads_per_second": {"other": 1}, "allowed_segments": ["nse_cm"]});
     let client = &trader(&sandbox, few);
     fault(&sandbox, BOOK, FaultKind::Hang);
     thread::scope(|scope| {
-        let cancel = json!({"order_id": "1", "amo": "YES", "timeout_ms": 60_000}).to_string();
-        let hangs = scope.spawn(move || client.cancel_order(&cancel));
+        let modify = json!({"order_id": "1", "price": "1", "order_type": "L", "quantity": 1,
+                            "validity": "DAY", "timeout_ms": 60_000});
+        let modify = modify.to_string();
+        let hangs = scope.spawn(move || client.modify_order(&modify));
         let seen = sandbox.wait_for_requests(1, PATIENCE);
         assert_eq!(seen.len(), 1);
         limited(positions(client, json!({"timeout_ms": 50})));
