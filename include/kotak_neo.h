@@ -1045,7 +1045,8 @@ kneo_response *kneo_totp_login(kneo_client *client,
  * Returns KNEO_OK with the broker's body ("data" with "token", "sid",
  * "baseUrl", "kType":"Trade" and more). A wrong MPIN is KNEO_REJECTED;
  * without the first step KNEO_NOT_LOGGED_IN; a "baseUrl" that is no host of
- * the broker KNEO_PROTOCOL, and nothing is sent there. After a failure the
+ * the broker KNEO_PROTOCOL, and nothing is sent there; where there is none, a
+ * note in kneo_response_meta says that the host of the login stays. After a failure the
  * session is what it was before. Never sent twice. Blocks up to the "login"
  * deadline.
  *
@@ -1053,7 +1054,8 @@ kneo_response *kneo_totp_login(kneo_client *client,
  *
  * mpin must be NULL or NUL-terminated.
  */
-kneo_response *kneo_totp_validate(kneo_client *client, const char *mpin);
+kneo_response *kneo_totp_validate(kneo_client *client,
+                                  const char *mpin);
 
 /**
  * First step of the password login (generation 1). Gets a bearer token
@@ -1610,7 +1612,8 @@ kneo_response *kneo_historical_data(kneo_client *client, const char *params);
  *
  * client: a live client.
  * exchange_segment: NULL for all; else nse_cm, bse_cm, nse_fo, bse_fo,
- *   mcx_fo, or NSE, BSE, NFO, BFO, MCX in upper or lower case.
+ *   mcx_fo, cde_fo, nse_com, or NSE, BSE, NFO, BFO, MCX, CDS in upper or
+ *   lower case.
  *
  * Returns KNEO_OK with the broker's body ("data"."filesPaths" is a list of
  * URLs), or with a segment {"exchange_segment":"nse_cm","url":"..."}. May be

@@ -1029,6 +1029,20 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(repository().join(name)).expect("the file can be read")
 }
 
+/// What an answer says besides its JSON (notes, hints, the tag of an order) stands in its
+/// meta alone.
+#[test]
+fn wrappers_hand_on_the_meta() {
+    for wrapper in [
+        "bindings/go/kneo.go",
+        "bindings/python/kotak_neo.py",
+        "bindings/csharp/KotakNeo.cs",
+        "include/kotak_neo.hpp",
+    ] {
+        assert!(read(wrapper).contains("kneo_response_meta(r"), "{wrapper}");
+    }
+}
+
 /// The wrappers check the size of their struct; this, the order of its fields.
 #[test]
 fn structs_of_the_wrappers_follow_the_header() {

@@ -95,6 +95,7 @@ DECLARATIONS = {
     "kneo_response_json": (c_void_p, [RESPONSE]),
     "kneo_response_json_len": (c_size_t, [RESPONSE]),
     "kneo_response_message": (c_char_p, [RESPONSE]),
+    "kneo_response_meta": (c_char_p, [RESPONSE]),
     "kneo_response_redacted": (c_char_p, [RESPONSE]),
     "kneo_response_free": (None, [RESPONSE]),
     "kneo_client_open": (RESPONSE, [c_char_p, POINTER(CLIENT)]),
@@ -134,17 +135,21 @@ def load():
 
 
 class Error(Exception):
-    """A call that was not OK; it carries the status and both JSON texts."""
+    """A call that was not OK; it carries the status, both JSON texts and the meta."""
 
-    def __init__(self, status, message, json_text, redacted):
+    def __init__(self, status, message, json_text, redacted, meta):
         super().__init__(message)
         self.status = status
         self.json = json_text
         self.redacted = redacted
+        self.meta = meta
 
 
 class Reply:
-    """What a call gave back, copied out of the library."""
+    """What a call gave back, copied out of the library.
+
+    meta is JSON with facts about the call: its notes and hints, the tag of an order.
+    """
 
     def __init__(self, lib, raw):
         try:
@@ -152,11 +157,12 @@ class Reply:
             size = lib.kneo_response_json_len(raw)
             self.json = ctypes.string_at(lib.kneo_response_json(raw), size).decode("utf-8")
             self.redacted = lib.kneo_response_redacted(raw).decode("utf-8")
+            self.meta = lib.kneo_response_meta(raw).decode("utf-8")
             message = lib.kneo_response_message(raw).decode("utf-8")
         finally:
             lib.kneo_response_free(raw)
         if self.status != KNEO_OK:
-            raise Error(self.status, message, self.json, self.redacted)
+            raise Error(self.status, message, self.json, self.redacted, self.meta)
 
     def __repr__(self):
         return f"Reply({self.redacted})"
@@ -271,7 +277,7 @@ class Feed:
     @staticmethod
     def _check(count):
         if count < 0:
-            raise Error(-count, f"status {-count}", "", "")
+            raise Error(-count, f"status {-count}", "", "", "")
         return count
 
 

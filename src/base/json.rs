@@ -254,7 +254,7 @@ impl Fields {
             serde_json::from_str(&raw).map_err(|_| self.wrong(key, "must be a list of objects"))?;
         let path = self.path(key);
         let objects = list.iter().enumerate();
-        let objects = objects.map(|(at, text)| Self::parse(&format!("{path}[{at}]"), text.get()));
+        let objects = objects.map(|(at, text)| Self::inner(&format!("{path}[{at}]"), text.get()));
         objects.collect::<Result<_, _>>().map(Some)
     }
 
@@ -317,7 +317,16 @@ impl Fields {
         let Some(raw) = self.take(key) else {
             return Ok(None);
         };
-        Self::parse(&self.path(key), &raw).map(Some)
+        Self::inner(&self.path(key), &raw).map(Some)
+    }
+
+    /// An object inside another one. A place in it would be taken for one in the whole text,
+    /// so none is told.
+    fn inner(name: &str, raw: &str) -> Result<Self, Error> {
+        match raw.starts_with('{') {
+            true => Self::parse(name, raw),
+            false => Err(Error::argument(name, "must be a JSON object")),
+        }
     }
 
     /// Fails if a member was not taken.

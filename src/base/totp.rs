@@ -44,10 +44,12 @@ pub fn generate(secret: &str) -> Result<Reply, Error> {
     };
     let code = at(&key, now / step, digits)?;
     let left = step - now % step;
-    Ok(Reply::local(format!(
+    let mut reply = Reply::local(format!(
         r#"{{"totp":"{}","valid_for_seconds":{left}}}"#,
         *code
-    )))
+    ));
+    reply.meta.operation = "totp_generate";
+    Ok(reply)
 }
 
 /// What an authenticator app is told at the registration.
@@ -439,5 +441,6 @@ mod tests {
         assert!((1..=30).contains(&value["valid_for_seconds"].as_u64().expect("a number")));
         assert_eq!(value["totp"].as_str().expect("a string").len(), 6);
         assert!(reply.redacted().contains(r#""totp":"***""#));
+        assert!(reply.meta().contains(r#""operation":"totp_generate""#));
     }
 }

@@ -109,7 +109,7 @@ const ENTRIES: &[Entry] = &[
     entry(
         "1009",
         Refusal,
-        "The instrument, quantity or price is not valid; check the trading symbol, the lot size and a blank price.",
+        "The instrument, quantity or price is not valid; check the symbol or underlying, the lot size and a blank price.",
     ),
     entry(
         "1010",

@@ -92,7 +92,7 @@ pub(crate) fn named<'a>(segment: &str, token: &'a str) -> Result<&'a str, &'stat
     match listed_as(segment, number) {
         Some(index) => Ok(index.name),
         None if is_index(segment, number) => {
-            Err("is the number of an index, which the broker wants by its name, like INDIA VIX")
+            Err("is the number of an index, which the broker wants by its name, like Nifty 50")
         }
         None => Ok(token),
     }
@@ -174,7 +174,8 @@ mod tests {
         ] {
             assert_eq!(named(segment, token), Ok(name), "{segment} {token}");
         }
-        assert!(named("nse_cm", "26017").is_err_and(|why| why.contains("by its name")));
+        // The name in the example is one for quotes and candles alike.
+        assert!(named("nse_cm", "26017").is_err_and(|why| why.ends_with("like Nifty 50")));
         for (segment, number, expected) in [
             ("nse_cm", 26_000, true),
             ("nse_cm", 26_099, true),

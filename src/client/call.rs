@@ -34,6 +34,8 @@ use crate::transport::{EventLoop, Point};
 /// What is known of a call while it runs, and after it was cut short.
 pub(super) struct Call {
     started: Moment,
+    /// The same, or when the longer call began that it is a part of.
+    began: Moment,
     pub(super) deadline: Moment,
     /// The caller's name for it.
     call_id: Option<String>,
@@ -61,6 +63,7 @@ impl Call {
         let started = clock::now();
         Self {
             started,
+            began: started,
             deadline: started + limit,
             call_id,
             request_id: RefCell::default(),
@@ -175,7 +178,7 @@ impl Call {
             operation,
             request_id: self.request_id.take(),
             tag: self.tag.take(),
-            elapsed: self.started.elapsed(),
+            elapsed: self.began.elapsed(),
             connection,
             extra,
             known,
@@ -231,7 +234,8 @@ impl Inner {
     ) -> Result<Reply, Error> {
         outside_runtimes(op, || {
             let _counted = process::shared().calls.count();
-            let call = self.begin(op, common);
+            let mut call = self.begin(op, common);
+            call.began = whole.map_or(call.began, |whole| whole.began);
             let work = Box::pin(work(&call));
             let result = self.run(&self.event_loop, op, &call, whole, work);
             self.finish(op.name, &call, result)
@@ -400,7 +404,8 @@ impl Inner {
         common: &Common,
         work: impl FnOnce(&Call) -> Result<Reply, Error>,
     ) -> Result<Reply, Error> {
-        let call = Call::new(Duration::ZERO, common.call_id.clone());
+        let mut call = Call::new(Duration::ZERO, common.call_id.clone());
+        call.began = whole.began;
         let result = match self.closed.load(Ordering::Acquire) {
             true => Err(closed()),
             false => whole.must_go_on().and_then(|()| work(&call)),

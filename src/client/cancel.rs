@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::Client;
 use super::call::closed;
+use crate::base::clock::{self, Moment};
 use crate::base::error::Error;
 use crate::base::reply::Reply;
 use crate::base::status::Status;
@@ -60,6 +61,8 @@ struct Inside {
 
 /// A call that is under way, until this is dropped; perhaps without a name.
 pub(super) struct UnderWay<'a> {
+    /// When it began.
+    pub(super) began: Moment,
     named: &'a Named,
     entry: Option<Entry<'a>>,
     /// How often calls had been interrupted when it began.
@@ -75,6 +78,7 @@ impl Named {
     /// Begins a call. An error if its name is in use, or was cancelled before.
     pub(super) fn begin<'a>(&'a self, call_id: Option<&'a str>) -> Result<UnderWay<'a>, Error> {
         let under_way = |entry| UnderWay {
+            began: clock::now(),
             named: self,
             entry,
             interrupts: self.interrupts.load(Ordering::Acquire),

@@ -485,7 +485,7 @@ mod tests {
             ),
             (
                 r#"{"max_reads_per_second":10}"#,
-                "config.max_reads_per_second: not a JSON object",
+                "config.max_reads_per_second: must be a JSON object",
             ),
             (
                 r#"{"max_reads_per_second":{"candles":0}}"#,

@@ -139,8 +139,9 @@ impl<'a> Ending<'a> {
     }
 }
 
-fn meta(common: &Common) -> Meta {
+fn meta(whole: &UnderWay<'_>, common: &Common) -> Meta {
     let mut meta = super::meta(operation::SEARCH_SCRIP.name);
+    meta.elapsed = whole.began.elapsed();
     if let Some(id) = &common.call_id {
         meta.extra.insert("call_id".to_owned(), id.as_str().into());
     }
@@ -360,7 +361,7 @@ impl Inner {
         let kept = store.as_ref().and_then(|store| store.of_day(name, today));
         if let Some(kept) = kept {
             if let Ok(read) = Table::read_while(name, kept.csv, &|| !end.has_come()) {
-                let stopped = || end.error().finished(false, true, meta(common));
+                let stopped = || end.error().finished(false, true, meta(whole, common));
                 let table = read.ok_or_else(stopped)?;
                 let table = segment.put(table, today, true);
                 return Ok(Found {
@@ -397,7 +398,7 @@ impl Inner {
                 Ok(Reply::local(String::new()))
             })?;
             segment.view().stage = Stage::Indexing;
-            let finished = |error: Error| error.finished(true, true, meta(common));
+            let finished = |error: Error| error.finished(true, true, meta(whole, common));
             match Table::read_while(name, csv, &|| !end.has_come()) {
                 Ok(Some(table)) => Ok((segment.put(table, day, false), false)),
                 Ok(None) => Err(finished(end.error())),

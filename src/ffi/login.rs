@@ -61,7 +61,8 @@ pub unsafe extern "C" fn kneo_totp_login(
 /// Returns KNEO_OK with the broker's body ("data" with "token", "sid",
 /// "baseUrl", "kType":"Trade" and more). A wrong MPIN is KNEO_REJECTED;
 /// without the first step KNEO_NOT_LOGGED_IN; a "baseUrl" that is no host of
-/// the broker KNEO_PROTOCOL, and nothing is sent there. After a failure the
+/// the broker KNEO_PROTOCOL, and nothing is sent there; where there is none, a
+/// note in kneo_response_meta says that the host of the login stays. After a failure the
 /// session is what it was before. Never sent twice. Blocks up to the "login"
 /// deadline.
 ///

@@ -274,7 +274,8 @@ pub unsafe extern "C" fn kneo_historical_data(
 ///
 /// client: a live client.
 /// exchange_segment: NULL for all; else nse_cm, bse_cm, nse_fo, bse_fo,
-///   mcx_fo, or NSE, BSE, NFO, BFO, MCX in upper or lower case.
+///   mcx_fo, cde_fo, nse_com, or NSE, BSE, NFO, BFO, MCX, CDS in upper or
+///   lower case.
 ///
 /// Returns KNEO_OK with the broker's body ("data"."filesPaths" is a list of
 /// URLs), or with a segment {"exchange_segment":"nse_cm","url":"..."}. May be

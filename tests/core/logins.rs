@@ -811,6 +811,9 @@ fn a_base_url_may_carry_a_path() {
             .is_some_and(|url| url.trim_end_matches('/').ends_with("/xyz")),
         "{base}"
     );
+    sandbox.clear_requests();
+    client.positions().expect("it goes to that path");
+    assert_eq!(sandbox.requests()[0].path, "/xyz/portfolio/v2/positions");
 }
 
 #[test]

@@ -451,6 +451,25 @@ fn the_large_segment_is_searched_by_everything() {
     assert_eq!(state(&client, "nse_fo")["rows"], 90_000);
 }
 
+/// The time of a search is that of all its parts: the list, the file, the reading.
+#[test]
+fn a_search_tells_the_time_of_its_download() {
+    let sandbox = sandbox();
+    let query = json!({"exchange_segment": "nse_cm", "trading_symbol": "IDEA-EQ"});
+    let slow = |path: &str| fault(&sandbox, path, FaultKind::Slow { ms: 100 });
+    let told = |meta: &str| {
+        let meta = crate::support::json(meta);
+        meta["elapsed_ms"].as_f64().expect("a number")
+    };
+    slow("/script-details/");
+    slow("/wso2-scripmaster/");
+    let reply = search(&client(&sandbox), &query).expect("found");
+    assert!(told(&reply.meta()) >= 200.0, "{}", reply.meta());
+    sandbox.set_scrip_file("nse_cm", Some(Vec::new()));
+    let error = search(&client(&sandbox), &query).expect_err("the file is empty");
+    assert!(told(&error.meta()) >= 200.0, "{}", error.meta());
+}
+
 /// A row of a scrip file, as far as searches look at it.
 struct Listed {
     symbol: String,
