@@ -241,22 +241,36 @@ pub(crate) fn codes() -> impl Iterator<Item = &'static str> {
     ENTRIES.iter().map(|entry| entry.code)
 }
 
+/// Words of one sentence stand no farther apart, in bytes: a key of 36 characters may stand
+/// between. A page of a gateway has any two words somewhere.
+const NEAR: usize = 80;
+
 /// What is known of an answer by its words. They may stand in any sentence, so they
 /// prove nothing about an instruction.
 pub(crate) fn find_by_words(said: &str) -> Option<&'static Entry> {
     let said = said.to_lowercase();
-    let fits = |words: &[&str]| {
-        let mut rest = said.as_str();
-        words.iter().all(|word| match rest.split_once(word) {
-            Some((_, behind)) => {
-                rest = behind;
-                true
-            }
-            None => false,
-        })
-    };
-    let (_, code) = SENTENCES.iter().find(|(words, _)| fits(words))?;
+    let (_, code) = SENTENCES.iter().find(|(words, _)| has(&said, words))?;
     find(code)
+}
+
+/// Whether words stand in a text, in their order and near each other.
+fn has(text: &str, words: &[&str]) -> bool {
+    let Some((first, rest)) = words.split_first() else {
+        return true;
+    };
+    text.match_indices(first).any(|(at, found)| {
+        let mut behind = &text.as_bytes()[at + found.len()..];
+        rest.iter().all(|word| {
+            let word = word.as_bytes();
+            // No more of it is looked at: a text may be long, and have the first word often.
+            let near = &behind[..behind.len().min(NEAR + word.len())];
+            let gap = near.windows(word.len()).position(|some| some == word);
+            gap.is_some_and(|gap| {
+                behind = &behind[gap + word.len()..];
+                true
+            })
+        })
+    })
 }
 
 #[cfg(test)]
@@ -300,6 +314,12 @@ mod tests {
                 assert!(find_by_words(&some.join(" ")).is_none(), "{some:?}");
             }
         }
+        let far = format!("your account {} is locked", "x".repeat(NEAR));
+        assert!(find_by_words(&far).is_none());
+        let later = format!("{far}, and this account is locked too");
+        assert!(find_by_words(&later).is_some_and(|entry| entry.code == "10525"));
+        let key = "Consumer key 01234567-89ab-cdef-0123-456789abcdef is invalid";
+        assert!(find_by_words(key).is_some_and(|entry| entry.code == "invalid_client"));
         for said in [
             "",
             "unauthorised",

@@ -14,7 +14,9 @@ struct Reason {
     hint: &'static str,
 }
 
-/// Those that were seen with live accounts, or stand in the broker's documents.
+/// Those that were seen with live accounts, or stand in the broker's documents. A row that
+/// gives one may be that of an order that lives, whose change was rejected: no hint sends it
+/// again without a look at its state.
 const REASONS: [Reason; 6] = [
     Reason {
         code: "16283",
@@ -23,13 +25,14 @@ const REASONS: [Reason; 6] = [
             "not a multiple of the tick size",
         ],
         hint: "Price and trigger price must be multiples of the instrument's own tick, which \
-               search_scrip shows; send the order again at such a price if you still want it.",
+               search_scrip shows; if the order's state is rejected, send it again at such a price \
+               if you still want it, else only a change of it was rejected.",
     },
     Reason {
         code: "",
         words: &["transition to cas session"],
-        hint: "For some minutes before the closing auction every order is rejected; send it again \
-               a little later if you still want it.",
+        hint: "For some minutes before the closing auction every order is rejected; if this one's \
+               state is rejected, send it again a little later if you still want it.",
     },
     Reason {
         code: "",
@@ -211,6 +214,12 @@ mod tests {
             }
         }
         assert_eq!(hint("16283"), Some(REASONS[0].hint));
+        // The row of an order that lives may give a reason, too: that of a change.
+        for reason in REASONS {
+            let sends_again = reason.hint.find(" again");
+            let looks = reason.hint.find("state is rejected, send it again");
+            assert!(sends_again.is_none() || looks.is_some(), "{}", reason.hint);
+        }
         assert_eq!(hint(" 16283 : Trigger price"), Some(REASONS[0].hint));
     }
 
