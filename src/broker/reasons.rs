@@ -143,13 +143,18 @@ impl Hints {
     /// Those of rows.
     pub(crate) fn of<'a>(rows: impl IntoIterator<Item = &'a str>) -> Self {
         let mut hints = Self::default();
-        for row in rows {
-            hints.add(row);
-        }
+        hints.add(rows);
         hints
     }
 
-    fn add(&mut self, row: &str) {
+    /// Those of further rows.
+    pub(crate) fn add<'a>(&mut self, rows: impl IntoIterator<Item = &'a str>) {
+        for row in rows {
+            self.add_row(row);
+        }
+    }
+
+    fn add_row(&mut self, row: &str) {
         let Some((order_id, reason)) = reason(row) else {
             return;
         };

@@ -30,11 +30,11 @@ use crate::ledger::{Begun, Earlier, End, Intent, Ledger, Ticket};
 use crate::transport::brake::{Held, Leaving};
 use crate::transport::door::Line;
 use crate::transport::pacing::{Slot, Use};
-use crate::transport::{Point, Way};
+use crate::transport::{Point, Steps, Way};
 
 /// So many rows of a book are looked at before the register takes them: far more than one
 /// order has states.
-const ROWS_AT_ONCE: usize = 1024;
+pub(super) const ROWS_AT_ONCE: usize = 1024;
 /// A connection that was looked at within this time need not be looked at again.
 const NO_TIME: Duration = Duration::from_millis(1);
 
@@ -426,18 +426,18 @@ impl Inner {
     }
 
     /// Remembers what a book tells of the orders of an account.
-    pub(super) fn see_orders(&self, account: Option<&str>, book: &str, from: &'static str) {
+    pub(super) async fn see_orders(&self, account: Option<&str>, book: &str, from: &'static str) {
         let all = self.register().knows_after_market();
         let rows = order_book::list(book).unwrap_or_default();
-        let rows = rows.iter().filter_map(|row| order_book::seen(row.get()));
-        // What says that it is none matters of those only that were taken for some.
-        let mut rows = rows.filter(|row| all || row.after_market);
-        loop {
-            let some: Vec<_> = rows.by_ref().take(ROWS_AT_ONCE).collect();
-            if some.is_empty() {
-                return;
+        let mut steps = Steps::new();
+        for some in rows.chunks(ROWS_AT_ONCE) {
+            let some = some.iter().filter_map(|row| order_book::seen(row.get()));
+            // What says that it is none matters of those only that were taken for some.
+            let some: Vec<_> = some.filter(|row| all || row.after_market).collect();
+            if !some.is_empty() {
+                self.register().see(account, some, from);
             }
-            self.register().see(account, some, from);
+            steps.next().await;
         }
     }
 

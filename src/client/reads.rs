@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::exchange::{Place, Target};
+use super::orders::ROWS_AT_ONCE;
 use super::{Client, Inner};
 use crate::base::error::Error;
 use crate::base::json::Fields;
@@ -22,6 +23,7 @@ use crate::broker::reads::{
 };
 use crate::broker::reasons::{Hint, Hints};
 use crate::broker::session::Trade;
+use crate::transport::Steps;
 
 /// The key under which the meta of a call tells in which of its requests it ended.
 const PART: &str = "part";
@@ -231,7 +233,12 @@ impl Inner {
             let reply = self.ask(call, op, expect, parts()?).await?;
             if SHOW_ORDERS.contains(&op.name) {
                 let rows = order_book::list(reply.json()).unwrap_or_default();
-                self.tell_hints(call, rows.iter().map(|row| row.get()));
+                let (mut hints, mut steps) = (Hints::default(), Steps::new());
+                for some in rows.chunks(ROWS_AT_ONCE) {
+                    hints.add(some.iter().map(|row| row.get()));
+                    steps.next().await;
+                }
+                self.tell_hints(call, &hints);
             }
             Ok(reply)
         })
@@ -239,8 +246,7 @@ impl Inner {
 
     /// Tells what is known of the reasons for which orders were rejected. The rows stay as
     /// the broker wrote them.
-    pub(super) fn tell_hints<'a>(&self, call: &Call, rows: impl Iterator<Item = &'a str>) {
-        let hints = Hints::of(rows);
+    pub(super) fn tell_hints(&self, call: &Call, hints: &Hints) {
         if hints.list.is_empty() {
             return;
         }
@@ -477,7 +483,8 @@ impl Inner {
         let read = |body: &[u8]| expect.holds(body).then_some(());
         let (reply, ()) = self.accept(call, &target, answer, read)?;
         if let (Some(trade), true) = (&trade, SHOW_ORDERS.contains(&op.name)) {
-            self.see_orders(trade.ucc.as_deref(), reply.json(), op.name);
+            let account = trade.ucc.as_deref();
+            self.see_orders(account, reply.json(), op.name).await;
         }
         Ok(reply)
     }

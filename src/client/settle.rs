@@ -24,7 +24,7 @@ use crate::broker::outcome::{
 };
 use crate::broker::params::{self, PARAMS};
 use crate::broker::reads::{Expect, Parts};
-use crate::broker::reasons;
+use crate::broker::reasons::{self, Hints};
 use crate::broker::session::Trade;
 use crate::ledger::{End, Intent, Ledger};
 
@@ -90,7 +90,7 @@ impl Inner {
             }
             let finding = self.settle(call, op, search).await?;
             let rows = finding.rows.iter().chain(&finding.candidates);
-            self.tell_hints(call, rows.map(String::as_str));
+            self.tell_hints(call, &Hints::of(rows.map(String::as_str)));
             finding.reply()
         })
     }

@@ -186,8 +186,11 @@ impl Race {
         let mut due = clock::now();
         loop {
             let now = clock::now();
-            if self.next.is_empty() && (trying.is_empty() || now >= self.later_at) {
-                self.next.append(&mut self.later);
+            let none_left = self.next.is_empty() && trying.is_empty();
+            if !self.later.is_empty() && (none_left || now >= self.later_at) {
+                // From here on the families take turns, this one first.
+                let later = std::mem::take(&mut self.later).into_iter();
+                self.next = in_turns(later.chain(std::mem::take(&mut self.next)));
                 due = due.min(now);
             }
             if trying.is_empty() || now >= due {
@@ -201,11 +204,9 @@ impl Race {
             if trying.is_empty() {
                 return Err(self.told());
             }
-            let until = match (self.next.is_empty(), self.later.is_empty()) {
-                (false, _) => Some(due),
-                (true, false) => Some(self.later_at),
-                (true, true) => None,
-            };
+            let next = (!self.next.is_empty()).then_some(due);
+            let later = (!self.later.is_empty()).then_some(self.later_at);
+            let until = next.into_iter().chain(later).min();
             let one = poll_fn(|cx| {
                 let ready = trying.iter_mut().enumerate().find_map(|(at, (_, it))| {
                     match it.as_mut().poll(cx) {

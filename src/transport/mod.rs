@@ -92,18 +92,18 @@ impl Settings {
 
 /// Work that has no need to wait, cut into steps: between two of them the call looks at
 /// its deadline and at those who end it, and other calls of the client get their turn.
-struct Steps(Moment);
+pub(crate) struct Steps(Moment);
 
 impl Steps {
     /// How long a step may take.
     const LONGEST: Duration = Duration::from_millis(5);
 
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(clock::now())
     }
 
     /// Lets others have their turn, if it is time to.
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         if self.0.elapsed() >= Self::LONGEST {
             tokio::task::yield_now().await;
             self.0 = clock::now();

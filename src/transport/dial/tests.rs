@@ -190,6 +190,23 @@ fn the_family_that_is_preferred_has_half_of_the_time() {
     assert_eq!((won, begun), (Ok(address(A6)), all(&[A6])));
 }
 
+/// However many of the preferred family were not tried by then.
+#[test]
+fn half_of_the_time_is_for_the_other_family() {
+    let mut silent: Vec<String> = (1..=40).map(|n| format!("127.0.1.{n}:443")).collect();
+    silent.push(A6.to_owned());
+    let does: Vec<_> = silent
+        .iter()
+        .map(|to| match to == A6 {
+            true => (&to[..], Does::Answers(0)),
+            false => (&to[..], Does::Nothing),
+        })
+        .collect();
+    let (won, begun, _) = race(&wish(Some(Family::V4), 1500), &does);
+    assert_eq!(won, Ok(address(A6)));
+    assert!(begun.len() < 20, "{begun:?}");
+}
+
 #[test]
 fn an_own_address_leaves_one_family() {
     let found = all(&[A6, A4]);
