@@ -14,7 +14,7 @@ use super::Inner;
 use super::cancel::UnderWay;
 use super::config::Timeouts;
 use crate::base::clock::{self, Moment};
-use crate::base::connection::{Facts, Family, Trace, Used};
+use crate::base::connection::{self, Facts, Family, Trace, Used};
 use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::process;
@@ -154,8 +154,8 @@ impl Call {
         for (_, point) in self.points.borrow().iter() {
             notes.extend(point.trouble().map(str::to_owned));
         }
-        let connection = self.trace.used();
-        let facts = connection.as_ref().map(Used::facts);
+        let used = self.trace.used();
+        let facts = used.as_ref().map(Used::facts);
         notes.extend(facts.as_ref().and_then(detour));
         let exposed = secret::exposed(&known);
         for note in &mut notes {
@@ -168,15 +168,14 @@ impl Call {
         }
         let waited = self.waited.get();
         if !waited.is_zero() {
-            let ms = waited.as_micros() as f64 / 1000.0;
-            extra.insert("waited_ms".to_owned(), ms.into());
+            extra.insert("waited_ms".to_owned(), connection::ms(waited));
         }
         let mut meta = Meta {
             operation,
             request_id: self.request_id.take(),
             tag: self.tag.take(),
             elapsed: self.started.elapsed(),
-            connection,
+            connection: used,
             extra,
             known,
         };
