@@ -18,7 +18,7 @@ use crate::base::connection::{self, Facts, Family, Trace, Used};
 use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::process;
-use crate::base::redact;
+use crate::base::redact::Known;
 use crate::base::reply::{Meta, Reply};
 use crate::base::secret::{self, Secret};
 use crate::base::status::Status;
@@ -157,13 +157,12 @@ impl Call {
         let used = self.trace.used();
         let facts = used.as_ref().map(Used::facts);
         notes.extend(facts.as_ref().and_then(detour));
-        let exposed = secret::exposed(&known);
-        for note in &mut notes {
-            // Masked before it is cut: a part of a secret would not be found.
-            *note = words::message(&redact::secrets(note, &exposed)).into_owned();
-        }
-        drop(exposed);
         if !notes.is_empty() {
+            let masks = Known::new(secret::exposed(&known));
+            for note in &mut notes {
+                // Masked before it is cut: a part of a secret would not be found.
+                *note = words::message(&masks.mask(note)).into_owned();
+            }
             extra.insert("notes".to_owned(), notes.into());
         }
         let waited = self.waited.get();
