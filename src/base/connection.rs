@@ -56,6 +56,8 @@ pub(crate) struct Journal(Arc<Mutex<Facts>>);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
+    /// Somebody has begun to open it. A pool that has one open already does not.
+    pub(crate) begun: bool,
     /// Of the other end of TCP: the broker's, or the proxy's.
     pub(crate) peer: Option<SocketAddr>,
     /// Host and port of the proxy between.
@@ -190,9 +192,11 @@ impl Trace {
         }
     }
 
-    /// The connection of the last request; `None` if none was begun.
+    /// The connection of the last request; `None` if it came to none, or ended before it was
+    /// known which one of a pool it used.
     pub(crate) fn used(&self) -> Option<Used> {
-        self.lock().clone()
+        let used = self.lock();
+        used.clone().filter(|used| used.journal.lock().begun)
     }
 
     /// What the connection waits for that is not open yet.
@@ -224,6 +228,8 @@ mod tests {
         let (first, second) = (Trace::default(), Trace::default());
         assert!(first.used().is_none() && first.waits().is_none());
         let journal = first.opens();
+        assert!(first.used().is_none(), "a pool may have one");
+        journal.lock().begun = true;
         journal.lock().waits = "for a name".to_owned();
         assert_eq!(first.waits().as_deref(), Some("for a name"));
         let value = |trace: &Trace| trace.used().expect("one was begun").to_value();

@@ -118,9 +118,11 @@ impl Fields {
         let Some(text) = self.text(key)? else {
             return Ok(None);
         };
-        let text = pasted::trimmed(&text);
-        match pasted::odd(text) {
-            None => Ok(Some(text.to_owned())),
+        let plain = pasted::trimmed(&text);
+        match pasted::odd(plain) {
+            // As it mostly is: no second copy.
+            None if plain.len() == text.len() => Ok(Some(text)),
+            None => Ok(Some(plain.to_owned())),
             Some(odd) => Err(self.wrong(key, format_args!("has {odd}, and must be plain ASCII"))),
         }
     }

@@ -139,6 +139,11 @@ pub(crate) fn odd(text: &str) -> Option<Found> {
     Found::first(text, |c| c != ' ' && !c.is_ascii_graphic())
 }
 
+/// The same as the end of a message; empty if there is none.
+pub(crate) fn named_odd(text: &str) -> String {
+    odd(text).map_or_else(String::new, |odd| format!("; it has {odd}"))
+}
+
 /// The first character that is taken for another, or does not show.
 pub(crate) fn unseen(text: &str) -> Option<Found> {
     Found::first(text, |c| {

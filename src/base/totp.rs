@@ -261,11 +261,11 @@ fn at(key: &[u8], step: u64, digits: u32) -> Result<Zeroizing<String>, Error> {
 mod tests {
     use super::*;
 
-    /// The last six of the eight digits of RFC 6238, appendix B.
     fn read(text: &str) -> Registered {
         Registered::read(text).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// The last six of the eight digits of RFC 6238, appendix B.
     #[test]
     fn rfc_6238_vectors() {
         let key = b"12345678901234567890";

@@ -3,7 +3,7 @@
 //! Collected from the broker's documentation, its SDKs and reports of users.
 //! Where two tables of the broker contradict each other the hint says so.
 
-use crate::broker::reasons;
+use crate::broker::words;
 
 /// What a code means for the status of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,10 +219,12 @@ const SENTENCES: &[(&[&str], &str)] = &[
 /// order. Seen of an after-market order that was cancelled without the flag; with it, the
 /// broker took the cancel.
 const FLAG_ERROR: &str = "14";
+/// So many characters of what the broker says to it are looked at.
+const MOST_SAID: usize = 512;
 
 /// Whether an answer to a cancel is that one, which proves that nothing was cancelled.
 pub(crate) fn is_flag_error(code: &str, said: &str) -> bool {
-    code == FLAG_ERROR && reasons::says(said, "hash error")
+    code == FLAG_ERROR && words::says(&words::plain(said, MOST_SAID), "hash error")
 }
 
 /// The hint where the flag had been set.

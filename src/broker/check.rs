@@ -65,7 +65,7 @@ pub(crate) fn ucc(text: &str) -> Result<&str, Error> {
     if (1..=16).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Ok(code);
     }
-    let odd = pasted::odd(code).map_or_else(String::new, |odd| format!("; it has {odd}"));
+    let odd = pasted::named_odd(code);
     let problem = format!("must be 1 to 16 letters and digits{odd}");
     Err(Error::argument("ucc", problem))
 }

@@ -138,13 +138,13 @@ pub(crate) fn spelling(asked: Asked, segment: &str, name: &str) -> Option<&'stat
 
 /// Whether two names differ in case and blanks at most.
 fn is_same(one: &str, other: &str) -> bool {
-    let plain = |text: &'_ str| {
-        let bytes = text.bytes().filter(|byte| !byte.is_ascii_whitespace());
-        bytes
-            .map(|byte| byte.to_ascii_lowercase())
-            .collect::<Vec<u8>>()
-    };
-    plain(one) == plain(other)
+    plain(one).eq(plain(other))
+}
+
+/// The letters of a name. A list of thousands is looked up name by name: nothing is copied.
+fn plain(name: &str) -> impl Iterator<Item = u8> {
+    let bytes = name.bytes().filter(|byte| !byte.is_ascii_whitespace());
+    bytes.map(|byte| byte.to_ascii_lowercase())
 }
 
 /// What to tell of a name that the broker spells otherwise.

@@ -156,7 +156,7 @@ fn label(fields: &mut Fields, key: &str) -> Result<Option<String>, Error> {
     if let Some(text) = &given {
         let plain = |b: u8| (0x21..0x7f).contains(&b) && !matches!(b, b'"' | b'\\');
         if text.is_empty() || text.len() > LONGEST_TAG || !text.bytes().all(plain) {
-            let odd = pasted::odd(text).map_or_else(String::new, |odd| format!("; it has {odd}"));
+            let odd = pasted::named_odd(text);
             let problem = format!(
                 "must be 1 to {LONGEST_TAG} printable ASCII characters without blanks, \" and \\{odd}"
             );

@@ -132,7 +132,7 @@ pub(crate) fn order_id(name: &str, text: &str) -> Result<String, Error> {
     if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
         return Ok(text.to_owned());
     }
-    let odd = pasted::odd(text).map_or_else(String::new, |odd| format!("; it has {odd}"));
+    let odd = pasted::named_odd(text);
     let problem = format!("must be an order number: 1 to 64 letters and digits{odd}");
     Err(Error::argument(name, problem))
 }
@@ -154,7 +154,7 @@ pub(crate) fn scrip_segment(name: &str, text: &str) -> Result<&'static str, Erro
     match names.find(|(word, _)| *word == text) {
         Some((_, code)) => Ok(code),
         None => {
-            let odd = pasted::odd(text).map_or_else(String::new, |odd| format!("; it has {odd}"));
+            let odd = pasted::named_odd(text);
             let problem = format!(
                 "must be one of nse_cm, bse_cm, nse_fo, bse_fo, mcx_fo, cde_fo, nse_com, \
                  or NSE, BSE, NFO, BFO, MCX, CDS{odd}"

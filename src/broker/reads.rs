@@ -16,7 +16,7 @@ use crate::broker::indices::{self, Asked};
 use crate::broker::judge;
 use crate::broker::message::Answer;
 use crate::broker::params::{self, form, must, positive};
-use crate::broker::words::{ORDER_TYPES, PRODUCTS, SEGMENTS, SIDES};
+use crate::broker::words::{self, ORDER_TYPES, PRODUCTS, SEGMENTS, SIDES};
 
 /// The most instruments that one request for quotes names. The broker says 50, and live it
 /// refuses 50.
@@ -183,10 +183,8 @@ impl Misspelt {
 
 /// Whether the broker's words say that it does not know an instrument.
 pub(crate) fn is_unknown_symbol(message: &str) -> bool {
-    let message = message.to_lowercase();
-    let words: Vec<&str> = message.split_whitespace().collect();
-    let words = words.join(" ");
-    words.contains("invalid neosymbol") || words.contains("invalid instrument/code")
+    let said = words::plain(message, usize::MAX);
+    words::says(&said, "invalid neosymbol") || words::says(&said, "invalid instrument code")
 }
 
 /// A call for quotes: one request, or several for many instruments.
@@ -430,26 +428,16 @@ pub(crate) fn historical_data(fields: &mut Fields) -> Result<Candles, Error> {
 /// Whether the broker's words say that a range has no candles, and not that the request is
 /// wrong. Known are `No data found for the given duration` (a weekend) and `Data not
 /// available ... Market has not yet opened` (today before the open).
-fn is_empty_range(words: &str) -> bool {
-    let words = words.to_lowercase();
-    let words = words.split(|c: char| !c.is_alphanumeric());
-    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+fn is_empty_range(sentence: &str) -> bool {
+    let said = words::plain(sentence, usize::MAX);
     // What is not there may be the instrument: that is no empty range.
-    let is_of_instrument = |word: &&str| {
-        let of = ["symbol", "instrument", "scrip", "token"];
-        of.iter().any(|name| word.contains(name))
-    };
-    if words.iter().any(is_of_instrument) {
+    let of_instrument = ["symbol", "instrument", "scrip", "token"];
+    if of_instrument.iter().any(|name| said.contains(name)) {
         return false;
     }
-    let not_opened = ["market", "has", "not", "yet", "opened"];
-    let not_opened = || {
-        words
-            .windows(not_opened.len())
-            .any(|some| some == not_opened)
-    };
-    words.starts_with(&["no", "data", "found"])
-        || words.starts_with(&["data", "not", "available"]) && not_opened()
+    said.starts_with(" no data found ")
+        || said.starts_with(" data not available ")
+            && words::says(&said, "market has not yet opened")
 }
 
 /// A date in the form `YYYY-MM-DD` that exists.

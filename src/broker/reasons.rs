@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use crate::base::json;
+use crate::broker::words;
 
 /// By what a reason is known, and one sentence for the caller.
 struct Reason {
@@ -67,37 +68,11 @@ const LONGEST_NUMBER: usize = 64;
 
 /// What to do about a reason, if it is one that is known.
 pub(crate) fn hint(reason: &str) -> Option<&'static str> {
-    let text = plain(reason);
+    let text = words::plain(reason, LONGEST);
     let first = text.split_whitespace().next()?;
-    let is_it =
-        |known: &&Reason| known.code == first || known.words.iter().any(|words| has(&text, words));
+    let says = |words: &&str| words::says(&text, words);
+    let is_it = |known: &&Reason| known.code == first || known.words.iter().any(says);
     REASONS.iter().find(is_it).map(|known| known.hint)
-}
-
-/// Whether a text of the broker says these words, whatever its case, blanks and signs.
-pub(crate) fn says(text: &str, words: &str) -> bool {
-    has(&plain(text), words)
-}
-
-/// Whether whole words stand in a plain text.
-fn has(plain: &str, words: &str) -> bool {
-    plain.contains(&format!(" {words} "))
-}
-
-/// The words of a text in lower case, each between blanks.
-fn plain(text: &str) -> String {
-    let mut out = String::from(" ");
-    for c in text.chars().take(LONGEST) {
-        if c.is_ascii_alphanumeric() {
-            out.push(c.to_ascii_lowercase());
-        } else if !out.ends_with(' ') {
-            out.push(' ');
-        }
-    }
-    if !out.ends_with(' ') {
-        out.push(' ');
-    }
-    out
 }
 
 /// The reason that the row of an order gives. Most give none: a placeholder.
@@ -250,11 +225,10 @@ mod tests {
             None
         );
         assert!(REASONS.iter().all(|reason| reason.hint.ends_with('.')));
-        let words = REASONS.iter().flat_map(|reason| reason.words);
+        let all = REASONS.iter().flat_map(|reason| reason.words);
         assert!(
-            words
-                .clone()
-                .all(|words| plain(words) == format!(" {words} "))
+            all.clone()
+                .all(|known| words::plain(known, LONGEST) == format!(" {known} "))
         );
     }
 

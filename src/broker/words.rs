@@ -317,6 +317,28 @@ pub(crate) fn side(text: &str) -> Option<&'static str> {
     code(&[OLDER_SIDES], text)
 }
 
+/// The words of a sentence of the broker's in lower case, each between blanks, of so many of
+/// its characters: its case, blanks and signs change from day to day.
+pub(crate) fn plain(sentence: &str, most: usize) -> String {
+    let mut out = String::from(" ");
+    for c in sentence.chars().take(most) {
+        if c.is_ascii_alphanumeric() {
+            out.push(c.to_ascii_lowercase());
+        } else if !out.ends_with(' ') {
+            out.push(' ');
+        }
+    }
+    if !out.ends_with(' ') {
+        out.push(' ');
+    }
+    out
+}
+
+/// Whether a [`plain`] sentence says these words.
+pub(crate) fn says(plain: &str, words: &str) -> bool {
+    plain.contains(&format!(" {words} "))
+}
+
 /// The stop-loss market order.
 pub(crate) const STOP_MARKET: &str = "SL-M";
 
@@ -327,7 +349,7 @@ pub(crate) fn has_price(order_type: &str) -> bool {
 
 /// Whether orders of this type wait for a trigger.
 pub(crate) fn has_trigger(order_type: &str) -> bool {
-    matches!(order_type, "SL" | "SL-M")
+    matches!(order_type, "SL" | STOP_MARKET)
 }
 
 #[cfg(test)]

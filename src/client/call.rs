@@ -14,11 +14,11 @@ use super::Inner;
 use super::cancel::UnderWay;
 use super::config::Timeouts;
 use crate::base::clock::{self, Moment};
-use crate::base::connection::{Facts, Family, Trace, Used};
+use crate::base::connection::{self, Facts, Family, Trace, Used};
 use crate::base::error::Error;
 use crate::base::log::Level;
 use crate::base::process;
-use crate::base::redact;
+use crate::base::redact::Known;
 use crate::base::reply::{Meta, Reply};
 use crate::base::secret::{self, Secret};
 use crate::base::status::Status;
@@ -157,29 +157,27 @@ impl Call {
         for (_, point) in self.points.borrow().iter() {
             notes.extend(point.trouble().map(str::to_owned));
         }
-        let connection = self.trace.used();
-        let facts = connection.as_ref().map(Used::facts);
+        let used = self.trace.used();
+        let facts = used.as_ref().map(Used::facts);
         notes.extend(facts.as_ref().and_then(detour));
-        let exposed = secret::exposed(&known);
-        for note in &mut notes {
-            // Masked before it is cut: a part of a secret would not be found.
-            *note = words::message(&redact::secrets(note, &exposed)).into_owned();
-        }
-        drop(exposed);
         if !notes.is_empty() {
+            let masks = Known::new(secret::exposed(&known));
+            for note in &mut notes {
+                // Masked before it is cut: a part of a secret would not be found.
+                *note = words::message(&masks.mask(note)).into_owned();
+            }
             extra.insert("notes".to_owned(), notes.into());
         }
         let waited = self.waited.get();
         if !waited.is_zero() {
-            let ms = waited.as_micros() as f64 / 1000.0;
-            extra.insert("waited_ms".to_owned(), ms.into());
+            extra.insert("waited_ms".to_owned(), connection::ms(waited));
         }
         let mut meta = Meta {
             operation,
             request_id: self.request_id.take(),
             tag: self.tag.take(),
-            elapsed: self.began.elapsed(),
-            connection,
+            elapsed: self.started.elapsed(),
+            connection: used,
             extra,
             known,
         };

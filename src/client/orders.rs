@@ -30,11 +30,8 @@ use crate::ledger::{Begun, Earlier, End, Intent, Ledger, Ticket};
 use crate::transport::brake::{Held, Leaving};
 use crate::transport::door::Line;
 use crate::transport::pacing::{Slot, Use};
-use crate::transport::{Point, Steps, Way};
+use crate::transport::{Point, Way};
 
-/// So many rows of a book are looked at before the register takes them: far more than one
-/// order has states.
-pub(super) const ROWS_AT_ONCE: usize = 1024;
 /// A connection that was looked at within this time need not be looked at again.
 const NO_TIME: Duration = Duration::from_millis(1);
 
@@ -423,22 +420,6 @@ impl Inner {
         }
         let note = orders::flag_note(flag, known.from);
         call.notes.borrow_mut().extend(note);
-    }
-
-    /// Remembers what a book tells of the orders of an account.
-    pub(super) async fn see_orders(&self, account: Option<&str>, book: &str, from: &'static str) {
-        let all = self.register().knows_after_market();
-        let rows = order_book::list(book).unwrap_or_default();
-        let mut steps = Steps::new();
-        for some in rows.chunks(ROWS_AT_ONCE) {
-            let some = some.iter().filter_map(|row| order_book::seen(row.get()));
-            // What says that it is none matters of those only that were taken for some.
-            let some: Vec<_> = some.filter(|row| all || row.after_market).collect();
-            if !some.is_empty() {
-                self.register().see(account, some, from);
-            }
-            steps.next().await;
-        }
     }
 
     /// Reads what an instruction lacks from the order book.

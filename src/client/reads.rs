@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::exchange::{Place, Target};
-use super::orders::ROWS_AT_ONCE;
 use super::{Client, Inner};
 use crate::base::error::Error;
 use crate::base::json::Fields;
@@ -34,6 +33,10 @@ const SHOW_ORDERS: [&str; 3] = [
     operation::ORDER_HISTORY.name,
     operation::ORDER_OUTCOME.name,
 ];
+
+/// So many rows of a book are looked at before the register takes them: far more than one
+/// order has states.
+const ROWS_AT_ONCE: usize = 1024;
 
 impl Client {
     /// The address that the broker sees requests come from: the one to
@@ -230,18 +233,38 @@ impl Inner {
         parts: impl FnOnce() -> Result<Parts, Error> + Send,
     ) -> Result<Reply, Error> {
         self.call(op, common, async |call| {
-            let reply = self.ask(call, op, expect, parts()?).await?;
-            if SHOW_ORDERS.contains(&op.name) {
-                let rows = order_book::list(reply.json()).unwrap_or_default();
-                let (mut hints, mut steps) = (Hints::default(), Steps::new());
-                for some in rows.chunks(ROWS_AT_ONCE) {
-                    hints.add(some.iter().map(|row| row.get()));
-                    steps.next().await;
-                }
-                self.tell_hints(call, &hints);
-            }
-            Ok(reply)
+            self.ask(call, op, expect, parts()?).await
         })
+    }
+
+    /// Remembers which orders of a book are after-market orders, and tells what is known of the
+    /// reasons for which orders were rejected. In steps: a book may be large.
+    async fn look_at_orders(
+        &self,
+        call: &Call,
+        from: &'static str,
+        account: Option<&str>,
+        book: &str,
+    ) {
+        let all = self.register().knows_after_market();
+        // An outcome is asked for a few rows, and its books are read again and again.
+        let tells = from != operation::ORDER_OUTCOME.name;
+        let rows = order_book::list(book).unwrap_or_default();
+        let (mut hints, mut steps) = (Hints::default(), Steps::new());
+        for rows in rows.chunks(ROWS_AT_ONCE) {
+            let rows = || rows.iter().map(|row| row.get());
+            // What says that it is none matters of those only that were taken for some.
+            let seen = rows().filter_map(order_book::seen);
+            let seen: Vec<_> = seen.filter(|row| all || row.after_market).collect();
+            if !seen.is_empty() {
+                self.register().see(account, seen, from);
+            }
+            if tells {
+                hints.add(rows());
+            }
+            steps.next().await;
+        }
+        self.tell_hints(call, &hints);
     }
 
     /// Tells what is known of the reasons for which orders were rejected. The rows stay as
@@ -482,9 +505,10 @@ impl Inner {
         }
         let read = |body: &[u8]| expect.holds(body).then_some(());
         let (reply, ()) = self.accept(call, &target, answer, read)?;
-        if let (Some(trade), true) = (&trade, SHOW_ORDERS.contains(&op.name)) {
-            let account = trade.ucc.as_deref();
-            self.see_orders(account, reply.json(), op.name).await;
+        if SHOW_ORDERS.contains(&op.name) {
+            let account = trade.as_ref().and_then(|trade| trade.ucc.as_deref());
+            self.look_at_orders(call, op.name, account, reply.json())
+                .await;
         }
         Ok(reply)
     }

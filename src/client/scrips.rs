@@ -389,8 +389,8 @@ impl Inner {
         // Early in a day the list may still have the file of the day before.
         let day = reads::scrip_file_day(&place).unwrap_or(today).min(today);
         let read = listed.and_then(|_| {
-            if let Some(table) = self.held(segment, name, day, store.as_ref(), &end) {
-                return Ok((table, true));
+            if let Some(held) = self.held(segment, name, day, store.as_ref(), &end) {
+                return Ok(held);
             }
             let mut csv = Vec::new();
             self.part_of(Some(whole), op, &rest(), async |call| {
@@ -464,7 +464,8 @@ impl Inner {
         }
     }
 
-    /// The table of a day that is here already, in memory or in the cache.
+    /// The table of a day that is here already, in memory or in the cache, and whether it
+    /// need not be written.
     fn held(
         &self,
         segment: &Segment,
@@ -472,17 +473,16 @@ impl Inner {
         day: u64,
         store: Option<&Store>,
         end: &Ending<'_>,
-    ) -> Option<Arc<Table>> {
-        let table = {
+    ) -> Option<(Arc<Table>, bool)> {
+        {
             let view = segment.view();
-            view.table.clone().filter(|_| view.day == day)
-        };
-        if table.is_some() {
-            return table;
+            if let Some(table) = view.table.as_ref().filter(|_| view.day == day) {
+                return Some((Arc::clone(table), view.unkept.is_none()));
+            }
         }
         let kept = store?.of_day(name, day)?;
         let table = Table::read_while(name, kept.csv, &|| !end.has_come());
-        Some(segment.put(table.ok()??, day, true))
+        Some((segment.put(table.ok()??, day, true), true))
     }
 
     fn store(&self) -> Option<Store> {

@@ -189,8 +189,9 @@ pub extern "C" fn kneo_response_message(response: *const kneo_response) -> *cons
 /// {"requested":true}, or false with a "problem").
 ///
 /// "connection" is that of the last request which the call needed; there is none if
-/// the call came to no connection. Where they are known: "reused" (true: opened by an
-/// earlier call), "peer" (address and port of the other end: the broker's, or the
+/// the call came to no connection, or ended before an answer on one that was kept from
+/// earlier reads. Where they are known: "reused" (true: opened by an earlier call),
+/// "peer" (address and port of the other end: the broker's, or the
 /// proxy's), "family" ("ipv4" or "ipv6", to the peer), "proxy" (its host and port);
 /// in milliseconds with fractions "dns_ms" (name lookup), "tcp_ms" (from the first
 /// address that was tried until one was reached), "proxy_ms" (its tunnel) and "tls_ms"

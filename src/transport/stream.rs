@@ -58,6 +58,7 @@ impl Settings {
         way: Way,
         journal: &Journal,
     ) -> Result<Stream, Failure> {
+        journal.lock().begun = true;
         let host = host_of(url);
         let end = clock::now() + self.connect;
         let wish = Wish {

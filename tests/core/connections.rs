@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use kotak_neo::names::{Told, tell};
 use kotak_neo::{Client, Error, Reply, Status};
-use kotak_neo_sandbox::{Options, Proxy, ProxyManner, Sandbox, Switches, TlsMode};
+use kotak_neo_sandbox::{FaultKind, Options, Proxy, ProxyManner, Sandbox, Switches, TlsMode};
 use kotak_neo_testing::needs::skip;
 use kotak_neo_testing::silent::Silent;
 use serde_json::{Value, json};
 
 use crate::orders::{meta, order, place, with};
-use crate::support::{client_with, info, json as parse, log_in, start, status, told, totp_login};
+use crate::support::{
+    client_with, fault, info, json as parse, log_in, start, status, told, totp_login,
+};
 
 /// Far more than any deadline of these tests.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -596,5 +598,26 @@ fn what_is_told_of_a_connection() {
             "{}",
             local.meta()
         );
+    }
+}
+
+/// A call whose time is over before an answer came is not told to have opened a connection.
+#[test]
+fn a_call_on_a_kept_connection_that_ends_early_tells_of_no_new_one() {
+    for http2 in [false, true] {
+        let sandbox = start(Options {
+            tls: TlsMode::Valid,
+            http2,
+            ..Options::default()
+        });
+        let client = client_with(&sandbox, &json!({}));
+        log_in(&sandbox, &client).expect("it is right");
+        client.whatsmyip().expect("a read");
+        fault(&sandbox, "/portfolio/v2/positions", FaultKind::Hang);
+        let error = client
+            .call("positions", Some(r#"{"timeout_ms":300}"#))
+            .expect_err("no answer");
+        assert_eq!(error.status(), Status::Timeout, "{error}");
+        assert_eq!(of_error(&error), Value::Null, "{}", error.meta());
     }
 }

@@ -16,7 +16,7 @@ use kotak_neo_testing::folder::Folder;
 use kotak_neo_testing::orders::{order, with};
 use serde_json::{Value, json};
 
-use crate::support::{client_with, config, fault, json, log_in, start};
+use crate::support::{answer, client_with, config, fault, json, log_in, sandbox, start};
 
 /// Tells a process that it is the one that sleeps.
 const SLEEPER: &str = "KNEO_TEST_SLEEPER";
@@ -60,7 +60,9 @@ fn sleeper() {
                 std::thread::spawn(move || {
                     let ended = client.call(&call, Some(&params));
                     let told = match ended {
-                        Ok(reply) => json!({"status": "OK", "json": json(reply.json())}),
+                        Ok(reply) => json!({
+                            "status": "OK", "json": json(reply.json()), "meta": json(&reply.meta()),
+                        }),
                         Err(error) => {
                             json!({"status": error.status().name(), "json": json(&error.to_json())})
                         }
@@ -166,7 +168,12 @@ impl Sleeper {
 
     /// The machine sleeps for an hour: both clocks have gone on.
     fn sleep(&self) {
-        fs::write(&self.clock, format!("{HOUR_MS} {HOUR_MS}\n")).expect("a file");
+        self.sleep_until(HOUR_MS);
+    }
+
+    /// The same, until so long after the start.
+    fn sleep_until(&self, ms: u64) {
+        fs::write(&self.clock, format!("{ms} {ms}\n")).expect("a file");
     }
 
     /// Asks again and again until it is so.
@@ -421,4 +428,46 @@ fn a_session_that_ran_out_is_told() {
     sleeper.log_in(&sandbox);
     sleeper.until("states", live);
     sleeper.works("place_order", &order());
+}
+
+/// A file that could not be kept is not kept by looking for a newer one.
+#[test]
+fn a_file_in_memory_only_is_told_as_such_also_later() {
+    let sandbox = sandbox();
+    let url = format!("{}/old/2026-01-05/nse_com.csv", sandbox.url());
+    let list = json!({"data": {"baseFolder": "x", "filesPaths": [url]}}).to_string();
+    let csv = "pSymbol,pTrdSymbol,pSymbolName\n1,GOLD,GOLD\n";
+    for (path, kind, body) in [
+        ("/script-details/", "application/json", &*list),
+        ("/old/", "text/csv", csv),
+    ] {
+        fault(&sandbox, path, answer(200, kind, body));
+    }
+    let folder = Folder::new("in-the-way");
+    let place = folder.path("scrips");
+    fs::write(&place, "a file is in the way").expect("a file");
+    let mut sleeper = Sleeper::start(&sandbox, &json!({ "cache_dir": place }));
+    let find = json!({"exchange_segment": "nse_com", "trading_symbol": "GOLD"});
+    let is_told = |found: &Value| {
+        let notes = found["meta"]["notes"].to_string();
+        notes.contains("kept in memory only")
+    };
+    let lists = |sandbox: &Sandbox| {
+        let all = sandbox.requests();
+        let lists = all.iter().filter(|it| it.path.contains("script-details"));
+        lists.count()
+    };
+    let found = sleeper.works("search_scrip", &find);
+    assert!(is_told(&found), "{found}");
+    sleeper.sleep();
+    let found = sleeper.works("search_scrip", &find);
+    assert_eq!(lists(&sandbox), 2, "it was looked for");
+    assert!(is_told(&found), "{found}");
+    // And once it can be kept, it is.
+    fs::remove_file(&place).expect("it was there");
+    sleeper.sleep_until(2 * HOUR_MS);
+    let found = sleeper.works("search_scrip", &find);
+    assert_eq!(lists(&sandbox), 3, "it was looked for");
+    assert!(!is_told(&found), "{found}");
+    assert!(place.is_dir(), "it is kept");
 }
