@@ -180,6 +180,10 @@ impl Config {
             "max_order_value": limits.max_value.as_ref().map(Decimal::to_string),
             "max_orders_per_day": self.orders.max_per_day,
             "allowed_segments": limits.segments,
+            "log": self.log.as_ref().map(|log| {
+                let level = LEVELS.iter().find(|(_, level)| *level == log.level);
+                json!({"level": level.map(|(name, _)| name), "file": log.file.display().to_string()})
+            }),
         })
     }
 }
@@ -254,20 +258,21 @@ fn proxy(fields: &mut Fields) -> Result<Proxy, Error> {
     }
 }
 
+const LEVELS: [(&str, Level); 6] = [
+    ("off", Level::Off),
+    ("error", Level::Error),
+    ("warn", Level::Warn),
+    ("info", Level::Info),
+    ("debug", Level::Debug),
+    ("trace", Level::Trace),
+];
+
 fn log(fields: &mut Fields) -> Result<Option<log::Settings>, Error> {
     let Some(mut given) = fields.object("log")? else {
         return Ok(None);
     };
-    let levels = [
-        ("off", Level::Off),
-        ("error", Level::Error),
-        ("warn", Level::Warn),
-        ("info", Level::Info),
-        ("debug", Level::Debug),
-        ("trace", Level::Trace),
-    ];
     let level = given
-        .choice("level", &levels, false)?
+        .choice("level", &LEVELS, false)?
         .unwrap_or(Level::Info);
     let file = given.text("file")?.filter(|path| !path.is_empty());
     let file = match file {

@@ -101,7 +101,7 @@ impl Inner {
         slot.map(|slot| Turn(Some(slot))).map_err(|wait| {
             let name = op.name;
             let why = match pace.held(ucc) {
-                Some(_) => "the broker wants no request of this class".to_owned(),
+                Some(_) => format!("a 429 of the broker holds {} back", class_of(op)),
                 None => self.limit_of(op),
             };
             let message = format!("{why} until after the deadline; this {name} was not sent");
@@ -133,6 +133,7 @@ impl Inner {
     }
 
     /// Which limit of ours keeps an operation back.
+    /// What is at its limit.
     fn limit_of(&self, op: &Operation) -> String {
         let most = &self.config.reads;
         match op.pace {
@@ -145,5 +146,14 @@ impl Inner {
             }
             _ => format!("max_reads_per_second.other ({}) is used up", most.other),
         }
+    }
+}
+
+/// What one 429 holds back.
+fn class_of(op: &Operation) -> &'static str {
+    match op.pace {
+        operation::Pace::Quotes => "quotes, expiries and chains",
+        operation::Pace::Candles => "candles",
+        _ => "all reads but quotes and candles",
     }
 }
