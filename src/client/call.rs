@@ -176,7 +176,7 @@ impl Call {
             operation,
             request_id: self.request_id.take(),
             tag: self.tag.take(),
-            elapsed: self.started.elapsed(),
+            elapsed: self.began.elapsed(),
             connection: used,
             extra,
             known,

@@ -171,7 +171,8 @@ fn what_a_429_says_is_obeyed_by_its_class_alone() {
         assert!((least..=6.0).contains(&wait), "{error:?}");
         // Who has no time for that is told at once, and nothing is sent.
         let hasty = limited(quote(&client, json!({"timeout_ms": 100})));
-        assert!(hasty.message().contains("the broker wants"), "{hasty}");
+        let class = "holds quotes, expiries and chains back";
+        assert!(hasty.message().contains(class), "{hasty}");
         assert!(seconds(&told(&hasty, "retry_after_ms")) <= wait);
         assert_eq!(sandbox.requests().len(), 1);
         // Candles are another class.
