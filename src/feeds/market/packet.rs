@@ -141,6 +141,7 @@ impl<'a> Packet<'a> {
         (self.kind == Kind::Index).then(|| text(&self.bytes[66..87]))
     }
 
+    #[inline]
     pub(crate) fn status_code(self) -> Option<u16> {
         (self.kind == Kind::Status).then(|| match self.u16(2) {
             6511 => 1,
@@ -149,18 +150,22 @@ impl<'a> Packet<'a> {
         })
     }
 
+    #[inline]
     fn u16(self, at: usize) -> u16 {
         u16_at(self.bytes, at)
     }
 
+    #[inline]
     fn u32(self, at: usize) -> u32 {
         u32_at(self.bytes, at)
     }
 
+    #[inline]
     fn i32(self, at: usize) -> i32 {
         i32_at(self.bytes, at)
     }
 
+    #[inline]
     fn i64(self, at: usize) -> i64 {
         i64_at(self.bytes, at)
     }
@@ -346,6 +351,7 @@ impl<'a> Packet<'a> {
 
 /// The key of what a newer packet replaces. `plane` is the level of a price,
 /// 32 for an index, 64 for the closing auction, 128 for a market status.
+#[inline]
 pub(crate) fn key(exchange: i8, plane: u8, token: u32) -> u64 {
     u64::from(token) | u64::from(plane) << 32 | u64::from(exchange as u8) << 40
 }
@@ -461,10 +467,12 @@ const ALWAYS_IN_PICTURE: u64 = tick::KNEO_HAS_LAST_TRADED_PRICE
 
 /// 0 and negative times mean that there is none: the exchange writes "never"
 /// as 1 January 1900.
+#[inline]
 fn is_time(time: i64) -> bool {
     time > 0
 }
 
+#[inline]
 fn put_time(to: &mut i64, time: i64, bit: u64) -> u64 {
     if !is_time(time) {
         return 0;
