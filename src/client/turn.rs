@@ -133,7 +133,6 @@ impl Inner {
     }
 
     /// Which limit of ours keeps an operation back.
-    /// What is at its limit.
     fn limit_of(&self, op: &Operation) -> String {
         let most = &self.config.reads;
         match op.pace {

@@ -684,13 +684,6 @@ fn every_sample_of_a_refusal_is_judged_as_it_is_meant() {
             Open,
         ),
         (
-            "market_data.error-400-too-many",
-            400,
-            Rejected,
-            Rejected,
-            Open,
-        ),
-        (
             "market_data.error-1009-invalid-instrument",
             400,
             Rejected,
