@@ -247,8 +247,8 @@ impl Inner {
         book: &str,
     ) {
         let all = self.register().knows_after_market();
-        // An outcome is asked for a few rows, and its books are read again and again.
-        let tells = from != operation::ORDER_OUTCOME.name;
+        // Who settles an order, and the order feed, tell of the rows themselves.
+        let tells = !call.is_urgent.get();
         let rows = order_book::list(book).unwrap_or_default();
         let (mut hints, mut steps) = (Hints::default(), Steps::new());
         for rows in rows.chunks(ROWS_AT_ONCE) {
